@@ -1,0 +1,128 @@
+"""What the user configures: one frozen `Settings`, from code or from the environment, validated once."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
+from typing import Any
+
+from asgi_rota_sentry import values
+
+_PREFIX = "ROTA_SENTRY_"
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; `faults` has one sentence for each thing that is wrong.
+
+    Each sentence names the setting (the environment variable, when it came from there), what was given and what is
+    expected.
+    """
+
+    def __init__(self, faults: tuple[str, ...]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+def _option(default: Any, env: str, parse: Callable[[Any], Any], expected: str) -> Any:
+    """A dataclass field that knows its environment variable, its parser and the words for what it expects."""
+    return field(default=default, metadata={"env": env, "parse": parse, "expected": expected})
+
+
+def _validate(spec: Field[Any], name: str, given: Any) -> Any:
+    """The parsed value of one field, or a ValueError with the full sentence."""
+    try:
+        return spec.metadata["parse"](given)
+    except (ValueError, TypeError, OverflowError):
+        shown = repr(values.without_password(given) if isinstance(given, str) else given)
+        raise ValueError(f"{name} is {shown}; expected {spec.metadata['expected']}.") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How the middleware and `init` behave; every field has a default, so `Settings()` is complete.
+
+    `Settings.from_env()` reads the same fields from the environment. Whatever is wrong raises `SettingsError`, which
+    reports all faults together. Text is accepted wherever the environment would give text, so `Settings(debug="yes")`
+    means the same as `ROTA_SENTRY_DEBUG=yes`.
+    """
+
+    dsn: str | None = _option(None, "SENTRY_DSN", values.dsn, "a DSN such as https://key@host/1, or nothing")
+    environment: str = _option("development", "SENTRY_ENVIRONMENT", values.text, "a name")
+    release: str | None = _option(None, "SENTRY_RELEASE", values.optional_text, "a name, or nothing")
+    traces_sample_rate: float = _option(0.1, "SENTRY_TRACES_SAMPLE_RATE", values.share, "a number from 0 to 1")
+    profiles_sample_rate: float = _option(0.1, "SENTRY_PROFILES_SAMPLE_RATE", values.share, "a number from 0 to 1")
+    send_default_pii: bool = _option(False, "SENTRY_SEND_DEFAULT_PII", values.boolean, "true or false")
+    debug: bool = _option(False, "ROTA_SENTRY_DEBUG", values.boolean, "true or false")
+    exclude_paths: tuple[str, ...] = _option(
+        (), "ROTA_SENTRY_EXCLUDE_PATHS", values.paths, "comma-separated paths that begin with /, exact or ending in *"
+    )
+    trusted_proxies: tuple[values.Network, ...] = _option(
+        (), "ROTA_SENTRY_TRUSTED_PROXIES", values.networks, "comma-separated networks such as 10.0.0.0/8"
+    )
+    slow_request_seconds: float = _option(
+        1.0, "ROTA_SENTRY_SLOW_REQUEST_SECONDS", values.positive, "a number of seconds above 0"
+    )
+    errors_per_minute: int = _option(
+        60, "ROTA_SENTRY_ERRORS_PER_MINUTE", values.count, "a whole number, 0 for no limit"
+    )
+    outbox_path: str = _option(
+        ".asgi_rota_sentry/outbox.sqlite3", "ROTA_SENTRY_OUTBOX", values.path, "a file's path, empty for no outbox"
+    )
+    pages: str = _option(
+        "bare", "ROTA_SENTRY_PAGES", values.one_of("bare", "always", "never"), "bare, always or never"
+    )
+    pages_dir: str | None = _option(None, "ROTA_SENTRY_PAGES_DIR", values.folder, "an existing folder, or nothing")
+    home_url: str = _option("/", "ROTA_SENTRY_HOME_URL", values.link, "a URL or a path, empty to leave it out")
+    dashboard_url: str = _option(
+        "/dashboard/", "ROTA_SENTRY_DASHBOARD_URL", values.link, "a URL or a path, empty to leave it out"
+    )
+    search_url: str = _option("/search/", "ROTA_SENTRY_SEARCH_URL", values.link, "a URL or a path, empty to leave it out")
+    support_email: str | None = _option(
+        None, "ROTA_SENTRY_SUPPORT_EMAIL", values.email, "an e-mail address, or nothing"
+    )
+    feedback_path: str = _option(
+        "/api/error-feedback/", "ROTA_SENTRY_FEEDBACK_PATH", values.route, "a path that begins with /"
+    )
+    test_error_path: str = _option(
+        "/test-sentry-error/", "ROTA_SENTRY_TEST_ERROR_PATH", values.route, "a path that begins with /"
+    )
+
+    def __post_init__(self) -> None:
+        faults = []
+        for spec in fields(self):
+            try:
+                object.__setattr__(self, spec.name, _validate(spec, spec.name, getattr(self, spec.name)))
+            except ValueError as fault:
+                faults.append(str(fault))
+        if faults:
+            raise SettingsError(tuple(faults))
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """The settings that the environment gives; `environ` is `os.environ` when left out.
+
+        A variable that is unset or blank leaves the default, but for those where empty means "none" (the outbox and
+        the links). An unknown `ROTA_SENTRY_…` variable is a fault, because it is most often a typing error. Raises
+        `SettingsError` with every fault of the environment.
+        """
+        environ = os.environ if environ is None else environ
+        known = {spec.metadata["env"]: spec for spec in fields(cls)}
+        faults = [_unknown(name, list(known)) for name in sorted(environ) if name.startswith(_PREFIX) and name not in known]
+        given = {}
+        for name, spec in known.items():
+            raw = environ.get(name)
+            if raw is None or (not raw.strip() and spec.metadata["parse"] not in values.EMPTY_MEANS_NONE):
+                continue
+            try:
+                given[spec.name] = _validate(spec, name, raw)
+            except ValueError as fault:
+                faults.append(str(fault))
+        if faults:
+            raise SettingsError(tuple(faults))
+        return cls(**given)
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(sorted(known))}."
+    return f"{name} is not a setting; {hint}"

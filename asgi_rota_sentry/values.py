@@ -1,0 +1,179 @@
+"""Parsers of single settings: text or a Python value in, the checked value out, ValueError otherwise.
+
+Each is idempotent, so that a value may be checked a second time.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+Network = IPv4Network | IPv6Network
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off"}
+_EMAIL = re.compile(r"[^@\s<>\"',;:()\\]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+
+
+def _stripped(given: Any) -> str:
+    if not isinstance(given, str):
+        raise TypeError(given)
+    return given.strip()
+
+
+def text(given: Any) -> str:
+    """A name: not empty, no line breaks."""
+    value = _stripped(given)
+    if not value or "\n" in value or "\r" in value:
+        raise ValueError(given)
+    return value
+
+
+def optional_text(given: Any) -> str | None:
+    """A name, or None for nothing."""
+    return None if given is None or _stripped(given) == "" else text(given)
+
+
+def boolean(given: Any) -> bool:
+    """True or False; from text 1, true, yes, on and 0, false, no, off in any case."""
+    if isinstance(given, bool):
+        return given
+    word = _stripped(given).lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError(given)
+    return word in _TRUE
+
+
+def _number(given: Any) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
+        raise TypeError(given)
+    value = float(given)
+    if not math.isfinite(value):
+        raise ValueError(given)
+    return value
+
+
+def share(given: Any) -> float:
+    """A number from 0 to 1."""
+    value = _number(given)
+    if not 0 <= value <= 1:
+        raise ValueError(given)
+    return value
+
+
+def positive(given: Any) -> float:
+    """A number above 0."""
+    value = _number(given)
+    if value <= 0:
+        raise ValueError(given)
+    return value
+
+
+def count(given: Any) -> int:
+    """A whole number, 0 or more."""
+    value = _number(given)
+    if value < 0 or value != int(value):
+        raise ValueError(given)
+    return int(value)
+
+
+def dsn(given: Any) -> str | None:
+    """A Sentry DSN (https://docs.sentry.io/concepts/key-terms/dsn-explainer/), or None for nothing."""
+    value = optional_text(given)
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    project = parts.path.rsplit("/", 1)[-1]
+    if parts.scheme not in ("http", "https") or not parts.username or not parts.hostname or not project.isdigit():
+        raise ValueError(given)
+    _ = parts.port  # raises ValueError for a port that is no number
+    return value
+
+
+def without_password(given: str) -> str:
+    """The text with the password of a URL replaced, so that an error message may show it."""
+    return re.sub(r"(?<=://)([^/@:\s]*):[^/@\s]*@", r"\1:[Filtered]@", given)
+
+
+def _items(given: Any) -> Iterable[Any]:
+    if isinstance(given, str):
+        return [item for item in (part.strip() for part in given.split(",")) if item]
+    if isinstance(given, bytes) or not isinstance(given, Iterable):
+        raise TypeError(given)
+    return given
+
+
+def paths(given: Any) -> tuple[str, ...]:
+    """Paths, each exact or ending in `*`."""
+    found = tuple(text(item) for item in _items(given))
+    if any(not item.startswith("/") or "*" in item[:-1] for item in found):
+        raise ValueError(given)
+    return found
+
+
+def networks(given: Any) -> tuple[Network, ...]:
+    """Networks in CIDR notation (RFC 4632); a single address is a network of one."""
+    return tuple(
+        item if isinstance(item, IPv4Network | IPv6Network) else ip_network(_stripped(item)) for item in _items(given)
+    )
+
+
+def path(given: Any) -> str:
+    """A file's path, or empty for none."""
+    return str(given) if isinstance(given, Path) else _stripped(given)
+
+
+def folder(given: Any) -> str | None:
+    """An existing folder, or None for nothing."""
+    if given is None or path(given) == "":
+        return None
+    if not Path(path(given)).is_dir():
+        raise ValueError(given)
+    return path(given)
+
+
+def link(given: Any) -> str:
+    """An http(s) URL or a path on this host, safe to put into a page's link; empty for none."""
+    value = _stripped(given)
+    if value == "":
+        return value
+    parts = urlsplit(value)
+    absolute = parts.scheme in ("http", "https") and bool(parts.hostname)
+    if _CONTROL.search(value) or "\\" in value or not (absolute or (value.startswith("/") and not parts.netloc)):
+        raise ValueError(given)
+    return value
+
+
+def route(given: Any) -> str:
+    """A path of this application, without query."""
+    value = _stripped(given)
+    if not value.startswith("/") or value.startswith("//") or set("?#*") & set(value) or _CONTROL.search(value):
+        raise ValueError(given)
+    return value
+
+
+def email(given: Any) -> str | None:
+    """An e-mail address by its form, or None for nothing."""
+    value = optional_text(given)
+    if value is not None and not _EMAIL.fullmatch(value):
+        raise ValueError(given)
+    return value
+
+
+def one_of(*words: str) -> Callable[[Any], str]:
+    """A parser that accepts just these words, in any case."""
+
+    def parse(given: Any) -> str:
+        value = _stripped(given).lower()
+        if value not in words:
+            raise ValueError(given)
+        return value
+
+    return parse
+
+
+EMPTY_MEANS_NONE = frozenset({path, link})
