@@ -1,0 +1,45 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Everything that they need, they set up themselves.
+PYTHON ?= python3
+SDK2 := 2.75.0
+SDK3 := 3.0.0b2
+PIP_FLAGS := -q --disable-pip-version-check
+
+.PHONY: demo demo-django test test-sdk2 test-sdk3 check bench e2e clean
+
+.venv/.ready: pyproject.toml tests/requirements.txt Makefile
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install $(PIP_FLAGS) -r tests/requirements.txt "sentry-sdk==$(SDK2)" -e .
+	touch $@
+
+.venv-sdk3/.ready: pyproject.toml tests/requirements.txt Makefile
+	$(PYTHON) -m venv .venv-sdk3
+	.venv-sdk3/bin/pip install $(PIP_FLAGS) -r tests/requirements.txt "sentry-sdk==$(SDK3)" -e .
+	touch $@
+
+demo: .venv/.ready
+	.venv/bin/python -m examples.demo starlette
+
+demo-django: .venv/.ready
+	.venv/bin/python -m examples.demo django
+
+test: test-sdk2 test-sdk3
+
+test-sdk2: .venv/.ready
+	.venv/bin/python -m pytest -m "not e2e"
+
+test-sdk3: .venv-sdk3/.ready
+	.venv-sdk3/bin/python -m pytest -m "not e2e"
+
+check: .venv/.ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+bench: .venv/.ready
+	.venv/bin/python -m tests.bench
+
+e2e: .venv/.ready
+	.venv/bin/python -m pytest -m e2e
+
+clean:
+	rm -rf .venv .venv-sdk3 .e2e .asgi_rota_sentry
