@@ -1,0 +1,122 @@
+"""The answer that a visitor gets for a 404 or a 5xx: whether there is one, in which form and with which headers."""
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from asgi_rota_sentry.pages import accept, bare, languages, situation, templates
+from asgi_rota_sentry.pages.bare import Headers
+from asgi_rota_sentry.pages.headers import merge
+from asgi_rota_sentry.pages.situation import Situation
+from asgi_rota_sentry.settings import Settings
+
+logger = logging.getLogger("asgi_rota_sentry")
+
+_NOTHING = "default-src 'none'; frame-ancestors 'none'"
+_HEADER_SAFE = re.compile(r"[\w-]+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A complete response; for HEAD the body is empty and the headers are those of GET."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class ErrorPages:
+    """Decides which answers get a page, and makes the page.
+
+    Templates and languages are read once, here; what is broken in `settings.pages_dir` is logged and the built-in one
+    takes its place.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._languages = languages.load(settings.pages_dir)
+        english = self._languages[languages.DEFAULT]
+        self._fields = situation.values(settings, Situation(status=404), languages.DEFAULT, english).keys()
+        self._pages = {name: self._load(name) for name in ("404.html", "500.html")}
+        self._complained = False
+
+    def _load(self, name: str) -> templates.Page:
+        """The user's template of that name, or else the built-in one."""
+        folder = None if self._settings.pages_dir is None else Path(self._settings.pages_dir)
+        if folder is not None and not (folder / name).is_file():
+            logger.info("There is no %s in %s; the built-in one serves.", name, folder)
+        elif folder is not None:
+            try:
+                return templates.load(name, self._fields, folder)
+            except templates.TemplateError as fault:
+                logger.warning("%s cannot be used, the built-in one serves instead: %s.", folder / name, fault)
+        return templates.load(name, self._fields)
+
+    def may_replace(self, status: int, headers: Headers, method: str = "GET", beginning: bytes = b"") -> bool:
+        """Whether an answer is worth holding back, as far as it is known: its start, and the beginning of its body.
+
+        Ask at the start message, and again with each part of the body: the first False lets the answer go, so that a
+        stream is not delayed.
+        """
+        if self._settings.pages == "never" or method == "CONNECT" or status not in bare.STATUSES:
+            return False
+        if self._settings.pages == "always":
+            return not bare.is_stream(headers)
+        return bare.could_be_bare(status, headers, beginning)
+
+    def is_bare(self, status: int, headers: Headers, body: bytes, method: str = "GET") -> bool:
+        """Whether this complete answer is to be replaced: empty, or exactly a framework's own default."""
+        if self._settings.pages == "always":
+            return self.may_replace(status, headers, method)
+        return self._settings.pages == "bare" and bare.is_bare(status, headers, body, method)
+
+    def answer(self, known: Situation, headers: Headers = ()) -> Answer:
+        """The page for a situation; `headers` are those of the answer that it replaces. Never raises."""
+        try:
+            own, body = self._represent(known)
+            own.append(("content-length", str(len(body))))
+            merged = merge(headers, own)
+        except Exception:
+            if not self._complained:
+                self._complained = True
+                logger.exception("The error page could not be made; a plain answer serves instead.")
+            body = situation.phrase(known.status).encode()
+            merged = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+        return Answer(known.status, merged, b"" if known.method == "HEAD" else body)
+
+    def _represent(self, known: Situation) -> tuple[list[tuple[str, str]], bytes]:
+        """Our own headers and the body, in the form that the client likes best."""
+        own = [("cache-control", "no-store"), ("x-content-type-options", "nosniff"), ("referrer-policy", "same-origin")]
+        if known.status >= 500 and known.event_id and _HEADER_SAFE.fullmatch(known.event_id):
+            own.append(("x-sentry-event-id", known.event_id))
+        media_type = accept.media_type(known.accept)
+        if media_type == accept.PROBLEM:
+            own += [("content-type", media_type), ("content-security-policy", _NOTHING)]
+            return own, situation.problem(known, self._languages[languages.DEFAULT])
+        language = accept.language(self._languages, known.language, known.accept_language)
+        texts = self._languages[language]
+        own += [("content-type", f"{media_type}; charset=utf-8"), ("content-language", language)]
+        if media_type == accept.PLAIN:
+            return [*own, ("content-security-policy", _NOTHING)], situation.plain(known, texts)
+        page = self._pages["404.html" if known.status == 404 else "500.html"]
+        own.append(("content-security-policy", self._policy(page)))
+        html = page.render(situation.values(self._settings, known, language, texts))
+        return own, html.encode("utf-8", "replace")
+
+    def _policy(self, page: templates.Page) -> str:
+        """The Content-Security-Policy of a page: its own style sheet and script, forms to here and to the search."""
+        search = urlsplit(self._settings.search_url)
+        forms = ["'self'", f"{search.scheme}://{search.netloc}"] if search.netloc else ["'self'"]
+        return "; ".join(
+            [
+                "default-src 'none'",
+                " ".join(["style-src", *page.styles]),
+                " ".join(["script-src", *page.scripts]),
+                "img-src data:",
+                " ".join(["form-action", *forms]),
+                "base-uri 'none'",
+                "frame-ancestors 'none'",
+            ]
+        )
