@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,8 +15,12 @@ from asgi_rota_sentry.settings import Settings
 
 logger = logging.getLogger("asgi_rota_sentry")
 
-_NOTHING = "default-src 'none'; frame-ancestors 'none'"
+_NOTHING = ("content-security-policy", "default-src 'none'; frame-ancestors 'none'")
+_ALWAYS = (("cache-control", "no-store"), ("x-content-type-options", "nosniff"), ("referrer-policy", "same-origin"))
 _HEADER_SAFE = re.compile(r"[\w-]+", re.ASCII)
+_TEMPLATES = ("404.html", "500.html", "feedback.html", "thanks.html")
+
+_Made = tuple[list[tuple[str, str]], bytes]
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class ErrorPages:
         self._languages = languages.load(settings.pages_dir)
         english = self._languages[languages.DEFAULT]
         self._fields = situation.values(settings, Situation(status=404), languages.DEFAULT, english).keys()
-        self._pages = {name: self._load(name) for name in ("404.html", "500.html")}
+        self._pages = {name: self._load(name) for name in _TEMPLATES}
         self._complained = False
 
     def _load(self, name: str) -> templates.Page:
@@ -73,11 +78,35 @@ class ErrorPages:
         return self._settings.pages == "bare" and bare.is_bare(status, headers, body, method)
 
     def answer(self, known: Situation, headers: Headers = ()) -> Answer:
-        """The page for a situation; `headers` are those of the answer that it replaces. Never raises."""
+        """The page for a 404 or 5xx; `headers` are those of the answer that it replaces. Never raises."""
+        return self._safely(known, headers, lambda: self._represent(known))
+
+    def feedback(self, known: Situation, message: str = "", fault: str = "") -> Answer:
+        """The feedback form alone, as HTML, with what was written before. Never raises.
+
+        `fault` is the key of the text that says why the form comes again, such as `fault_empty`.
+        """
+
+        def own_words(texts: languages.Texts) -> dict[str, str]:
+            why = texts[fault] if fault else ""
+            return {"status": "", "title": texts["form"], "lead": "", "message": message, "fault": why}
+
+        return self._safely(known, (), lambda: self._html(known, "feedback.html", own_words))
+
+    def thanks(self, known: Situation) -> Answer:
+        """The page that follows when feedback has been kept, as HTML. Never raises."""
+
+        def own_words(texts: languages.Texts) -> dict[str, str]:
+            return {"status": "", "title": texts["thanks_title"], "lead": texts["thanks_lead"]}
+
+        return self._safely(known, (), lambda: self._html(known, "thanks.html", own_words))
+
+    def _safely(self, known: Situation, replaced: Headers, make: Callable[[], _Made]) -> Answer:
+        """The complete answer, or a minimal one when there is a fault of ours, which is logged once."""
         try:
-            own, body = self._represent(known)
-            own.append(("content-length", str(len(body))))
-            merged = merge(headers, own)
+            own, body = make()
+            own += [*_ALWAYS, ("content-length", str(len(body)))]
+            merged = merge(replaced, own)
         except Exception:
             if not self._complained:
                 self._complained = True
@@ -86,24 +115,34 @@ class ErrorPages:
             merged = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
         return Answer(known.status, merged, b"" if known.method == "HEAD" else body)
 
-    def _represent(self, known: Situation) -> tuple[list[tuple[str, str]], bytes]:
-        """Our own headers and the body, in the form that the client likes best."""
-        own = [("cache-control", "no-store"), ("x-content-type-options", "nosniff"), ("referrer-policy", "same-origin")]
+    def _represent(self, known: Situation) -> _Made:
+        """Our own headers and the body of an error's answer, in the form that the client likes best."""
+        media_type = accept.media_type(known.accept)
+        if media_type == accept.HTML:
+            own, body = self._html(known, "404.html" if known.status == 404 else "500.html", lambda _: {})
+        elif media_type == accept.PLAIN:
+            language = accept.language(self._languages, known.language, known.accept_language)
+            own = [("content-type", "text/plain; charset=utf-8"), ("content-language", language), _NOTHING]
+            body = situation.plain(known, self._languages[language])
+        else:
+            own = [("content-type", media_type), _NOTHING]
+            body = situation.problem(known, self._languages[languages.DEFAULT])
         if known.status >= 500 and known.event_id and _HEADER_SAFE.fullmatch(known.event_id):
             own.append(("x-sentry-event-id", known.event_id))
-        media_type = accept.media_type(known.accept)
-        if media_type == accept.PROBLEM:
-            own += [("content-type", media_type), ("content-security-policy", _NOTHING)]
-            return own, situation.problem(known, self._languages[languages.DEFAULT])
+        return own, body
+
+    def _html(self, known: Situation, name: str, own_words: Callable[[languages.Texts], dict[str, str]]) -> _Made:
+        """Our own headers and the body of a page in the visitor's language."""
         language = accept.language(self._languages, known.language, known.accept_language)
         texts = self._languages[language]
-        own += [("content-type", f"{media_type}; charset=utf-8"), ("content-language", language)]
-        if media_type == accept.PLAIN:
-            return [*own, ("content-security-policy", _NOTHING)], situation.plain(known, texts)
-        page = self._pages["404.html" if known.status == 404 else "500.html"]
-        own.append(("content-security-policy", self._policy(page)))
-        html = page.render(situation.values(self._settings, known, language, texts))
-        return own, html.encode("utf-8", "replace")
+        page = self._pages[name]
+        fields = situation.values(self._settings, known, language, texts) | own_words(texts)
+        own = [
+            ("content-type", "text/html; charset=utf-8"),
+            ("content-language", language),
+            ("content-security-policy", self._policy(page)),
+        ]
+        return own, page.render(fields).encode("utf-8", "replace")
 
     def _policy(self, page: templates.Page) -> str:
         """The Content-Security-Policy of a page: its own style sheet and script, forms to here and to the search."""

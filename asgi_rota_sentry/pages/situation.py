@@ -87,7 +87,6 @@ def values(settings: Settings, situation: Situation, language: str, texts: Mappi
     fields = {
         "lang": language,
         "theme": situation.theme if situation.theme in _THEMES else "",
-        "status": str(status),
         "title": title,
         "lead": lead,
         "url": _url(situation.path),
@@ -96,7 +95,9 @@ def values(settings: Settings, situation: Situation, language: str, texts: Mappi
         "reported": "yes" if event_id and situation.reported else "",
         "kept": "yes" if event_id and not situation.reported else "",
         "unreported": "" if event_id else "yes",
-        "missing": "yes" if status == 404 else "",
+        "status": str(status),
+        "message": "",
+        "fault": "",
         "repeatable": "yes" if situation.method in ("GET", "HEAD") else "",
         "words": words(situation.path),
         "home_url": settings.home_url,
