@@ -33,13 +33,14 @@ class TemplateError(ValueError):
 class Page:
     """One template, ready to be filled in: `source` is its text with all files included.
 
-    `fields` are the names it may use. Raises `TemplateError` for an unknown field, unbalanced conditions or a field
-    inside a style sheet or a script, where no escaping would make it safe.
+    `fields` are the names it may use; `policy` is its Content-Security-Policy, without `form-action`. Raises
+    `TemplateError` for an unknown field, unbalanced conditions, or a field inside a style sheet or a script, where no
+    escaping would make it safe.
     """
 
-    def __init__(self, source: str, fields: Collection[str]) -> None:
+    def __init__(self, source: str, fields: Collection[str], *, built_in: bool) -> None:
         self._pieces: list[tuple[tuple[tuple[str, bool], ...], Template]] = []
-        self.styles, self.scripts = _hashes(source)
+        self.policy = _policy(source, built_in=built_in)
         conditions: list[tuple[str, bool]] = []
         start = 0
         for mark in _MARK.finditer(source):
@@ -74,8 +75,8 @@ class Page:
         )
 
 
-def _hashes(source: str) -> tuple[list[str], list[str]]:
-    """The hashes of the style sheets and of the scripts, as CSP wants them."""
+def _policy(source: str, *, built_in: bool) -> str:
+    """What a page may load: the styles and scripts in it; in a user's template also files of the same host."""
     found: dict[str, list[str]] = {"style": [], "script": []}
     for block in _CODE.finditer(source):
         code = Template(block[2])
@@ -83,7 +84,16 @@ def _hashes(source: str) -> tuple[list[str], list[str]]:
             raise TemplateError(f"a <{block[1]}> has a field or a condition in it, which is not safe")
         digest = sha256(code.safe_substitute().encode()).digest()
         found[block[1].lower()].append(f"'sha256-{b64encode(digest).decode()}'")
-    return found["style"], found["script"]
+    own = [] if built_in else ["'self'"]
+    directives = [
+        ["default-src", *(own or ["'none'"])],
+        ["style-src", *own, *found["style"]],
+        ["script-src", *own, *found["script"]],
+        ["img-src", *own, "data:"],
+        ["base-uri", "'none'"],
+        ["frame-ancestors", "'none'"],
+    ]
+    return "; ".join(" ".join(directive) for directive in directives)
 
 
 def _read(path: Path) -> str:
@@ -105,4 +115,6 @@ def load(name: str, fields: Collection[str], folder: Path | None = None) -> Page
 
     source = _read((folder or BUILT_IN) / name)
     source = _INCLUDE.sub(included, _INCLUDE.sub(included, source))
-    return Page(_INDENT.sub("\n", source) if folder is None else source, fields)
+    if folder is None:
+        return Page(_INDENT.sub("\n", source), fields, built_in=True)
+    return Page(source, fields, built_in=False)
