@@ -3,8 +3,8 @@
 Pure functions: nothing here does I/O or knows the SDK.
 """
 
+from asgi_rota_sentry.scrubbing.changes import Removal
 from asgi_rota_sentry.scrubbing.scrubber import Report, Scrubber
 from asgi_rota_sentry.scrubbing.spans import FILTERED
-from asgi_rota_sentry.scrubbing.walk import Removal
 
 __all__ = ["FILTERED", "Removal", "Report", "Scrubber"]

@@ -5,25 +5,29 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from asgi_rota_sentry.scrubbing.changes import Change, Changes
 from asgi_rota_sentry.scrubbing.layout import ANY, Layout
 from asgi_rota_sentry.scrubbing.randomness import is_uuid
 from asgi_rota_sentry.scrubbing.spans import FILTERED
 from asgi_rota_sentry.scrubbing.values import is_trivial
-from asgi_rota_sentry.scrubbing.walk import Path, Removal
 
-_LONGEST = 4096
+_SHORTEST, _LONGEST = 6, 4096
 _MOST = 64
-_NAME_LIKE = re.compile(r"[A-Za-z_]+(?:[.\-_/ :][A-Za-z_]+)*|[a-z]+/[\w.+\-]+|https?://[^@?=]*|[0-9.,:\-/ TZ+]{1,8}|<.*>|[\[({].*[\])}]", re.DOTALL)
+_NAME_LIKE = re.compile(
+    r"[A-Za-z_]+(?:[.\-_/ :][A-Za-z_]+)*|[a-z]+/[\w.+\-]+|https?://[^@?=]*|[0-9.,:\-/ TZ+]{1,8}|<.*>|[\[({].*[\])}]",
+    re.DOTALL,
+)
 _REASON = "the same value was removed elsewhere"
+_ESCAPED = re.compile(r"[^A-Za-z0-9_.~\-]")
 
 
 def worth_seeking(secrets: Iterable[str]) -> list[str]:
     """The removed values that are told from ordinary words and short numbers, the longest first; at most 64."""
-    found = set()
+    found: set[str] = set()
     for secret in secrets:
         text = secret.strip()
-        if 6 <= len(text) <= _LONGEST and not is_trivial(text) and _is_telling(text):
-            found.update(_spellings(text))
+        if _SHORTEST <= len(text) <= _LONGEST and not is_trivial(text) and _is_telling(text):
+            found.update(_spellings(text) if _ESCAPED.search(text) else (text,))
     return sorted(found, key=len, reverse=True)[:_MOST]
 
 
@@ -44,60 +48,76 @@ def _spellings(text: str) -> set[str]:
     return {text, quote(text, safe=""), quote_plus(text), escaped, text.replace('"', '\\"').replace("'", "\\'"), html}
 
 
-def pattern(secrets: list[str]) -> re.Pattern[str]:
-    """What finds any of them, a short one only where it stands by itself."""
-    return re.compile("|".join(_whole(secret) for secret in secrets))
+def present(secrets: list[str], texts: Iterable[str]) -> list[str]:
+    """Those secrets that stand in any of the texts."""
+    blob = "\0".join(texts)
+    return [secret for secret in secrets if secret in blob]
 
 
 def _whole(secret: str) -> str:
+    """A pattern for the secret, a short one only where it stands by itself."""
     before = r"(?<![A-Za-z0-9])" if secret[0].isalnum() and len(secret) < 16 else ""
     after = r"(?![A-Za-z0-9])" if secret[-1].isalnum() and len(secret) < 16 else ""
     return before + re.escape(secret) + after
 
 
 class Again:
-    """Replaces known secrets in a payload; `removals` tells where."""
+    """Replaces known secrets in a payload; `changes` tells where, as in `Walk`."""
 
     def __init__(self, secrets: list[str]) -> None:
-        self.removals: list[Removal] = []
-        self._pattern = pattern(secrets)
+        self.changes: Changes | Change | None = None
+        self._secrets = secrets
+        self._pattern = re.compile("|".join(_whole(secret) for secret in secrets))
         self._texts: dict[str, str] = {}
-        self._done: dict[int, Any] = {}
+        self._done: dict[int, tuple[Any, Changes | Change | None]] = {}
 
-    def visit(self, value: Any, layout: Layout = ANY, path: Path = ()) -> Any:
+    def visit(self, value: Any, layout: Layout = ANY) -> Any:
         """The value without the secrets, copied only where something changed."""
         if isinstance(value, str):
-            return self._leaf(value, path)
-        if isinstance(value, Mapping | list):
-            if id(value) not in self._done:
-                self._done[id(value)] = value
-                self._done[id(value)] = self._inside(value, layout, path)
-            return self._done[id(value)]
+            return self._leaf(value)
+        if isinstance(value, Mapping | list | tuple):
+            done = self._done.get(id(value))
+            if done is None:
+                self._done[id(value)] = value, None
+                result = self._inside(value, layout)
+                done = self._done[id(value)] = result, self.changes
+            result, self.changes = done
+            return result
         if isinstance(value, int) and not isinstance(value, bool) and value > 10**8:
-            return FILTERED if self._leaf(str(value), path) == FILTERED else value
+            return FILTERED if self._leaf(str(value)) == FILTERED else value
         return value
 
-    def _inside(self, value: Any, layout: Layout, path: Path) -> Any:
-        if isinstance(value, list):
-            items = [self.visit(item, layout, (*path, index)) for index, item in enumerate(value)]
-            return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
-        result = {}
-        changed = False
-        for key, item in value.items():
-            name = self._leaf(key, (*path, key)) if isinstance(key, str) and len(key) >= 6 else key
-            new = item if key in layout.own else self.visit(item, layout.child(key), (*path, key))
-            changed = changed or new is not item or name is not key
-            result[name] = new
-        return result if changed else value
+    def _inside(self, value: Any, layout: Layout) -> Any:
+        changed: Changes = {}
+        changes: Changes = {}
+        renamed: dict[Any, str] = {}
+        mapping = isinstance(value, Mapping)
+        for key, item in value.items() if mapping else enumerate(value):
+            if mapping and isinstance(key, str) and (name := self._leaf(key)) is not key:
+                renamed[key] = name
+            if mapping and key in layout.own:
+                continue
+            new = self.visit(item, layout.child(key) if mapping else layout)
+            if new is not item:
+                changed[key] = new
+                changes[key] = self.changes
+        if not changed and not renamed:
+            return value
+        self.changes = changes
+        if mapping:
+            return {renamed.get(key, key): changed.get(key, item) for key, item in value.items()}
+        return [changed.get(index, item) for index, item in enumerate(value)]
 
-    def _leaf(self, text: str, path: Path) -> str:
-        if len(text) < 6:
+    def _leaf(self, text: str) -> str:
+        if len(text) < _SHORTEST:
             return text
         known = self._texts.get(text)
         if known is None:
-            known = self._pattern.sub(FILTERED, text)
-            self._texts[text] = known = text if known == text else known
-        if known is text or known == text:
+            known = text
+            if any(secret in text for secret in self._secrets):
+                known = self._pattern.sub(FILTERED, text)
+            self._texts[text] = known
+        if known == text:
             return text
-        self.removals.append(Removal(path, _REASON, known == FILTERED))
+        self.changes = Change(_REASON, whole=known == FILTERED)
         return known

@@ -74,7 +74,7 @@ def is_ssn(area: str, group: str, serial: str) -> bool:
 
 def is_nino(prefix: str) -> bool:
     """Whether two letters may begin a UK National Insurance number (HMRC manual NIM39110)."""
-    first, second = prefix.upper()
-    if first in "DFIQUV" or second in "DFIOQUV":
+    prefix = prefix.upper()
+    if prefix[0] in "DFIQUV" or prefix[1] in "DFIOQUV":
         return False
-    return prefix.upper() not in ("BG", "GB", "NK", "KN", "TN", "NT", "ZZ")
+    return prefix not in ("BG", "GB", "NK", "KN", "TN", "NT", "ZZ")

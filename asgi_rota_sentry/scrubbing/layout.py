@@ -19,7 +19,8 @@ class Layout:
 
     `own` are Sentry's keys, left as they are; `source` are lines of code; `inner` gives the layout of a child by its
     key, `each` that of all other children. A list has the layout of its items. In a `structural` mapping a telling
-    key never removes a whole mapping, only what is in it, because Sentry expects one there.
+    key never removes a whole mapping, only what is in it, because Sentry expects one there. What `repeats` within an
+    event is walked once; what `lasts` stands unchanged in most events of a process.
     """
 
     own: frozenset[str] = frozenset()
@@ -27,6 +28,8 @@ class Layout:
     inner: "Mapping[str, Layout]" = field(default_factory=dict)
     each: "Layout | None" = None
     structural: bool = False
+    repeats: bool = False
+    lasts: bool = False
 
     def child(self, key: Any) -> "Layout":
         """The layout of the value under this key."""
@@ -35,12 +38,15 @@ class Layout:
 
 ANY = Layout()
 _ENTRY = Layout(structural=True)
+_LOCALS = Layout(each=Layout(repeats=True))
+_LINES = Layout(repeats=True, lasts=True)
 _FRAME = Layout(
     own=frozenset(
         "filename abs_path function raw_function module package platform lineno colno in_app instruction_addr "
         "addr_mode image_addr symbol_addr stack_start".split()
     ),
     source=frozenset({"pre_context", "context_line", "post_context"}),
+    inner={"vars": _LOCALS, "pre_context": _LINES, "post_context": _LINES},
 )
 _STACKTRACE = Layout(inner={"frames": _FRAME}, own=frozenset({"registers", "frames_omitted"}))
 _MECHANISM = Layout(own=frozenset("type handled synthetic exception_id parent_id is_exception_group source".split()))
@@ -72,7 +78,7 @@ _EVENT = Layout(
         "user": _ENTRY,
         "tags": _ENTRY,
         "extra": ANY,
-        "modules": _ENTRY,
+        "modules": Layout(structural=True, repeats=True, lasts=True),
         "logentry": _ENTRY,
         "attributes": _ENTRY,
         "data": _ENTRY,

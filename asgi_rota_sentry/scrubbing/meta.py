@@ -4,45 +4,36 @@ Its tree mirrors the event's, with an entry under the empty name where there is 
 (https://develop.sentry.dev/sdk/data-model/event-payloads/types/#_meta).
 """
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
-from asgi_rota_sentry.scrubbing.walk import Path, Removal
+from asgi_rota_sentry.scrubbing.changes import Change
+
+_REMOVED = {"": {"rem": [["!config", "s"]]}}
 
 
-def updated(meta: Any, removals: Iterable[Removal]) -> dict[str, Any]:
-    """A copy of `_meta` in which each removed value is marked so, and no entry speaks of a text as it was before."""
-    result = _copied(meta) if isinstance(meta, Mapping) else {}
-    for removal in removals:
-        if removal.whole:
-            _node(result, removal.path)
-            _parent(result, removal.path)[str(removal.path[-1])] = {"": {"rem": [["!config", "s"]]}}
-        else:
-            _forget(result, removal.path)
-    return result
+def updated(meta: Any, changes: Any, made: dict[int, Any] | None = None) -> Any:
+    """A copy of `_meta` in which each removed value is marked so, and no entry speaks of a text as it was before.
 
-
-def _copied(node: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        str(key): _copied(value) if key != "" and isinstance(value, Mapping) else value
-        for key, value in node.items()
-        if key == "" or isinstance(value, Mapping)
-    }
-
-
-def _node(tree: dict[str, Any], path: Path) -> dict[str, Any]:
-    for part in path:
-        tree = tree.setdefault(str(part), {})
-    return tree
-
-
-def _parent(tree: dict[str, Any], path: Path) -> dict[str, Any]:
-    return _node(tree, path[:-1])
-
-
-def _forget(tree: dict[str, Any], path: Path) -> None:
-    for part in path[:-1]:
-        if str(part) not in tree:
-            return
-        tree = tree[str(part)]
-    tree.pop(str(path[-1]), None)
+    Returns None where there is nothing to say. Equal parts of an event share one tree of changes and one entry; `made`
+    has those so far.
+    """
+    made = {} if made is None else made
+    if isinstance(changes, Change):
+        return _REMOVED if changes.whole else None
+    if not isinstance(meta, dict):
+        meta = {}
+    if not changes:
+        return meta or None
+    if not meta and id(changes) in made:
+        return made[id(changes)]
+    result = {key: inner for key, inner in meta.items() if key == ""}
+    for key, inner in meta.items():
+        if key and (key not in changes and not (key.isdigit() and int(key) in changes)):
+            result[key] = inner
+    for key, inner in changes.items():
+        entry = updated(meta.get(str(key)), inner, made)
+        if entry is not None:
+            result[str(key)] = entry
+    if not meta:
+        made[id(changes)] = result or None
+    return result or None

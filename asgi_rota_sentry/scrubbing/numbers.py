@@ -86,7 +86,8 @@ def _ibans(text: str) -> Iterator[Span]:
         length = iban_length(text[found.start() : found.start() + 2])
         if not length:
             continue
-        position, taken = found.start(), []
+        taken: list[str] = []
+        position = found.start()
         while len(taken) < length and position < len(text):
             character = text[position]
             if character.isascii() and character.isalnum():

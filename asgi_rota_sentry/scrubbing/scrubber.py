@@ -6,22 +6,30 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from asgi_rota_sentry.scrubbing import layout, meta
-from asgi_rota_sentry.scrubbing.again import Again, pattern, worth_seeking
+from asgi_rota_sentry.scrubbing.again import Again, present, worth_seeking
 from asgi_rota_sentry.scrubbing.assignments import Assignments
+from asgi_rota_sentry.scrubbing.changes import Change, Changes, Removal, joined, removals
+from asgi_rota_sentry.scrubbing.judge import Judge
 from asgi_rota_sentry.scrubbing.keys import Names, words
+from asgi_rota_sentry.scrubbing.memory import Memory
 from asgi_rota_sentry.scrubbing.spans import FILTERED
 from asgi_rota_sentry.scrubbing.text import TextScrubber
-from asgi_rota_sentry.scrubbing.walk import Clean, Removal, Walk, strings
+from asgi_rota_sentry.scrubbing.walk import Walk
 
 _logger = logging.getLogger("asgi_rota_sentry")
 _KEPT_ON_FAULT = ("event_id", "timestamp", "start_timestamp", "platform", "level", "type", "sdk", "trace_id", "span_id")
 
 
 class Report(NamedTuple):
-    """A scrubbed payload and what was removed from it, in the order of finding."""
+    """A scrubbed payload and the tree of what was removed from it."""
 
     payload: dict[str, Any]
-    removals: tuple[Removal, ...]
+    changes: Changes | Change | None
+
+    @property
+    def removals(self) -> tuple[Removal, ...]:
+        """What was removed, as a list."""
+        return tuple(removals(self.changes))
 
 
 class Scrubber:
@@ -38,7 +46,8 @@ class Scrubber:
         self._names = Names(keys, exempt)
         stems = tuple(words(key)[0] for key in keys if words(key))
         self._text = TextScrubber(Assignments(self._names, stems), [re.compile(pattern) for pattern in patterns])
-        self._clean = Clean()
+        self._judge = Judge(self._names, self._text)
+        self._memory = Memory()
         self._exempt_paths = frozenset(entry for entry in exempt if "." in entry)
 
     def payload(self, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,7 +64,7 @@ class Scrubber:
             return self._scrubbed(payload)
         except Exception as fault:  # noqa: BLE001 - reporting an error must not make another one
             _logger.warning("A payload could not be scrubbed (%s); all but its ID was removed.", type(fault).__name__)
-            return Report(_bare(payload), (Removal((), "could not be read", whole=True),))
+            return Report(_bare(payload), Change("could not be read", whole=True))
 
     def text(self, text: str) -> str:
         """The text with each secret in it replaced by `[Filtered]`; never raises."""
@@ -68,19 +77,19 @@ class Scrubber:
     def _scrubbed(self, payload: Mapping[str, Any]) -> Report:
         shape = layout.of(payload)
         body = {key: value for key, value in payload.items() if key != "_meta"}
-        walk = Walk(self._names, self._text, self._clean, self._exempt_paths)
+        walk = Walk(self._judge, self._memory, self._exempt_paths)
         result = walk.visit(body, shape)
-        removals = walk.removals
+        changes = walk.changes if result is not body else None
         sought = worth_seeking(walk.secrets)
-        if sought and pattern(sought).search(strings(walk.texts.values())):
-            again = Again(sought)
-            result = again.visit(result, shape)
-            removals = [*removals, *again.removals]
+        if sought and (sought := present(sought, (*walk.texts, *walk.blobs))):
+            again, first = Again(sought), result
+            result = again.visit(first, shape)
+            changes = joined(changes, again.changes) if result is not first else changes
         if not isinstance(result, dict):
-            return Report(_bare(payload), tuple(removals))
-        if "_meta" in payload or (removals and "event_id" in payload and "check_in_id" not in payload):
-            result = {**result, "_meta": meta.updated(payload.get("_meta"), removals)}
-        return Report(result, tuple(removals))
+            return Report(_bare(payload), changes)
+        if "_meta" in payload or (changes and "event_id" in payload and "check_in_id" not in payload):
+            result = {**result, "_meta": meta.updated(payload.get("_meta"), changes) or {}}
+        return Report(result, changes)
 
 
 def _bare(payload: Any) -> dict[str, Any]:

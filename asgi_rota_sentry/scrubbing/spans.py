@@ -26,7 +26,8 @@ def merged(spans: list[Span]) -> list[Span]:
 
 def replaced(text: str, spans: list[Span]) -> str:
     """The text with each of these spans (in order, apart) replaced by `[Filtered]`."""
-    parts, position = [], 0
+    parts: list[str] = []
+    position = 0
     for span in spans:
         parts += (text[position : span.start], FILTERED)
         position = span.end

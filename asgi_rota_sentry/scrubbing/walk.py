@@ -1,66 +1,45 @@
 """One walk over a payload: what is a secret by its name or by its value is replaced, everything else is kept.
 
-Nothing that is given is changed: a container in which something goes is replaced by a copy.
+Nothing that is given is changed: a container in which something goes is replaced by a copy, all others are shared.
+An event repeats itself (the request is a local of most frames), so equal parts are walked once.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+import marshal
+from collections.abc import Mapping
+from typing import Any
 
+from asgi_rota_sentry.scrubbing.changes import Change, Changes
 from asgi_rota_sentry.scrubbing.checksums import is_card
-from asgi_rota_sentry.scrubbing.cookies import cookie_spans, is_secret_cookie
-from asgi_rota_sentry.scrubbing.keys import Names, Verdict, bare
+from asgi_rota_sentry.scrubbing.judge import Judge, Judged
+from asgi_rota_sentry.scrubbing.keys import Verdict, bare
 from asgi_rota_sentry.scrubbing.layout import ANY, Layout
-from asgi_rota_sentry.scrubbing.randomness import looks_random
-from asgi_rota_sentry.scrubbing.spans import FILTERED, merged, replaced
-from asgi_rota_sentry.scrubbing.text import TextScrubber
-from asgi_rota_sentry.scrubbing.values import is_trivial
+from asgi_rota_sentry.scrubbing.memory import Memory
+from asgi_rota_sentry.scrubbing.spans import FILTERED, Span, replaced
 
 _logger = logging.getLogger("asgi_rota_sentry")
 _DEEPEST = 200
 _SHORTEST_TEXT = 6
-_FIELD_NAMES = frozenset("username email user name id first_name last_name login remember role phone title".split())
-
-Path = tuple[str | int, ...]
-
-
-class Removal(NamedTuple):
-    """One thing that was removed: the `path` to it in the payload, the `reason`, and whether it went as a `whole`."""
-
-    path: Path
-    reason: str
-    whole: bool
-
-
-class Clean:
-    """Texts in which nothing was found, so that the next event with the same text need not search it; bounded."""
-
-    def __init__(self, most: int = 8192, longest: int = 400) -> None:
-        self.texts: set[tuple[bool, str] | str] = set()
-        self._most = most
-        self._longest = longest
-
-    def add(self, entry: tuple[bool, str] | str, text: str) -> None:
-        """Remember a text without secrets."""
-        if len(text) <= self._longest:
-            if len(self.texts) >= self._most:
-                self.texts.clear()
-            self.texts.add(entry)
 
 
 class Walk:
-    """One payload's walk; afterwards `removals` tells what went, `secrets` the removed values, `texts` all that stayed."""
+    """One payload's walk; afterwards `changes` tells what went, `secrets` the removed values, `texts` what was read."""
 
-    def __init__(self, names: Names, text: TextScrubber, clean: Clean, exempt_paths: frozenset[str] = frozenset()) -> None:
-        self.removals: list[Removal] = []
+    def __init__(self, judge: Judge, memory: Memory, exempt_paths: frozenset[str] = frozenset()) -> None:
         self.secrets: dict[str, None] = {}
-        self.texts: dict[tuple[bool, str] | str, str] = {}
-        self._names = names
-        self._text = text
-        self._clean = clean
+        self.texts: set[str] = set()
+        self.blobs: list[str] = []
+        self.changes: Changes | Change | None = None
+        self._judge = judge
+        self._memory = memory
         self._exempt_paths = exempt_paths
-        self._path: list[str | int] = []
-        self._done: dict[int, Any] = {}
+        self._path: list[Any] = []
+        self._done: dict[int, tuple[Any, Changes | Change | None]] = {}
+        self._equal: dict[tuple[int, bytes], tuple[Any, Changes | Change | None]] = {}
+        self._found: dict[tuple[bool, str], tuple[str, Change]] = {}
+
+    # Each of the methods below returns the value to keep. When that is another than it was given, `changes` holds what
+    # changed, for the caller to put into its own.
 
     def visit(self, value: Any, layout: Layout = ANY, *, source: bool = False) -> Any:
         """The value without secrets; a part that cannot be read is replaced as a whole."""
@@ -74,198 +53,176 @@ class Walk:
             return self._container(value, layout, source=source)
         except Exception as fault:  # noqa: BLE001 - whatever is wrong with the part, it must not leave as it is
             _logger.warning("A part of a payload could not be scrubbed (%s); it was removed.", type(fault).__name__)
-            return self._removed(FILTERED, "could not be read")
+            return self._filtered("could not be read")
 
     def _container(self, value: Any, layout: Layout, *, source: bool) -> Any:
         if isinstance(value, bytes | bytearray | memoryview):
             return self._leaf(bytes(value).decode("utf-8", "backslashreplace"), source=source)
-        if not isinstance(value, Mapping | list | tuple | set | frozenset):
+        if not isinstance(value, dict | list | tuple | set | frozenset | Mapping):
             return self._leaf(str(value), source=source)
-        identity = id(value)
-        if identity in self._done or len(self._path) > _DEEPEST:
-            # Seen before: its clean copy, or, when it contains itself, nothing.
-            return self._done.get(identity, FILTERED)
-        self._done[identity] = FILTERED
-        result = self._mapping(value, layout) if isinstance(value, Mapping) else self._items(list(value), layout, source=source)
-        self._done[identity] = result
+        done = self._done.get(id(value))
+        if done is not None:
+            result, self.changes = done
+            return result
+        if len(self._path) > _DEEPEST:
+            return self._filtered("too deep")
+        self._done[id(value)] = FILTERED, Change("contains itself", whole=True)
+        result = self._once(value, layout, source=source) if layout.repeats else self._inside(value, layout, source=source)
+        self._done[id(value)] = result, self.changes if result is not value else None
         return result
+
+    def _once(self, value: Any, layout: Layout, *, source: bool) -> Any:
+        """As `_inside`, but for a value equal to one seen before what was found then."""
+        if self._exempt_paths:
+            return self._inside(value, layout, source=source)
+        try:
+            # Version 2 of the format gives equal bytes for equal values; others mark what is referred to twice.
+            key = id(layout), marshal.dumps(value, 2)
+        except ValueError:
+            return self._inside(value, layout, source=source)
+        known = self._equal.get(key)
+        if known is None and layout.lasts and (blob := self._memory.parts.get(key)) is not None:
+            self.blobs.append(blob)
+            known = value, None
+        if known is None:
+            result = self._inside(value, layout, source=source)
+            known = self._equal[key] = (value, None) if result is value else (result, self.changes)
+            if layout.lasts and result is value:
+                self._memory.keep_part(key, value)
+        result, self.changes = known
+        return value if self.changes is None else result
+
+    def _inside(self, value: Any, layout: Layout, *, source: bool) -> Any:
+        if isinstance(value, Mapping):
+            return self._mapping(value, layout)
+        return self._items(value, layout, source=source)
 
     def _mapping(self, node: Mapping[Any, Any], layout: Layout) -> Mapping[Any, Any]:
         changed: dict[Any, Any] = {}
+        changes: Changes = {}
         renamed: dict[Any, str] = {}
-        own, verdict_of, path = layout.own, self._names.verdict, self._path
-        pair = verdict_of(_named(node)) if "value" in node else Verdict.PLAIN
+        own, path, texts, codes = layout.own, self._path, self.texts, self._memory.codes
+        pair = self._judge.pair_of(node) if "value" in node else Verdict.PLAIN
         for key, value in node.items():
-            if key in own or (self._exempt_paths and self._is_exempt(key)):
+            if key in own:
                 continue
-            path.append(key)
-            verdict = verdict_of(key) if isinstance(key, str) else Verdict.PLAIN
+            verdict = codes.get(key)
+            if verdict is None:
+                verdict = self._key(key, renamed)
             if pair and key == "value":
                 verdict = max(verdict, pair)
+            if not verdict and type(value) is str and (len(value) < _SHORTEST_TEXT or value in texts):
+                continue
+            if self._exempt_paths and self._is_exempt(key):
+                continue
+            path.append(key)
             if verdict:
-                new = self._judged(key, value, verdict, layout)
-            elif type(value) is str:
-                new = self._leaf(value, source=key in layout.source)
+                new = self._told(key, value, Verdict(verdict), layout)
             else:
                 new = self.visit(value, layout.child(key), source=key in layout.source)
+            path.pop()
             if new is not value:
                 changed[key] = new
-            if not isinstance(key, str) or len(key) > 11:
-                self._rename(key, renamed)
-            path.pop()
+                if self.changes is not None:
+                    changes[key] = self.changes
         if not changed and not renamed:
             return node
+        changes.update((key, Change("in a name", whole=False)) for key in renamed)
+        self.changes = changes
         return {renamed.get(key, key): changed.get(key, value) for key, value in node.items()}
 
-    def _rename(self, key: Any, renamed: dict[Any, str]) -> None:
-        if isinstance(key, int | float) or key is None:
-            return
-        text = key if isinstance(key, str) else str(key)
+    def _key(self, key: Any, renamed: dict[Any, str]) -> Verdict:
+        """What a key says that was not met before; a secret in the key itself is noted in `renamed`."""
+        if not isinstance(key, str | bytes):
+            return Verdict.PLAIN
+        text = key if isinstance(key, str) else repr(key)
+        verdict = self._judge.names.verdict(text)
         new = self._leaf(text)
-        if new is not text and new != text:
+        if new != text:
             renamed[key] = f"{new} {len(renamed) + 1}" if new in renamed.values() else new
-
-    def _is_exempt(self, key: Any) -> bool:
-        whole = [str(part) for part in (*self._path, key)]
-        named = [str(part) for part in (*self._path, key) if not isinstance(part, int)]
-        return ".".join(whole) in self._exempt_paths or ".".join(named) in self._exempt_paths
-
-    def _items(self, items: list[Any], layout: Layout, *, source: bool) -> list[Any]:
-        path, result = self._path, list(items)
-        pair = self._pair(items) if len(items) == 2 else Verdict.PLAIN
-        option = Verdict.PLAIN
-        for index, item in enumerate(items):
-            path.append(index)
-            if (option and isinstance(item, str) and not bare(item).startswith("-")) or (pair and index):
-                name = bare(items[index - 1])
-                result[index] = self._judged(name, item, max(option, pair), layout)
-            else:
-                result[index] = self._leaf(item, source=source) if type(item) is str else self.visit(item, layout, source=source)
-            option = Verdict.PLAIN
-            if isinstance(item, str) and item[:3].lstrip("'\"").startswith("-") and "=" not in item:
-                option = self._names.verdict(bare(item).lstrip("-"))
-            path.pop()
-        return result
-
-    def _pair(self, items: list[Any]) -> Verdict:
-        """What the second of two says when the first is a telling name, as in headers: `[b'authorization', …]`."""
-        name, value = items
-        if not isinstance(name, str) or len(name) < 2:
-            return Verdict.PLAIN
-        verdict = self._names.verdict(name)
-        if verdict and isinstance(value, str) and (bare(value).lower() in _FIELD_NAMES or self._names.verdict(value)):
-            return Verdict.PLAIN
+        elif isinstance(key, str):
+            self._memory.keep_code(key, verdict)
         return verdict
 
-    def _judged(self, key: Any, value: Any, verdict: Verdict, layout: Layout) -> Any:
-        """The value under a telling name."""
-        name = bare(str(key))
-        if value is None or isinstance(value, bool):
-            return value
-        if verdict is Verdict.COOKIES:
-            return self._cookies(name, value)
-        if verdict is Verdict.MAYBE:
-            random = isinstance(value, str) and looks_random(bare(value), hexadecimal=name.lower() != "key")
-            if not random:
-                return self.visit(value, layout.child(key))
-        elif isinstance(value, str) and (is_trivial(value) or self._names.is_exempt(name)):
-            return value
-        elif isinstance(value, Mapping | list | tuple | set | frozenset) and not value:
-            return value
-        if isinstance(value, Mapping) and (layout.structural or {"value", "type"} <= value.keys()):
-            return self._emptied(name, value)
-        self._keep_secret(value)
-        return self._removed(FILTERED, f"beside {name!r}")
+    def _is_exempt(self, key: Any) -> bool:
+        whole = ".".join(str(part) for part in (*self._path, key))
+        named = ".".join(str(part) for part in (*self._path, key) if not isinstance(part, int))
+        return whole in self._exempt_paths or named in self._exempt_paths
 
-    def _emptied(self, name: str, value: Mapping[Any, Any]) -> dict[Any, Any]:
-        """The mapping with all that is in it removed, because Sentry expects a mapping here."""
-        self._keep_secret(value)
-        self._removed(FILTERED, f"beside {name!r}", whole=False)
-        if {"value", "type"} <= value.keys():
-            return {**value, "value": FILTERED, "type": "string"}
-        return dict.fromkeys(value, FILTERED)
+    def _items(self, value: Any, layout: Layout, *, source: bool) -> Any:
+        items = value if isinstance(value, list) else list(value)
+        path, texts = self._path, self.texts
+        told = self._judge.told_by_neighbour(items)
+        changed: dict[int, Any] = {}
+        changes: Changes = {}
+        for index, item in enumerate(items):
+            if not source and type(item) is str and index not in told and (len(item) < _SHORTEST_TEXT or item in texts):
+                continue
+            path.append(index)
+            if index in told:
+                new = self._told(items[index - 1], item, told[index], layout)
+            else:
+                new = self.visit(item, layout, source=source)
+            path.pop()
+            if new is not item:
+                changed[index] = new
+                if self.changes is not None:
+                    changes[index] = self.changes
+        if not changed:
+            return value if isinstance(value, list | tuple) else items
+        self.changes = changes
+        return [changed.get(index, item) for index, item in enumerate(items)]
 
-    def _cookies(self, name: str, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            result = dict(value)
-            for key, cookie in value.items():
-                text = cookie if isinstance(cookie, str) else str(cookie)
-                if not is_trivial(text) and is_secret_cookie(bare(str(key)), bare(text), self._names):
-                    self._keep_secret(cookie)
-                    result[key] = self._removed(FILTERED, f"cookie {key!r}", at=key)
-            return result if any(result[key] is not value[key] for key in value) else value
-        if isinstance(value, str):
-            spans = merged(list(cookie_spans(value, 0, len(value), self._names))) if not is_trivial(value) else []
-            for span in spans:
-                self._keep_secret(value[span.start : span.end])
-                self._removed(FILTERED, span.reason, whole=False)
-            return replaced(value, spans) if spans else value
-        if isinstance(value, list | tuple):
-            return [self._cookies(name, item) if isinstance(item, str) and "=" in item else self.visit(item) for item in value]
-        self._keep_secret(value)
-        return self._removed(FILTERED, f"beside {name!r}")
+    def _told(self, key: Any, value: Any, verdict: Verdict, layout: Layout) -> Any:
+        """The value under a telling name, or beside one."""
+        name = bare(key if isinstance(key, str) else str(key))
+        try:
+            judged = self._judge.value(name, value, verdict, structural=layout.structural)
+        except Exception as fault:  # noqa: BLE001 - as in `visit`
+            _logger.warning("A value could not be judged (%s); it was removed.", type(fault).__name__)
+            return self._filtered("could not be read")
+        if judged is Judged.STAYS:
+            return value
+        if judged is Judged.ORDINARY:
+            return self.visit(value, layout.child(key))
+        for secret in judged.secrets:
+            if len(self.secrets) < 200:
+                self.secrets[secret] = None
+        self.changes = judged.changes
+        return judged.result
 
     def _leaf(self, text: str, *, source: bool = False) -> str:
-        if len(text) < _SHORTEST_TEXT:
+        if len(text) < _SHORTEST_TEXT or (not source and text in self.texts):
             return text
-        entry = (True, text) if source else text
-        known = self.texts.get(entry)
-        if known is text or known == text:
+        if text in (self._memory.source if source else self._memory.texts):
+            self.texts.add(text) if not source else self.blobs.append(text)
             return text
-        if entry in self._clean.texts:
-            self.texts[entry] = text
-            return text
-        return self._searched(text, entry, source=source)
-
-    def _searched(self, text: str, entry: tuple[bool, str] | str, *, source: bool) -> str:
-        try:
-            spans = self._text.spans(text, source=source)
-            result = replaced(text, spans) if spans else text
-        except Exception as fault:  # noqa: BLE001 - a text that cannot be searched must not leave as it is
-            _logger.warning("A text could not be scrubbed (%s); it was removed.", type(fault).__name__)
-            spans, result = [], self._removed(FILTERED, "could not be read")
-        for span in spans:
-            self._keep_secret(text[span.start : span.end])
-            self._removed(FILTERED, span.reason, whole=len(spans) == 1 and result == FILTERED)
-        if result is text:
-            self._clean.add(entry, text)
-        self.texts[entry] = result
+        found = self._found.get((source, text))
+        if found is None:
+            spans = self._judge.text.spans(text, source=source)
+            if not spans:
+                self._memory.keep_text(text, source=source)
+                self.texts.add(text) if not source else self.blobs.append(text)
+                return text
+            found = self._found[source, text] = self._replaced(text, spans)
+        result, self.changes = found
         return result
+
+    def _replaced(self, text: str, spans: list[Span]) -> tuple[str, Change]:
+        result = replaced(text, spans)
+        for span in spans:
+            if len(self.secrets) < 200:
+                self.secrets[bare(text[span.start : span.end])] = None
+        self.blobs.append(result)
+        reasons = ", ".join(dict.fromkeys(span.reason for span in spans))
+        return result, Change(reasons, whole=result == FILTERED)
 
     def _number(self, value: int) -> Any:
         if 10**12 <= value < 10**19 and is_card(str(value)):
-            self._keep_secret(value)
-            return self._removed(FILTERED, "card number")
+            self.secrets[str(value)] = None
+            return self._filtered("card number")
         return value
 
-    def _removed(self, result: str, reason: str, *, whole: bool = True, at: Any = None) -> str:
-        path = (*self._path, at) if at is not None else tuple(self._path)
-        self.removals.append(Removal(path, reason, whole))
-        return result
-
-    def _keep_secret(self, value: Any) -> None:
-        """Remember what was removed, each text of a container by itself, to look for it elsewhere."""
-        waiting, seen = [value], 0
-        while waiting and seen < 100:
-            seen += 1
-            item = waiting.pop()
-            if isinstance(item, Mapping):
-                waiting += item.values()
-            elif isinstance(item, list | tuple | set | frozenset):
-                waiting += item
-            elif isinstance(item, str | int) and not isinstance(item, bool) and len(self.secrets) < 200:
-                self.secrets[bare(str(item))] = None
-
-
-def _named(node: Mapping[Any, Any]) -> str:
-    """The name in `{"name": "password", "value": …}`."""
-    for key in ("name", "key", "header", "field"):
-        name = node.get(key)
-        if isinstance(name, str) and name:
-            return name
-    return ""
-
-
-def strings(texts: Iterable[str]) -> str:
-    """All texts as one, to look for something in all of them at once."""
-    return "\0".join(texts)
+    def _filtered(self, reason: str) -> str:
+        self.changes = Change(reason, whole=True)
+        return FILTERED
