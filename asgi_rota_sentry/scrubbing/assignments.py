@@ -45,11 +45,8 @@ class Assignments:
         stems = "|".join(re.escape(stem) for stem in extra_stems if stem)
         self._stems = re.compile(f"{_STEMS.pattern}|{stems}") if stems else _STEMS
 
-    def find(self, text: str, *, source: bool = False) -> Iterator[Span]:
-        """Each such value; in `source` code only what is quoted, for the rest is code."""
-        low = text.lower()
-        if len(low) != len(text):
-            low = "".join(character.lower() if character.isascii() else character for character in text)
+    def find(self, text: str, low: str, *, source: bool = False) -> Iterator[Span]:
+        """Each such value, `low` being the text in lower case; in `source` code only what is quoted, for the rest is code."""
         position = 0
         while found := self._stems.search(low, position):
             start = found.start()

@@ -20,7 +20,8 @@ class Layout:
     `own` are Sentry's keys, left as they are; `source` are lines of code; `inner` gives the layout of a child by its
     key, `each` that of all other children. A list has the layout of its items. In a `structural` mapping a telling
     key never removes a whole mapping, only what is in it, because Sentry expects one there. What `repeats` within an
-    event is walked once; what `lasts` stands unchanged in most events of a process.
+    event is walked once; what `lasts`, under that name, is the same in most
+    events of a process.
     """
 
     own: frozenset[str] = frozenset()
@@ -29,7 +30,7 @@ class Layout:
     each: "Layout | None" = None
     structural: bool = False
     repeats: bool = False
-    lasts: bool = False
+    lasts: str = ""
 
     def child(self, key: Any) -> "Layout":
         """The layout of the value under this key."""
@@ -39,14 +40,13 @@ class Layout:
 ANY = Layout()
 _ENTRY = Layout(structural=True)
 _LOCALS = Layout(each=Layout(repeats=True))
-_LINES = Layout(repeats=True, lasts=True)
 _FRAME = Layout(
     own=frozenset(
         "filename abs_path function raw_function module package platform lineno colno in_app instruction_addr "
         "addr_mode image_addr symbol_addr stack_start".split()
     ),
     source=frozenset({"pre_context", "context_line", "post_context"}),
-    inner={"vars": _LOCALS, "pre_context": _LINES, "post_context": _LINES},
+    inner={"vars": _LOCALS},
 )
 _STACKTRACE = Layout(inner={"frames": _FRAME}, own=frozenset({"registers", "frames_omitted"}))
 _MECHANISM = Layout(own=frozenset("type handled synthetic exception_id parent_id is_exception_group source".split()))
@@ -78,7 +78,7 @@ _EVENT = Layout(
         "user": _ENTRY,
         "tags": _ENTRY,
         "extra": ANY,
-        "modules": Layout(structural=True, repeats=True, lasts=True),
+        "modules": Layout(structural=True, repeats=True, lasts="modules"),
         "logentry": _ENTRY,
         "attributes": _ENTRY,
         "data": _ENTRY,

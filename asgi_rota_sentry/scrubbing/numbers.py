@@ -15,23 +15,26 @@ _NINO = re.compile(
     r"|([a-z]{2}) [0-9]{2} [0-9]{2} [0-9]{2} [a-d])(?![A-Za-z0-9])"
 )
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ \-]?[A-Za-z0-9]{4})")
-_HAS_DIGITS = re.compile(r"[0-9](?:[^A-Za-z0-9]{0,3}[0-9]){5}")
+_NINE_DIGITS = re.compile(r"[0-9](?:(?:%20|[^A-Za-z0-9:]{0,2})[0-9]){8}")
+_LETTERS_AND_DIGITS = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[ -]?[0-9]{2}[ -]?[0-9A-Za-z]{2}")
 _GROUPINGS = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 4, 4, 4, 3), (4, 6, 4), (4, 4, 4, 1), (6, 13), (4, 4, 4, 3), (4, 5, 6)})
 _FEWEST, _MOST = 13, 19
 
 
 def find(text: str) -> Iterator[Span]:
     """Each such number in the text."""
-    if len(text) < 9 or not _HAS_DIGITS.search(text):
+    if len(text) < 9:
         return
-    yield from _cards(text)
-    for found in _SSN.finditer(text):
-        if is_ssn(found[1], found[3], found[4]):
-            yield Span(found.start(), found.end(), "social security number")
-    for found in _NINO.finditer(text):
-        if is_nino(found[1] or found[2]):
-            yield Span(found.start(), found.end(), "National Insurance number")
-    yield from _ibans(text)
+    if _NINE_DIGITS.search(text):
+        yield from _cards(text)
+        for found in _SSN.finditer(text):
+            if is_ssn(found[1], found[3], found[4]):
+                yield Span(found.start(), found.end(), "social security number")
+    if _LETTERS_AND_DIGITS.search(text):
+        for found in _NINO.finditer(text):
+            if is_nino(found[1] or found[2]):
+                yield Span(found.start(), found.end(), "National Insurance number")
+        yield from _ibans(text)
 
 
 def _cards(text: str) -> Iterator[Span]:

@@ -8,7 +8,8 @@ from asgi_rota_sentry.scrubbing.assignments import Assignments
 from asgi_rota_sentry.scrubbing.spans import Span, merged, replaced
 
 _SHORTEST = 6
-_SIGNS = re.compile(r"[=:%>,\s\"']")
+# How Python shows an object that says nothing of itself: nothing to search.
+_OBJECT = re.compile(r"<(?:[\w.]|<locals>| (?!at 0x))++ at 0x[0-9a-f]++>")
 
 
 class TextScrubber:
@@ -23,19 +24,27 @@ class TextScrubber:
         found: list[Span] = []
         for pattern in self._patterns:
             found += _matches(pattern, text)
-        if len(text) >= _SHORTEST:
+        if len(text) >= _SHORTEST and not (text[0] == "<" and _OBJECT.fullmatch(text)):
+            low = _lowered(text)
             if "/" in text or "@" in text:
                 found += urls.find(text)
-            found += tokens.find(text)
+            found += tokens.find(text, low)
             found += numbers.find(text)
-            if _SIGNS.search(text):
-                found += self._assignments.find(text, source=source)
+            found += self._assignments.find(text, low, source=source)
         return merged(found) if found else found
 
     def scrub(self, text: str, *, source: bool = False) -> str:
         """The text with every secret in it replaced by `[Filtered]`."""
         spans = self.spans(text, source=source)
         return replaced(text, spans) if spans else text
+
+
+def _lowered(text: str) -> str:
+    """The text in lower case, every character in its place."""
+    low = text.lower()
+    if len(low) == len(text):
+        return low
+    return "".join(character.lower() if character.isascii() else character for character in text)
 
 
 _WINDOW, _OVERLAP = 4096, 512

@@ -5,7 +5,6 @@ An event repeats itself (the request is a local of most frames), so equal parts 
 """
 
 import logging
-import marshal
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +19,8 @@ from asgi_rota_sentry.scrubbing.spans import FILTERED, Span, replaced
 _logger = logging.getLogger("asgi_rota_sentry")
 _DEEPEST = 200
 _SHORTEST_TEXT = 6
+_MOST_ALIKE = 8
+_LEFT_ALONE = frozenset({type(None), bool, float})
 
 
 class Walk:
@@ -35,31 +36,38 @@ class Walk:
         self._exempt_paths = exempt_paths
         self._path: list[Any] = []
         self._done: dict[int, tuple[Any, Changes | Change | None]] = {}
-        self._equal: dict[tuple[int, bytes], tuple[Any, Changes | Change | None]] = {}
-        self._found: dict[tuple[bool, str], tuple[str, Change]] = {}
+        self._equal: dict[tuple[int, int], list[tuple[Any, Any, Changes | Change | None]]] = {}
+        self._found: dict[str, tuple[str, Change | None]] = {}
 
     # Each of the methods below returns the value to keep. When that is another than it was given, `changes` holds what
     # changed, for the caller to put into its own.
 
     def visit(self, value: Any, layout: Layout = ANY, *, source: bool = False) -> Any:
         """The value without secrets; a part that cannot be read is replaced as a whole."""
+        kind = type(value)
+        if kind in _LEFT_ALONE:
+            return value
         try:
+            if kind is dict or kind is list:
+                return self._container(value, layout, source=source)
             if isinstance(value, str):
                 return self._leaf(value, source=source)
-            if value is None or isinstance(value, bool | float):
-                return value
             if isinstance(value, int):
                 return self._number(value)
-            return self._container(value, layout, source=source)
+            return self._other(value, layout, source=source)
         except Exception as fault:  # noqa: BLE001 - whatever is wrong with the part, it must not leave as it is
             _logger.warning("A part of a payload could not be scrubbed (%s); it was removed.", type(fault).__name__)
             return self._filtered("could not be read")
 
-    def _container(self, value: Any, layout: Layout, *, source: bool) -> Any:
+    def _other(self, value: Any, layout: Layout, *, source: bool) -> Any:
+        """What JSON does not know; Sentry's SDK would send its text."""
         if isinstance(value, bytes | bytearray | memoryview):
             return self._leaf(bytes(value).decode("utf-8", "backslashreplace"), source=source)
-        if not isinstance(value, dict | list | tuple | set | frozenset | Mapping):
-            return self._leaf(str(value), source=source)
+        if isinstance(value, tuple | set | frozenset | list | Mapping):
+            return self._container(value, layout, source=source)
+        return value if isinstance(value, float) else self._leaf(str(value), source=source)
+
+    def _container(self, value: Any, layout: Layout, *, source: bool) -> Any:
         done = self._done.get(id(value))
         if done is not None:
             result, self.changes = done
@@ -67,46 +75,62 @@ class Walk:
         if len(self._path) > _DEEPEST:
             return self._filtered("too deep")
         self._done[id(value)] = FILTERED, Change("contains itself", whole=True)
-        result = self._once(value, layout, source=source) if layout.repeats else self._inside(value, layout, source=source)
+        if layout.repeats and not self._exempt_paths:
+            result = self._once(value, layout, source=source)
+        else:
+            result = self._inside(value, layout, source=source)
         self._done[id(value)] = result, self.changes if result is not value else None
         return result
 
     def _once(self, value: Any, layout: Layout, *, source: bool) -> Any:
         """As `_inside`, but for a value equal to one seen before what was found then."""
-        if self._exempt_paths:
-            return self._inside(value, layout, source=source)
-        try:
-            # Version 2 of the format gives equal bytes for equal values; others mark what is referred to twice.
-            key = id(layout), marshal.dumps(value, 2)
-        except ValueError:
-            return self._inside(value, layout, source=source)
-        known = self._equal.get(key)
-        if known is None and layout.lasts and (blob := self._memory.parts.get(key)) is not None:
-            self.blobs.append(blob)
-            known = value, None
-        if known is None:
-            result = self._inside(value, layout, source=source)
-            known = self._equal[key] = (value, None) if result is value else (result, self.changes)
-            if layout.lasts and result is value:
-                self._memory.keep_part(key, value)
-        result, self.changes = known
-        return value if self.changes is None else result
+        if layout.lasts and self._memory.lasting.get(layout.lasts) == value:
+            self.blobs += value.values()
+            return value
+        alike = self._equal.setdefault((id(layout), len(value)), [])
+        for earlier, result, changes in alike:
+            if earlier == value:
+                self.changes = changes
+                return value if changes is None else result
+        result = self._inside(value, layout, source=source)
+        if len(alike) < _MOST_ALIKE:
+            alike.append((value, result, None if result is value else self.changes))
+        if layout.lasts and result is value:
+            self._memory.lasting[layout.lasts] = value
+        return result
 
     def _inside(self, value: Any, layout: Layout, *, source: bool) -> Any:
-        if isinstance(value, Mapping):
+        if type(value) is dict or isinstance(value, Mapping):
             return self._mapping(value, layout)
         return self._items(value, layout, source=source)
+
+    def _own_of(self, node: Mapping[Any, Any], layout: Layout) -> frozenset[str]:
+        """The keys that need no look: Sentry's own, and in a frame also the code, if it was searched before."""
+        if not layout.source:
+            return layout.own
+        try:
+            code = *node.get("pre_context", ()), node.get("context_line"), *node.get("post_context", ())
+            lines = self._memory.code.get(code)
+        except TypeError:
+            return layout.own
+        if lines is None:
+            if any(isinstance(line, str) and self._leaf(line, source=True) is not line for line in code):
+                return layout.own
+            lines = self._memory.keep_code(code)
+        self.blobs.append(lines)
+        return layout.own | layout.source
 
     def _mapping(self, node: Mapping[Any, Any], layout: Layout) -> Mapping[Any, Any]:
         changed: dict[Any, Any] = {}
         changes: Changes = {}
         renamed: dict[Any, str] = {}
-        own, path, texts, codes = layout.own, self._path, self.texts, self._memory.codes
+        own, inner, each = self._own_of(node, layout), layout.inner, layout.each or ANY
+        path, texts, names = self._path, self.texts, self._memory.names
         pair = self._judge.pair_of(node) if "value" in node else Verdict.PLAIN
         for key, value in node.items():
             if key in own:
                 continue
-            verdict = codes.get(key)
+            verdict = names.get(key)
             if verdict is None:
                 verdict = self._key(key, renamed)
             if pair and key == "value":
@@ -117,9 +141,9 @@ class Walk:
                 continue
             path.append(key)
             if verdict:
-                new = self._told(key, value, Verdict(verdict), layout)
+                new = self._told(key, value, verdict, layout)
             else:
-                new = self.visit(value, layout.child(key), source=key in layout.source)
+                new = self.visit(value, inner.get(key, each), source=key in layout.source)
             path.pop()
             if new is not value:
                 changed[key] = new
@@ -141,7 +165,7 @@ class Walk:
         if new != text:
             renamed[key] = f"{new} {len(renamed) + 1}" if new in renamed.values() else new
         elif isinstance(key, str):
-            self._memory.keep_code(key, verdict)
+            self._memory.keep_name(key, verdict)
         return verdict
 
     def _is_exempt(self, key: Any) -> bool:
@@ -194,18 +218,26 @@ class Walk:
     def _leaf(self, text: str, *, source: bool = False) -> str:
         if len(text) < _SHORTEST_TEXT or (not source and text in self.texts):
             return text
-        if text in (self._memory.source if source else self._memory.texts):
-            self.texts.add(text) if not source else self.blobs.append(text)
+        memory = self._memory
+        if not source and text in memory.texts:
+            self.texts.add(text)
             return text
-        found = self._found.get((source, text))
+        table = memory.source if source else self._found
+        found = table.get(text)
         if found is None:
             spans = self._judge.text.spans(text, source=source)
-            if not spans:
-                self._memory.keep_text(text, source=source)
-                self.texts.add(text) if not source else self.blobs.append(text)
-                return text
-            found = self._found[source, text] = self._replaced(text, spans)
-        result, self.changes = found
+            found = self._replaced(text, spans) if spans else (text, None)
+            if source:
+                memory.keep_source(text, found)
+            elif spans:
+                table[text] = found
+            else:
+                memory.keep_text(text)
+                self.texts.add(text)
+        result, change = found
+        if change is None:
+            return text
+        self.changes = change
         return result
 
     def _replaced(self, text: str, spans: list[Span]) -> tuple[str, Change]:
