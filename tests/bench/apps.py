@@ -179,6 +179,6 @@ async def discard(message: Message) -> None:
 
 
 async def call(app: ASGIApp, number: int | None = None) -> None:
-    """One request in a task of its own, as servers run them; the failing view's error ends here, any other is raised."""
+    """One request in a task of its own, as servers run them; the failing view's error ends here, any other goes on."""
     with contextlib.suppress(ViewFailedError):
         await asyncio.get_running_loop().create_task(app(fresh_scope(number), no_body, discard))  # type: ignore[arg-type]

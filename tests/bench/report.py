@@ -64,10 +64,11 @@ def memory_line(app: str, result: dict[str, Any]) -> str:
 def soak_line(app: str, result: dict[str, Any]) -> str:
     """What the second half of the requests left behind."""
     half, end = result["half"], result["end"]
+    left = f"{result['blocks_per_request']:+.4f} a request"
     grows = "grows" if result["blocks_per_request"] > 0.05 else "no growth"
     return (
         f"{app:<16}{result['requests']} requests in {result['seconds']:.0f} s: allocated blocks "
-        f"{half['blocks']} at the half, {end['blocks']} at the end ({result['blocks_per_request']:+.4f} a request), peak memory "
+        f"{half['blocks']} at the half, {end['blocks']} at the end ({left}), peak memory "
         f"{half['resident'] / 1024:.1f} and {end['resident'] / 1024:.1f} MiB: {grows}"
     )
 
