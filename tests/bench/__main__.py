@@ -33,8 +33,11 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--part", choices=PARTS, action="append", help="only this part (repeatable); default: all")
     parser.add_argument("--case", choices=CASES, action="append", help="only this case of the costs (repeatable)")
     parser.add_argument("--app", choices=APPS, action="append", help="only this application (repeatable)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="wall time for each case of the costs; default: 2")
-    parser.add_argument("--quick", action="store_true", help="0.5 s a case, 2,000 requests of soak, 1 s of throughput")
+    parser.add_argument("--seconds", type=float, default=1.5, help="wall time for each case of the costs; default: 1.5")
+    parser.add_argument(
+        "--quick", action="store_true", help="0.5 s a case, 200 held, 2,000 requests of soak, 1 s of throughput"
+    )
+    parser.add_argument("--held", type=int, default=1000, metavar="N", help="requests held open; default: 1000")
     parser.add_argument("--soak", type=int, default=20_000, metavar="N", help="requests of the soak; default: 20000")
     parser.add_argument("--stream", action="store_true", help='sentry-sdk 2.x with trace_lifecycle="stream"')
     parser.add_argument("--wire", action="store_true", help="serialise envelopes too, as the SDK's sending thread does")
@@ -42,7 +45,7 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     args = parser.parse_args(given)
     if args.quick:
-        args.seconds, args.soak = min(args.seconds, 0.5), min(args.soak, 2_000)
+        args.seconds, args.soak, args.held = min(args.seconds, 0.5), min(args.soak, 2_000), min(args.held, 200)
     return args
 
 
@@ -78,7 +81,7 @@ def _parts(args: argparse.Namespace, options: dict[str, Any]) -> Iterator[tuple[
     if "memory" in parts:
         yield "memory", "\nMemory of a request in flight, at 10 %", None
         for app in apps:
-            result = _job(kind="memory", app=app, rate=0.1, **options)
+            result = _job(kind="memory", app=app, rate=0.1, requests=args.held, **options)
             yield "memory", report.memory_line(app, result), (app, result)
     if "soak" in parts:
         yield "soak", "\nGrowth over many requests with ours, every one by another visitor", None
@@ -88,7 +91,7 @@ def _parts(args: argparse.Namespace, options: dict[str, Any]) -> Iterator[tuple[
     if "throughput" in parts:
         yield "throughput", "\nuvicorn, requests per second at 10 %, 16 connections", None
         for app in apps[-1:]:
-            rates = throughput(app, 0.1, 1 if args.quick else 3)
+            rates = throughput(app, 0.1, 1 if args.quick else 2)
             yield "throughput", report.throughput_line(app, rates), (app, rates)
 
 

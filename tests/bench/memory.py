@@ -44,7 +44,9 @@ async def _held(lineup: Lineup, variant: Variant, gate: Gate, requests: int) -> 
     await _settle()
     before = tracemalloc.get_traced_memory()[0]
     loop = asyncio.get_running_loop()
-    tasks = [loop.create_task(variant.app(fresh_scope(), no_body, discard)) for _ in range(requests)]  # type: ignore[arg-type]
+    coroutines: list[Any] = [variant.app(fresh_scope(), no_body, discard) for _ in range(requests)]
+    tasks = [loop.create_task(each) for each in coroutines]
+    del coroutines
     await gate.full.wait()
     gc.collect()
     after = tracemalloc.get_traced_memory()[0]

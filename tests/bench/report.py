@@ -14,12 +14,12 @@ COST_HEAD = (
 
 def cost_line(app: str, case: str, result: dict[str, Any]) -> str:
     """One row of the cost table; all but the ratio and the goal in microseconds."""
-    chosen, sdk, ours = CASES[case], result["sdk"], result["ours"]
-    verdict = "met" if result["ratio"] <= chosen.goal else "missed"
-    ratios = f"{result['ratio_low']:.3f}-{result['ratio_high']:.3f}"
+    chosen, sdk, ours, ratio = CASES[case], result["sdk"], result["ours"], result["ratio"]
+    verdict = "met" if ratio["median"] <= chosen.goal else "missed"
+    ratios = f"{ratio['low']:.3f}-{ratio['high']:.3f}"
     return (
         f"{app:<16}{chosen.title:<21}{result['bare']['median']:>7.1f}{sdk['median']:>11.1f}{_range(sdk):>16}"
-        f"{ours['median']:>12.1f}{_range(ours):>16}{result['ratio']:>8.3f}"
+        f"{ours['median']:>12.1f}{_range(ours):>16}{ratio['median']:>8.3f}"
         f"{ratios:>15}{chosen.goal:>7.2f} {verdict}"
     )
 
