@@ -68,15 +68,15 @@ class Settings:
     outbox_path: str = _option(
         ".asgi_rota_sentry/outbox.sqlite3", "ROTA_SENTRY_OUTBOX", values.path, "a file's path, empty for no outbox"
     )
-    pages: str = _option(
-        "bare", "ROTA_SENTRY_PAGES", values.one_of("bare", "always", "never"), "bare, always or never"
-    )
+    pages: str = _option("bare", "ROTA_SENTRY_PAGES", values.one_of("bare", "always", "never"), "bare, always or never")
     pages_dir: str | None = _option(None, "ROTA_SENTRY_PAGES_DIR", values.folder, "an existing folder, or nothing")
     home_url: str = _option("/", "ROTA_SENTRY_HOME_URL", values.link, "a URL or a path, empty to leave it out")
     dashboard_url: str = _option(
         "/dashboard/", "ROTA_SENTRY_DASHBOARD_URL", values.link, "a URL or a path, empty to leave it out"
     )
-    search_url: str = _option("/search/", "ROTA_SENTRY_SEARCH_URL", values.link, "a URL or a path, empty to leave it out")
+    search_url: str = _option(
+        "/search/", "ROTA_SENTRY_SEARCH_URL", values.link, "a URL or a path, empty to leave it out"
+    )
     support_email: str | None = _option(
         None, "ROTA_SENTRY_SUPPORT_EMAIL", values.email, "an e-mail address, or nothing"
     )
@@ -107,7 +107,9 @@ class Settings:
         """
         environ = os.environ if environ is None else environ
         known = {spec.metadata["env"]: spec for spec in fields(cls)}
-        faults = [_unknown(name, list(known)) for name in sorted(environ) if name.startswith(_PREFIX) and name not in known]
+        faults = [
+            _unknown(name, list(known)) for name in sorted(environ) if name.startswith(_PREFIX) and name not in known
+        ]
         given = {}
         for name, spec in known.items():
             raw = environ.get(name)

@@ -35,13 +35,18 @@ class Server:
     url: str
     log: Path
 
+    @property
+    def websocket_url(self) -> str:
+        """The base URL for websockets."""
+        return self.url.replace("http", "ws", 1)
+
     def output(self) -> str:
         """What the server has written so far."""
         return self.log.read_text(errors="replace")
 
 
 def _run_tool(arguments: list[str], environ: Mapping[str, str]) -> None:
-    done = subprocess.run(  # noqa: S603 - our own arguments
+    done = subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
     )
     if done.returncode:
@@ -89,7 +94,7 @@ def running(target: str, **environ: str) -> Iterator[Server]:
         command = [sys.executable, "-m", "uvicorn", target, "--host=127.0.0.1", "--port=0", "--no-use-colors"]
         with log.open("wb") as output:
             # A session of its own: Ctrl-C in the terminal is for us, who then end it in good order.
-            process = subprocess.Popen(  # noqa: S603 - our own arguments
+            process = subprocess.Popen(
                 command,
                 cwd=ROOT,
                 env=env,

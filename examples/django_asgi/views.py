@@ -103,6 +103,6 @@ async def stream(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(lines(), content_type="text/plain")
 
 
-def healthz(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - every view gets the request
+def healthz(request: HttpRequest) -> HttpResponse:
     """Whether the process is alive."""
     return HttpResponse("ok", content_type="text/plain")

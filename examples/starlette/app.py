@@ -147,7 +147,7 @@ async def stream(request: Request) -> Response:
     return StreamingResponse(lines(), media_type="text/plain")
 
 
-def healthz(request: Request) -> Response:  # noqa: ARG001 - every endpoint gets the request
+def healthz(request: Request) -> Response:
     """Whether the process is alive."""
     return PlainTextResponse("ok")
 

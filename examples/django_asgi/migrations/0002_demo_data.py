@@ -7,7 +7,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from examples.rota import FIRST_SHIFTS, PEOPLE
 
 
-def fill(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:  # noqa: ARG001 - what RunPython calls
+def fill(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Insert the two people, without passwords, and their first shifts."""
     worker, shift = apps.get_model("django_asgi", "Worker"), apps.get_model("django_asgi", "Shift")
     workers = {
