@@ -86,6 +86,12 @@ class Settings:
     test_error_path: str = _option(
         "/test-sentry-error/", "ROTA_SENTRY_TEST_ERROR_PATH", values.route, "a path that begins with /"
     )
+    session_cookies: tuple[str, ...] = _option(
+        ("sessionid", "session"), "ROTA_SENTRY_SESSION_COOKIES", values.names, "comma-separated names of cookies"
+    )
+    trail_requests: int = _option(20, "ROTA_SENTRY_TRAIL_REQUESTS", values.count, "a whole number, 0 for no trail")
+    trail_minutes: float = _option(30.0, "ROTA_SENTRY_TRAIL_MINUTES", values.positive, "a number of minutes above 0")
+    trail_visitors: int = _option(10_000, "ROTA_SENTRY_TRAIL_VISITORS", values.count, "a whole number, 0 for no trail")
 
     def __post_init__(self) -> None:
         faults = []
