@@ -354,8 +354,10 @@ class Journey:
         renewed = self._middleware.trail.renewed_key(headers)
         if renewed is None and self._visitor is None:
             return
-        entry = ("request", enrichment.arrived_at, request.method(self._scope), request.path(self._scope), status)
-        entries, self.actions = [entry, *self.actions], []
+        # With its status the request stands where it was answered: after the click that it came from was noted.
+        answered_at = enrichment.answered_at or time.time()
+        entry = ("request", answered_at, request.method(self._scope), request.path(self._scope), status)
+        entries, self.actions = [*self.actions, entry], []
         who = enrichment.who() if renewed is not None else None
         owner = who.id if who is not None else None
         if renewed is not None:
