@@ -5,50 +5,143 @@ story was seen: 0, or 1 with what is missing. `SENTRY_DSN` sends to that server 
 """
 
 import argparse
-import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
 import httpx
 
+from asgi_rota_sentry import Settings, SettingsError
 from asgi_rota_sentry.values import without_password
+from examples.kept import KeptEnvelopes
 from examples.server import ROOT, TARGETS, Server, ServerError, running
 from examples.story import Story, drive, event_faults, page_faults
 
-_ARRIVAL_SECONDS = 15
+_DEFAULTS = {"SENTRY_TRACES_SAMPLE_RATE": "1", "SENTRY_SEND_DEFAULT_PII": "true"}
+_PATIENCE = 20.0
 
 
-class Outbox:
-    """What the server under demonstration kept locally, read through the package's own command line."""
+def main() -> int:
+    """Run the demonstration that the command line names; returns the exit status."""
+    arguments = argparse.ArgumentParser(prog="examples.demo", description=__doc__)
+    arguments.add_argument("example", choices=sorted(TARGETS))
+    example = arguments.parse_args().example
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with tempfile.TemporaryDirectory(prefix="rota-demo-") as folder:
+            outbox = Path(folder) / "outbox.sqlite3"
+            environ = {**_DEFAULTS, **os.environ, "ROTA_SENTRY_OUTBOX": str(outbox)}
+            with running(example, **environ) as server:
+                return _demonstrate(example, server, environ)
+    except (ServerError, SettingsError, httpx.HTTPError) as fault:
+        print(f"The demonstration failed: {fault}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.")
+        return 130
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = {**os.environ, **environ}
 
-    def show(self, *arguments: str) -> str:
-        """What `asgi-rota-sentry events …` prints for a person."""
-        command = [sys.executable, "-m", "asgi_rota_sentry", "events", *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=self._environ, capture_output=True, text=True, check=False)
-        return (done.stdout or done.stderr).rstrip()
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
-    def listed(self) -> list[dict[str, Any]]:
-        """The list of what is kept, for a program; empty while there is no outbox yet."""
-        try:
-            return list(json.loads(self.show("--json")))
-        except ValueError:
-            return []
 
-    def wait_for(self, event_id: str) -> dict[str, Any] | None:
-        """The payload of the event with this ID, once it is there; None when it does not come."""
-        deadline = time.monotonic() + _ARRIVAL_SECONDS
-        while time.monotonic() < deadline:
-            if any(entry["event_id"] == event_id for entry in self.listed()):
-                return dict(json.loads(self.show(event_id, "--json")))
-            time.sleep(0.2)
-        return None
+def _demonstrate(example: str, server: Server, environ: Mapping[str, str]) -> int:
+    settings = Settings.from_env(environ)
+    print(f"The {example} example serves {server.url}; every request is sampled, personal data may leave.")
+    story = drive(server.url)
+    _show_story(story)
+    faults = page_faults(story)
+    kept = KeptEnvelopes(settings.outbox_path)
+    if settings.dsn is None or settings.debug:
+        faults += _show_kept(story, kept, environ)
+    else:
+        faults += _show_sent(settings.dsn, kept)
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        _report(faults)
+        return _serve_on(server)
+    return _report(faults)
+
+
+def _show_story(story: Story) -> None:
+    _headline("The story, as the browser saw it")
+    for method, path, status in story.visits:
+        print(f"  {status}  {method:4} {path}")
+    print(f"\n  The 500 page shows the event ID {story.event_id}.")
+
+
+def _show_kept(story: Story, kept: KeptEnvelopes, environ: Mapping[str, str]) -> list[str]:
+    """Print what is in the local outbox about the story; returns what is missing there."""
+    event = kept.wait_for_event(story.event_id or "", _PATIENCE)
+    spans = kept.wait_for_request_spans(len(story.visits), _PATIENCE)
+    _headline("What Sentry got: asgi-rota-sentry events")
+    print(_command_line(environ))
+    if event is None:
+        return ["No event with the ID of the page was kept."]
+    _headline(f"The error: asgi-rota-sentry events {story.event_id}")
+    print(_command_line(environ, str(story.event_id)))
+    faults = event_faults(story, event)
+    if len(spans) != len(story.visits):
+        faults.append(f"There are {len(spans)} transactions; expected one for each of {len(story.visits)} requests.")
+    trace_id = event["contexts"]["trace"]["trace_id"]
+    if trace_id in spans:
+        _headline(f"Its transaction: asgi-rota-sentry events '{spans[trace_id]}'")
+        print(_command_line(environ, spans[trace_id]))
+    else:
+        faults.append(f"There is no transaction of the failed request's trace {trace_id}.")
+    return faults
+
+
+def _show_sent(dsn: str, kept: KeptEnvelopes) -> list[str]:
+    """Say where everything went; returns what the server did not take."""
+    _headline("What Sentry got")
+    fault = kept.wait_until_sent(_PATIENCE)
+    shown = without_password(dsn)
+    if fault:
+        return [f"The server of {shown} did not take everything: {fault}."]
+    print(f"  Everything was sent to {shown} and taken there; look the event ID up in it.")
+    return []
+
+
+def _command_line(environ: Mapping[str, str], *arguments: str) -> str:
+    command = [sys.executable, "-m", "asgi_rota_sentry", "events", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    return textwrap.indent((done.stdout + done.stderr).rstrip(), "  ")
+
+
+def _headline(text: str) -> None:
+    print(f"\n{text}\n{'-' * len(text)}")
+
+
+def _report(faults: list[str]) -> int:
+    print()
+    if not faults:
+        print("The whole story was seen: the page's event ID leads to the error, its user, role and breadcrumbs.")
+        return 0
+    print("Something of the story is missing:", file=sys.stderr)
+    for fault in faults:
+        print(f"  - {fault}", file=sys.stderr)
+    return 1
+
+
+def _serve_on(server: Server) -> int:
+    """Go on serving until Ctrl-C; returns 0, or 1 when the server ended by itself."""
+    print(f"\nNow it is your turn: {server.url} is served until you press Ctrl-C. Its log is {server.log}.")
+    try:
+        while server.is_running():
+            time.sleep(0.3)
+    except KeyboardInterrupt:
+        print("\nStopped.")
+        return 0
+    print(f"The server ended by itself:\n{server.output()[-2000:]}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

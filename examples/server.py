@@ -30,10 +30,15 @@ class ServerError(Exception):
 
 @dataclass(frozen=True)
 class Server:
-    """A running example: its base URL and the file that its output goes to."""
+    """A running example: its base URL, the file that its output goes to, its process."""
 
     url: str
     log: Path
+    process: subprocess.Popen[bytes]
+
+    def is_running(self) -> bool:
+        """Whether its process has not ended."""
+        return self.process.poll() is None
 
     @property
     def websocket_url(self) -> str:
@@ -104,6 +109,6 @@ def running(target: str, **environ: str) -> Iterator[Server]:
                 start_new_session=True,
             )
         try:
-            yield Server(_wait_for_url(process, log), log)
+            yield Server(_wait_for_url(process, log), log, process)
         finally:
             _stop(process)
