@@ -6,6 +6,7 @@ story was seen: 0, or 1 with what is missing. `SENTRY_DSN` sends to that server 
 
 import argparse
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -38,8 +39,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="rota-demo-") as folder:
             outbox = Path(folder) / "outbox.sqlite3"
             environ = {**_DEFAULTS, **os.environ, "ROTA_SENTRY_OUTBOX": str(outbox)}
+            settings = Settings.from_env(environ)
             with running(example, **environ) as server:
-                return _demonstrate(example, server, environ)
+                return _demonstrate(example, server, settings, environ)
     except (ServerError, SettingsError, httpx.HTTPError) as fault:
         print(f"The demonstration failed: {fault}", file=sys.stderr)
         return 1
@@ -52,8 +54,7 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _demonstrate(example: str, server: Server, environ: Mapping[str, str]) -> int:
-    settings = Settings.from_env(environ)
+def _demonstrate(example: str, server: Server, settings: Settings, environ: Mapping[str, str]) -> int:
     print(f"The {example} example serves {server.url}; every request is sampled, personal data may leave.")
     story = drive(server.url)
     _show_story(story)
@@ -80,22 +81,17 @@ def _show_kept(story: Story, kept: KeptEnvelopes, environ: Mapping[str, str]) ->
     """Print what is in the local outbox about the story; returns what is missing there."""
     event = kept.wait_for_event(story.event_id or "", _PATIENCE)
     spans = kept.wait_for_request_spans(len(story.visits), _PATIENCE)
-    _headline("What Sentry got: asgi-rota-sentry events")
-    print(_command_line(environ))
+    faults = _show_command("What Sentry got", environ)
     if event is None:
-        return ["No event with the ID of the page was kept."]
-    _headline(f"The error: asgi-rota-sentry events {story.event_id}")
-    print(_command_line(environ, str(story.event_id)))
-    faults = event_faults(story, event)
+        return [*faults, "No event with the ID of the page was kept."]
+    faults += _show_command("The error", environ, str(story.event_id))
+    faults += event_faults(story, event)
     if len(spans) != len(story.visits):
         faults.append(f"There are {len(spans)} transactions; expected one for each of {len(story.visits)} requests.")
     trace_id = event["contexts"]["trace"]["trace_id"]
-    if trace_id in spans:
-        _headline(f"Its transaction: asgi-rota-sentry events '{spans[trace_id]}'")
-        print(_command_line(environ, spans[trace_id]))
-    else:
-        faults.append(f"There is no transaction of the failed request's trace {trace_id}.")
-    return faults
+    if trace_id not in spans:
+        return [*faults, f"There is no transaction of the failed request's trace {trace_id}."]
+    return faults + _show_command("Its transaction", environ, spans[trace_id])
 
 
 def _show_sent(dsn: str, kept: KeptEnvelopes) -> list[str]:
@@ -109,10 +105,13 @@ def _show_sent(dsn: str, kept: KeptEnvelopes) -> list[str]:
     return []
 
 
-def _command_line(environ: Mapping[str, str], *arguments: str) -> str:
+def _show_command(title: str, environ: Mapping[str, str], *arguments: str) -> list[str]:
+    """Print what `asgi-rota-sentry events …` prints; returns that it failed, if it did."""
+    _headline(f"{title}: {shlex.join(['asgi-rota-sentry', 'events', *arguments])}")
     command = [sys.executable, "-m", "asgi_rota_sentry", "events", *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
-    return textwrap.indent((done.stdout + done.stderr).rstrip(), "  ")
+    print(textwrap.indent((done.stdout + done.stderr).rstrip(), "  "))
+    return [f"`asgi-rota-sentry events` ended with status {done.returncode}."] if done.returncode else []
 
 
 def _headline(text: str) -> None:
