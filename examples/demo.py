@@ -35,6 +35,7 @@ def main() -> int:
     arguments.add_argument("example", choices=sorted(TARGETS))
     example = arguments.parse_args().example
     signal.signal(signal.SIGTERM, _interrupt)
+    sys.stdout.reconfigure(line_buffering=True)  # so that a pipe gets it in the order of a terminal
     try:
         with tempfile.TemporaryDirectory(prefix="rota-demo-") as folder:
             outbox = Path(folder) / "outbox.sqlite3"
@@ -66,7 +67,7 @@ def _demonstrate(example: str, server: Server, settings: Settings, environ: Mapp
         faults += _show_sent(settings.dsn, kept)
     if sys.stdin.isatty() and sys.stdout.isatty():
         _report(faults)
-        return _serve_on(server)
+        return _serve_on(server, settings)
     return _report(faults)
 
 
@@ -129,9 +130,10 @@ def _report(faults: list[str]) -> int:
     return 1
 
 
-def _serve_on(server: Server) -> int:
+def _serve_on(server: Server, settings: Settings) -> int:
     """Go on serving until Ctrl-C; returns 0, or 1 when the server ended by itself."""
     print(f"\nNow it is your turn: {server.url} is served until you press Ctrl-C. Its log is {server.log}.")
+    print(f"What Sentry gets: ROTA_SENTRY_OUTBOX={settings.outbox_path} {sys.executable} -m asgi_rota_sentry events")
     try:
         while server.is_running():
             time.sleep(0.3)
