@@ -66,9 +66,9 @@ def _demonstrate(example: str, server: Server, settings: Settings, environ: Mapp
     else:
         faults += _show_sent(settings.dsn, kept)
     if sys.stdin.isatty() and sys.stdout.isatty():
-        _report(faults)
+        _report(faults, server)
         return _serve_on(server, settings)
-    return _report(faults)
+    return _report(faults, server)
 
 
 def _show_story(story: Story) -> None:
@@ -119,7 +119,7 @@ def _headline(text: str) -> None:
     print(f"\n{text}\n{'-' * len(text)}")
 
 
-def _report(faults: list[str]) -> int:
+def _report(faults: list[str], server: Server) -> int:
     print()
     if not faults:
         print("The whole story was seen: the page's event ID leads to the error, its user, role and breadcrumbs.")
@@ -127,6 +127,7 @@ def _report(faults: list[str]) -> int:
     print("Something of the story is missing:", file=sys.stderr)
     for fault in faults:
         print(f"  - {fault}", file=sys.stderr)
+    print(f"The server's log ends with:\n{server.output()[-3000:]}", file=sys.stderr)
     return 1
 
 
