@@ -80,11 +80,13 @@ class RotaSentryMiddleware:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> Any:
         __tracebackhide__ = True
+        noted = _Noted(receive)
         try:
-            return await self.app(scope, receive, send)
+            return await self.app(scope, noted, send)
         except Exception as exc:
-            # An application that knows no lifespan raises before it has taken the startup message: no fault.
-            _capture_quietly(exc)
+            # An application that knows no lifespan (Django) raises before it asks for the startup message: no fault.
+            if noted.called:
+                _capture_quietly(exc)
             raise
 
 
@@ -363,6 +365,20 @@ class Journey:
         if renewed is not None:
             self._middleware.trail.renew(self._visitor, renewed, owner=owner)
         self._middleware.trail.note(renewed or self._visitor or b"", entries, owner=owner)
+
+
+class _Noted:
+    """A `receive` that remembers whether it was called."""
+
+    __slots__ = ("_receive", "called")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.called = False
+
+    async def __call__(self) -> Message:
+        self.called = True
+        return await self._receive()
 
 
 class _Watched:
