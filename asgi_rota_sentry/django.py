@@ -9,9 +9,11 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
 
+from asgi_rota_sentry.identity import LazyUser
 
-class RequestUser:
-    """A Django request's user as far as the application itself has loaded them; looks like that user, else anonymous.
+
+class RequestUser(LazyUser):
+    """A Django request's user as far as the application itself has loaded them.
 
     `request.user` is lazy: looking at it makes a query. This only looks at what is there already.
     """
@@ -21,7 +23,6 @@ class RequestUser:
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
 
-    @property
     def loaded(self) -> Any:
         """The user object, or None when nobody has asked for it so far."""
         attributes = self._request.__dict__

@@ -29,6 +29,14 @@ class Identity:
     preferences: Mapping[str, str] = field(default_factory=dict)
 
 
+class LazyUser:
+    """A stand-in in `scope["user"]` for a user that may not be loaded yet."""
+
+    def loaded(self) -> Any:
+        """The user as far as the application has loaded them, else None; must not load anything."""
+        return None
+
+
 class Identify(Protocol):
     """Reads the identity out of an ASGI scope; may be sync or async, None stands for an anonymous visitor."""
 
@@ -57,8 +65,10 @@ def read(scope: Scope) -> Identity | None:
 
 def _loaded(user: Any) -> Any:
     """The user itself behind a lazy stand-in (Django's SimpleLazyObject, Channels' own); None if not loaded."""
+    if isinstance(user, LazyUser):
+        return user.loaded()
     if user is None or "_wrapped" not in getattr(user, "__dict__", {}):
-        return getattr(user, "loaded", user) if type(user).__module__ == "asgi_rota_sentry.django" else user
+        return user
     wrapped = user.__dict__["_wrapped"]
     return None if wrapped is None or type(wrapped) is object else wrapped
 

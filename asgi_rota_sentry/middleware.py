@@ -195,6 +195,9 @@ class Journey:
 
     def _start_span(self, client: sdk.Client) -> None:
         scope = self._scope
+        if self._sentry is not None and self._sentry.is_adopted:
+            self._span = sdk.adopt_span(client)
+            return
         headers = {
             name.decode("latin-1"): value.decode("latin-1")
             for name, value in request.raw_headers(scope)

@@ -102,8 +102,8 @@ def url(scope: Scope, *, host: str | None = None) -> str:
 
 def _server(scope: Scope, scheme: str) -> str | None:
     server = scope.get("server")
-    if not server or not server[0] or len(server) < 2:
-        return None
+    if not server or not server[0] or len(server) < 2 or server[0].startswith("/"):
+        return None  # unknown, or a Unix socket's path
     name, port = server[0], server[1]
     return name if port in (None, _DEFAULT_PORTS.get(scheme)) else f"{name}:{port}"
 

@@ -6,7 +6,7 @@ Works on sentry-sdk 2.x with transactions, 2.x with streamed spans (`trace_lifec
 from asgi_rota_sentry.sdk.capture import RequestScope, add_breadcrumb, capture_exception, remember_exception
 from asgi_rota_sentry.sdk.client import Client, current_client
 from asgi_rota_sentry.sdk.options import Hooks, build_options, initialise
-from asgi_rota_sentry.sdk.span import RequestSpan, continue_trace, start_span
+from asgi_rota_sentry.sdk.span import RequestSpan, adopt_span, continue_trace, start_span
 
 __all__ = [
     "Client",
@@ -14,6 +14,7 @@ __all__ = [
     "RequestScope",
     "RequestSpan",
     "add_breadcrumb",
+    "adopt_span",
     "build_options",
     "capture_exception",
     "continue_trace",

@@ -6,10 +6,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import sentry_sdk
+from sentry_sdk.integrations.logging import ignore_logger
 from sentry_sdk.utils import event_from_exception
 
 from asgi_rota_sentry.expected import leaves
-from asgi_rota_sentry.sdk.client import Client, close_own_layer, own_layer
+from asgi_rota_sentry.sdk.client import Client, close_own_layer, is_inside_sdk_layer, own_layer
+
+# What our own logger says is for the application's logs: as events it would come round to us again.
+ignore_logger("asgi_rota_sentry")
 
 Event = dict[str, Any]
 Enrich = Callable[[Event], None]
@@ -64,6 +68,7 @@ class RequestScope:
         "_token",
         "client",
         "current",
+        "is_adopted",
         "scope",
     )
 
@@ -76,21 +81,35 @@ class RequestScope:
         self._accepted: list[tuple[str, bool]] = []
 
     def open(self) -> None:
-        """Enter the scope, with no breadcrumb, error or session of an outer one left in it."""
+        """Enter the scope, with no breadcrumb, error or session of an outer one left in it.
+
+        Where the SDK's own ASGI middleware is around us, its scope is the request's, and is used as it is.
+        """
+        self.is_adopted = is_inside_sdk_layer()
+        if self.is_adopted:
+            self._manager = self._token = None
+            self.scope = sentry_sdk.get_isolation_scope()
+        else:
+            self._open_own()
+        self.current = sentry_sdk.get_current_scope()
+        # The current scope's processors run after the isolation scope's, where the SDK's integrations put theirs.
+        self.current.add_event_processor(cast(Any, self._process))
+        self._forked = sentry_sdk.last_event_id()
+
+    def _open_own(self) -> None:
         forget_last_exception(self.client)
         self._token = own_layer(is_open=True)
         self._manager = sentry_sdk.isolation_scope()
         self.scope = self._manager.__enter__()
-        self.current = sentry_sdk.get_current_scope()
         self.scope.clear_breadcrumbs()
-        # The current scope's processors run after the isolation scope's, where the SDK's integrations put theirs.
-        self.current.add_event_processor(cast(Any, self._process))
-        self._forked = sentry_sdk.last_event_id()
+        sentry_sdk.get_current_scope().span = None
         if self.client.sessions:
             self.scope.start_session(session_mode="request")
 
     def close(self) -> None:
         """Leave the scope; what runs on in it (background work) keeps its tags, and exceptions are let go."""
+        if self.is_adopted:
+            return
         if self.client.sessions:
             self.scope.end_session()
         self._seen.clear()
@@ -139,9 +158,8 @@ class RequestScope:
         self._note_accepted()
         info = hint.get("exc_info")
         exc = info[1] if info else None
-        if exc is not None:
-            if self.has_seen(exc) or self._should_drop(exc):
-                return None
+        if exc is not None and (self.has_seen(exc) or self._should_drop(exc)):
+            return None
         event_id = event.get("event_id") or ""
         if exc is not None:
             self._seen.extend((leaf, event_id) for leaf in leaves(exc))

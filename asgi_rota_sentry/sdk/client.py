@@ -89,6 +89,11 @@ def current_client() -> Client | None:
     return client
 
 
+def is_inside_sdk_layer() -> bool:
+    """Whether the SDK's own ASGI middleware is open around us, with a scope and a span of its own."""
+    return bool(_own_layer_open.get(False))
+
+
 def own_layer(*, is_open: bool) -> Any:
     """Tell the SDK's own ASGI layer whether ours is open; returns the token for `close_own_layer`."""
     return _own_layer_open.set(is_open)

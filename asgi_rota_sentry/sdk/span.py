@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import sentry_sdk
 from sentry_sdk import traces
@@ -128,6 +128,30 @@ class _SegmentSpan:
 
     def end(self, at: datetime | None = None) -> None:
         self._segment.end(at)
+
+
+class _Adopted:
+    """The span of an SDK layer around us: named and tagged here, ended there."""
+
+    def __init__(self, span: RequestSpan) -> None:
+        self._span = span
+        self.sampled = span.sampled
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._span, name)
+
+    def end(self, at: datetime | None = None) -> None:
+        """The layer that began it ends it."""
+
+
+def adopt_span(client: Client) -> RequestSpan | None:
+    """The request span that the SDK's own ASGI middleware has begun, if it has."""
+    current = sentry_sdk.get_current_scope()
+    if client.streaming:
+        segment = getattr(current, "_server_segment_span", None)
+        return None if segment is None else cast(RequestSpan, _Adopted(_SegmentSpan(segment)))
+    transaction = current.transaction
+    return None if transaction is None else cast(RequestSpan, _Adopted(_TransactionSpan(transaction)))
 
 
 def start_span(client: Client, *, kind: str, name: str, asgi_scope: Any, headers: Mapping[str, str]) -> RequestSpan:
