@@ -80,11 +80,13 @@ class RotaSentryMiddleware:
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> Any:
         __tracebackhide__ = True
+        noted = _Noted(receive)
         try:
-            return await self.app(scope, receive, send)
+            return await self.app(scope, noted, send)
         except Exception as exc:
-            # An application that knows no lifespan raises before it has taken the startup message: no fault.
-            _capture_quietly(exc)
+            # An application that knows no lifespan (Django) raises before it asks for the startup message: no fault.
+            if noted.called:
+                _capture_quietly(exc)
             raise
 
 
@@ -357,13 +359,29 @@ class Journey:
         renewed = self._middleware.trail.renewed_key(headers)
         if renewed is None and self._visitor is None:
             return
-        entry = ("request", enrichment.arrived_at, request.method(self._scope), request.path(self._scope), status)
-        entries, self.actions = [entry, *self.actions], []
+        # With its status the request stands where it was answered: after the click that it came from was noted.
+        answered_at = enrichment.answered_at or time.time()
+        entry = ("request", answered_at, request.method(self._scope), request.path(self._scope), status)
+        entries, self.actions = [*self.actions, entry], []
         who = enrichment.who() if renewed is not None else None
         owner = who.id if who is not None else None
         if renewed is not None:
             self._middleware.trail.renew(self._visitor, renewed, owner=owner)
         self._middleware.trail.note(renewed or self._visitor or b"", entries, owner=owner)
+
+
+class _Noted:
+    """A `receive` that remembers whether it was called."""
+
+    __slots__ = ("_receive", "called")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.called = False
+
+    async def __call__(self) -> Message:
+        self.called = True
+        return await self._receive()
 
 
 class _Watched:
