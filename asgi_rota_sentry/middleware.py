@@ -251,7 +251,6 @@ class Journey:
             status=status,
             method=request.method(scope),
             path=request.path(scope),
-            query=request.query_string(scope),
             accept=request.header(scope, b"accept"),
             accept_language=request.header(scope, b"accept-language"),
             event_id=event_id,

@@ -108,11 +108,14 @@ class Reply:
             return
         self._held.append(message)
         self._body += message.get("body") or b""
-        more = message.get("more_body", False)
-        if len(self._body) > MOST_HELD or (self._body and not self._is_bare()) or (not more and not self._is_bare()):
+        status = self._held[0].get("status", 200)
+        if message.get("more_body", False):
+            if len(self._body) > MOST_HELD or not self._may_replace(self._held[0]):
+                await self._release()
+        elif not self._is_bare():
             await self._release()
-        elif not more and (self._held[0].get("status", 0) < 500 or self._listener.is_decided()):
-            await self._replace(self._held[0]["status"], self._held[0].get("headers") or ())
+        elif status < 500 or self._listener.is_decided():
+            await self._replace(status, self._held[0].get("headers") or ())
 
     async def _release(self) -> None:
         """Send what was held, as it was."""
@@ -137,7 +140,7 @@ class Reply:
         if self._pages is None or (status < 500 and status != 404) or message.get("trailers"):
             return False
         try:
-            return self._pages.may_replace(status, list(message.get("headers") or ()), self._method)
+            return self._pages.may_replace(status, list(message.get("headers") or ()), self._method, self._body)
         except Exception:
             faults.report("looking at an error answer")
             return False
@@ -146,7 +149,9 @@ class Reply:
         start = self._held[0]
         try:
             headers = list(start.get("headers") or ())
-            return self._pages is not None and self._pages.is_bare(start.get("status", 500), headers, self._body)
+            return self._pages is not None and self._pages.is_bare(
+                start.get("status", 200), headers, self._body, self._method
+            )
         except Exception:
             faults.report("looking at an error answer")
             return False

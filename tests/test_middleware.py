@@ -408,14 +408,20 @@ async def test_unknown_scopes_pass_untouched(sentry: Sentry, scope: dict[str, An
 
 
 async def test_a_lifespan_failure_is_captured_and_raised(sentry: Sentry) -> None:
-    """Startup that fails is an event; lifespan makes no span."""
+    """Startup that fails is an event, an app without a lifespan is none; lifespan makes no span."""
     server = sentry()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
         raise RuntimeError("no database")
+
+    async def knows_no_lifespan(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError("only http here")
 
     with pytest.raises(RuntimeError):
         await RotaSentryMiddleware(app)({"type": "lifespan"}, _nothing, _ignore)
+    with pytest.raises(ValueError, match="only http"):
+        await RotaSentryMiddleware(knows_no_lifespan)({"type": "lifespan"}, _nothing, _ignore)
     assert [event["exception"]["values"][0]["value"] for event in server.events] == ["no database"]
     assert server.spans == []
 
@@ -463,8 +469,8 @@ async def test_a_visitor_s_earlier_requests_and_actions_lead_to_the_error(sentry
     (event,) = server.events
     assert [(crumb["category"], crumb["message"]) for crumb in event["breadcrumbs"]["values"]] == [
         ("request", "GET / (200 OK)"),
-        ("request", "GET /shifts/create/ (200 OK)"),
         ("click", 'User clicked "Create Shift" button'),
+        ("request", "GET /shifts/create/ (200 OK)"),
         ("request", "POST /shifts/create/"),
         ("form", "User filled shift creation form"),
         ("request", "POST /shifts/create/ (500 Internal Server Error)"),

@@ -95,7 +95,6 @@ class RequestScope:
         """
         self.is_adopted = is_inside_sdk_layer()
         if self.is_adopted:
-            self._manager = self._token = None
             self.scope = sentry_sdk.get_isolation_scope()
         else:
             self._open_own()
