@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.bench.cost import CASES
 
+SETTLED = 20_000
 _SPREAD = "quartiles"
 COST_HEAD = (
     f"{'app':<16}{'case':<21}{'bare':>7}{'SDK adds':>11}{_SPREAD:>16}{'ours adds':>12}{_SPREAD:>16}"
@@ -65,11 +66,13 @@ def soak_line(app: str, result: dict[str, Any]) -> str:
     """What the second half of the requests left behind."""
     half, end = result["half"], result["end"]
     left = f"{result['blocks_per_request']:+.4f} a request"
-    grows = "grows" if result["blocks_per_request"] > 0.05 else "no growth"
+    verdict = "grows" if result["blocks_per_request"] > 0.05 else "no growth"
+    if result["requests"] < SETTLED:
+        verdict = f"too few to tell (bounded stores fill up first; {SETTLED} will do)"
     return (
         f"{app:<16}{result['requests']} requests in {result['seconds']:.0f} s: allocated blocks "
         f"{half['blocks']} at the half, {end['blocks']} at the end ({left}), peak memory "
-        f"{half['resident'] / 1024:.1f} and {end['resident'] / 1024:.1f} MiB: {grows}"
+        f"{half['resident'] / 1024:.1f} and {end['resident'] / 1024:.1f} MiB: {verdict}"
     )
 
 
