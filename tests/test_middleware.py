@@ -53,7 +53,7 @@ def signed_in(app: Any, user: Any = MANAGER) -> Any:
 
 
 async def test_an_error_becomes_one_event_with_who_what_and_how(sentry: Sentry, fetch: Get) -> None:
-    """The whole promise in one request: exception, request, user, role, preferences, tags, story, environment, release."""
+    """The whole promise in one request: exception, request, who, tags, story, environment, release."""
     server = sentry(environment="test", release="rota@1")
     app = RotaSentryMiddleware(signed_in(rota()))
     response = await fetch(
