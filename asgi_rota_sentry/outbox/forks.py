@@ -30,6 +30,9 @@ class ForkSafe:
         with self._lock:
             self._close()
 
+    def __del__(self) -> None:
+        self._close()
+
     def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:

@@ -111,8 +111,9 @@ def _frames(frames: list[dict[str, Json]]) -> Iterator[str]:
 
 
 def _is_ours(frame: dict[str, Json]) -> bool:
-    """Whether the frame is the application's; the SDK says so of all where it recognises none."""
-    return bool(frame.get("in_app")) and "-packages/" not in str(frame.get("abs_path")).replace("\\", "/")
+    """Whether the frame is the application's, by its place: the SDK's own mark knows the current folder only."""
+    path = str(frame.get("abs_path") or frame.get("filename")).replace("\\", "/")
+    return "-packages/" not in path and "/lib/python3" not in path and not path.startswith("<")
 
 
 def _skipped(modules: list[str]) -> Iterator[str]:

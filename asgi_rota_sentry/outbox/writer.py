@@ -101,6 +101,7 @@ class Writer:
                 if isinstance(each, threading.Event):
                     each.set()
             if None in waiting:
+                self.outbox.close()
                 return
 
     def _take(self) -> list[_Waiting]:
