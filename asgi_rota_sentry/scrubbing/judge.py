@@ -13,6 +13,7 @@ from asgi_rota_sentry.scrubbing.text import TextScrubber
 from asgi_rota_sentry.scrubbing.values import is_trivial
 
 _NOTHING: Mapping[int, Verdict] = {}
+_SECOND = {verdict: {1: verdict} for verdict in Verdict}
 _FIELD_NAMES = frozenset("username email user name id first_name last_name login remember role phone title".split())
 _MOST_LEAVES = 200
 
@@ -50,17 +51,18 @@ class Judge:
 
     def told_by_neighbour(self, items: Sequence[Any]) -> Mapping[int, Verdict]:
         """The items that the one before tells about: `[b'authorization', …]`, `["--password", …]`."""
-        if len(items) == 2 and type(items[0]) is str and len(items[0]) > 1:
+        if len(items) == 2 and type(items[0]) is str:
             verdict = self.names.verdict(items[0])
             if verdict and not (isinstance(items[1], str) and self._is_field(bare(items[1]))):
-                return {1: verdict}
+                return _SECOND[verdict]
         found: dict[int, Verdict] = {}
-        for index, item in enumerate(items[:-1] if len(items) < 1000 else ()):
-            if isinstance(item, str) and item[:2].lstrip("'\"").startswith("-") and "=" not in item:
-                verdict = self.names.verdict(bare(item).lstrip("-"))
-                after = items[index + 1]
-                if verdict and isinstance(after, str) and not bare(after).startswith("-"):
-                    found[index + 1] = verdict
+        previous: Any = None
+        for index, item in enumerate(items):
+            if previous and isinstance(item, str) and not bare(item).startswith("-"):
+                verdict = self.names.verdict(bare(previous).lstrip("-"))
+                if verdict:
+                    found[index] = verdict
+            previous = item if type(item) is str and "-" in item[:2] and "=" not in item else None
         return found or _NOTHING
 
     def _is_field(self, value: str) -> bool:

@@ -31,6 +31,10 @@ class Layout:
     structural: bool = False
     repeats: bool = False
     lasts: str = ""
+    own_and_source: frozenset[str] = field(init=False, default=frozenset())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "own_and_source", self.own | self.source)
 
     def child(self, key: Any) -> "Layout":
         """The layout of the value under this key."""

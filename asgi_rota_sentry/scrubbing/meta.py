@@ -8,32 +8,16 @@ from typing import Any
 
 from asgi_rota_sentry.scrubbing.changes import Change
 
-_REMOVED = {"": {"rem": [["!config", "s"]]}}
 
+def without(meta: Any, changes: Any) -> Any:
+    """The part of `_meta` that still holds: what it said of a text that was changed since is left out.
 
-def updated(meta: Any, changes: Any, made: dict[int, Any] | None = None) -> Any:
-    """A copy of `_meta` in which each removed value is marked so, and no entry speaks of a text as it was before.
-
-    Returns None where there is nothing to say. Equal parts of an event share one tree of changes and one entry; `made`
-    has those so far.
+    Its positions and lengths would be wrong, and a name in it may be the secret. None where nothing is left.
     """
-    made = {} if made is None else made
-    if isinstance(changes, Change):
-        return _REMOVED if changes.whole else None
-    if not isinstance(meta, dict):
-        meta = {}
+    if not isinstance(meta, dict) or isinstance(changes, Change):
+        return None
     if not changes:
-        return meta or None
-    if not meta and id(changes) in made:
-        return made[id(changes)]
-    result = {key: inner for key, inner in meta.items() if key == ""}
-    for key, inner in meta.items():
-        if key and (key not in changes and not (key.isdigit() and int(key) in changes)):
-            result[key] = inner
-    for key, inner in changes.items():
-        entry = updated(meta.get(str(key)), inner, made)
-        if entry is not None:
-            result[str(key)] = entry
-    if not meta:
-        made[id(changes)] = result or None
-    return result or None
+        return meta
+    by_name = {str(key): inner for key, inner in changes.items()}
+    kept = {key: without(inner, by_name[key]) if key in by_name else inner for key, inner in meta.items()}
+    return {key: inner for key, inner in kept.items() if inner is not None} or None

@@ -87,8 +87,8 @@ class Scrubber:
             changes = joined(changes, again.changes) if result is not first else changes
         if not isinstance(result, dict):
             return Report(_bare(payload), changes)
-        if "_meta" in payload or (changes and "event_id" in payload and "check_in_id" not in payload):
-            result = {**result, "_meta": meta.updated(payload.get("_meta"), changes) or {}}
+        if kept := meta.without(payload.get("_meta"), changes):
+            result = {**result, "_meta": kept}
         return Report(result, changes)
 
 

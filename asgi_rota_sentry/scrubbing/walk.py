@@ -20,6 +20,7 @@ _logger = logging.getLogger("asgi_rota_sentry")
 _DEEPEST = 200
 _SHORTEST_TEXT = 6
 _MOST_ALIKE = 8
+_ITSELF = FILTERED, Change("contains itself", whole=True)
 _LEFT_ALONE = frozenset({type(None), bool, float})
 
 
@@ -36,7 +37,7 @@ class Walk:
         self._exempt_paths = exempt_paths
         self._path: list[Any] = []
         self._done: dict[int, tuple[Any, Changes | Change | None]] = {}
-        self._equal: dict[tuple[int, int], list[tuple[Any, Any, Changes | Change | None]]] = {}
+        self._alike: dict[int, list[tuple[Any, Any, Changes | Change | None]]] = {}
         self._found: dict[str, tuple[str, Change | None]] = {}
 
     # Each of the methods below returns the value to keep. When that is another than it was given, `changes` holds what
@@ -74,35 +75,34 @@ class Walk:
             return result
         if len(self._path) > _DEEPEST:
             return self._filtered("too deep")
-        self._done[id(value)] = FILTERED, Change("contains itself", whole=True)
-        if layout.repeats and not self._exempt_paths:
-            result = self._once(value, layout, source=source)
+        self._done[id(value)] = _ITSELF
+        if type(value) is dict or isinstance(value, Mapping):
+            result = self._mapping(value, layout)
         else:
-            result = self._inside(value, layout, source=source)
+            result = self._items(value, layout, source=source)
         self._done[id(value)] = result, self.changes if result is not value else None
         return result
 
-    def _once(self, value: Any, layout: Layout, *, source: bool) -> Any:
-        """As `_inside`, but for a value equal to one seen before what was found then."""
+    def _once(self, value: Any, layout: Layout) -> Any:
+        """As `visit`, but for a value equal to one seen before what was found then."""
+        if (type(value) is not dict and type(value) is not list) or self._exempt_paths:
+            return self.visit(value, layout)
         if layout.lasts and self._memory.lasting.get(layout.lasts) == value:
-            self.blobs += value.values()
+            self.blobs += map(str, value.values() if isinstance(value, dict) else value)
             return value
-        alike = self._equal.setdefault((id(layout), len(value)), [])
+        alike = self._alike.setdefault(len(value), [])
         for earlier, result, changes in alike:
             if earlier == value:
                 self.changes = changes
                 return value if changes is None else result
-        result = self._inside(value, layout, source=source)
-        if len(alike) < _MOST_ALIKE:
-            alike.append((value, result, None if result is value else self.changes))
-        if layout.lasts and result is value:
+        result = self.visit(value, layout)
+        changed = result is not value
+        alike.append((value, result, self.changes if changed else None))
+        if len(alike) > _MOST_ALIKE:
+            del alike[0]
+        if layout.lasts and not changed:
             self._memory.lasting[layout.lasts] = value
         return result
-
-    def _inside(self, value: Any, layout: Layout, *, source: bool) -> Any:
-        if type(value) is dict or isinstance(value, Mapping):
-            return self._mapping(value, layout)
-        return self._items(value, layout, source=source)
 
     def _own_of(self, node: Mapping[Any, Any], layout: Layout) -> frozenset[str]:
         """The keys that need no look: Sentry's own, and in a frame also the code, if it was searched before."""
@@ -118,7 +118,7 @@ class Walk:
                 return layout.own
             lines = self._memory.keep_code(code)
         self.blobs.append(lines)
-        return layout.own | layout.source
+        return layout.own_and_source
 
     def _mapping(self, node: Mapping[Any, Any], layout: Layout) -> Mapping[Any, Any]:
         changed: dict[Any, Any] = {}
@@ -140,10 +140,13 @@ class Walk:
             if self._exempt_paths and self._is_exempt(key):
                 continue
             path.append(key)
+            child = inner.get(key, each)
             if verdict:
                 new = self._told(key, value, verdict, layout)
+            elif child.repeats:
+                new = self._once(value, child)
             else:
-                new = self.visit(value, inner.get(key, each), source=key in layout.source)
+                new = self.visit(value, child, source=key in layout.source)
             path.pop()
             if new is not value:
                 changed[key] = new
@@ -151,8 +154,10 @@ class Walk:
                     changes[key] = self.changes
         if not changed and not renamed:
             return node
-        changes.update((key, Change("in a name", whole=False)) for key in renamed)
         self.changes = changes
+        if not renamed:
+            return {**node, **changed}
+        changes.update((key, Change("in a name", whole=False)) for key in renamed)
         return {renamed.get(key, key): changed.get(key, value) for key, value in node.items()}
 
     def _key(self, key: Any, renamed: dict[Any, str]) -> Verdict:
@@ -195,7 +200,10 @@ class Walk:
         if not changed:
             return value if isinstance(value, list | tuple) else items
         self.changes = changes
-        return [changed.get(index, item) for index, item in enumerate(items)]
+        result = items.copy()
+        for index, new in changed.items():
+            result[index] = new
+        return result
 
     def _told(self, key: Any, value: Any, verdict: Verdict, layout: Layout) -> Any:
         """The value under a telling name, or beside one."""
