@@ -15,7 +15,7 @@ _EXTENSION = re.compile(r"\.[a-z]\w{1,4}$", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\W_]+")
 _MACHINE_MADE = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _LONGEST_WORDS = 60
-_LONGEST_URL = 300
+_LONGEST_URL = 300  # the path alone: a query may hold secrets
 _LONGEST_NAME = 100
 _LONGEST_EMAIL = 254  # RFC 5321, section 4.5.3.1.3
 
@@ -59,7 +59,7 @@ def words(path: str) -> str:
     segment = path.rstrip("/").rpartition("/")[2]
     if _MACHINE_MADE.fullmatch(segment):
         return ""
-    return _SEPARATORS.sub(" ", _EXTENSION.sub("", segment)).strip()[:_LONGEST_WORDS]
+    return _SEPARATORS.sub(" ", _EXTENSION.sub("", segment))[:_LONGEST_WORDS].strip()
 
 
 def _title_and_lead(status: int, texts: Mapping[str, str]) -> tuple[str, str]:
@@ -72,12 +72,12 @@ def _mail(settings: Settings, situation: Situation, texts: Mapping[str, str]) ->
     if settings.support_email is None:
         return ""
     subject = f"{texts['subject']} {situation.event_id or situation.status}"
-    return f"mailto:{quote(settings.support_email, safe='@')}?subject={quote(subject)}"
+    return f"mailto:{quote(settings.support_email, safe='@')}?subject={quote(subject, errors='replace')}"
 
 
 def _url(path: str) -> str:
-    """The path as it stands in a URL, shortened to what a form need carry; never its query, which may hold secrets."""
-    return quote(path, safe="/:@!$&'()*+,;=~", errors="replace")[:_LONGEST_URL]
+    """A path as it stands in a URL (RFC 3986, section 3.3)."""
+    return quote(path, safe="/:@!$&'()*+,;=~", errors="replace")
 
 
 def values(settings: Settings, situation: Situation, language: str, texts: Mapping[str, str]) -> dict[str, str]:
@@ -89,7 +89,7 @@ def values(settings: Settings, situation: Situation, language: str, texts: Mappi
         "theme": situation.theme if situation.theme in _THEMES else "",
         "title": title,
         "lead": lead,
-        "url": _url(situation.path),
+        "url": _url(situation.path)[:_LONGEST_URL],
         "event_id": event_id,
         "trace_id": situation.trace_id or "",
         "reported": "yes" if event_id and situation.reported else "",
@@ -105,7 +105,7 @@ def values(settings: Settings, situation: Situation, language: str, texts: Mappi
         "search_url": settings.search_url,
         "support_email": settings.support_email or "",
         "support_link": _mail(settings, situation, texts),
-        "feedback_url": quote(situation.root_path, safe="/:@") + settings.feedback_path,
+        "feedback_url": _url(situation.root_path + settings.feedback_path),
         "user_name": (situation.user_name or "")[:_LONGEST_NAME],
         "user_email": (situation.user_email or "")[:_LONGEST_EMAIL],
     }
@@ -119,7 +119,7 @@ def problem(situation: Situation, texts: Mapping[str, str]) -> bytes:
         "title": phrase(situation.status),
         "status": situation.status,
         "detail": _title_and_lead(situation.status, texts)[1],
-        "instance": _url(situation.path),
+        "instance": _url(situation.path)[:_LONGEST_URL],
     }
     if situation.event_id:
         found["event_id"] = situation.event_id
