@@ -35,8 +35,10 @@ check: .venv/.ready
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-bench: .venv/.ready
-	.venv/bin/python -m tests.bench
+# BENCH="--quick" and the like reach both runs; `.venv/bin/python -m tests.bench --help` says what there is.
+bench: .venv/.ready .venv-sdk3/.ready
+	.venv/bin/python -m tests.bench $(BENCH)
+	.venv-sdk3/bin/python -m tests.bench $(BENCH)
 
 e2e: .venv/.ready e2e-tools
 	.venv/bin/python -m pytest -m e2e

@@ -487,12 +487,12 @@ async def test_a_visitor_s_earlier_requests_and_actions_lead_to_the_error(sentry
 
 
 async def test_identity_is_there_when_the_event_is_made(sentry: Sentry, fetch: Get) -> None:
-    """A message or a logged error in the middle of a request knows the user, not only the exception at its end."""
+    """A message or a handled error in the middle of a request knows the user, not only the exception at its end."""
     server = sentry()
 
     async def view(request: Request) -> Response:
         sentry_sdk.capture_message("in the middle")
-        logging.getLogger("rota").error("logged")
+        sentry_sdk.capture_exception(KeyError("handled"))
         return PlainTextResponse("fine")
 
     await fetch(RotaSentryMiddleware(signed_in(Starlette(routes=[Route("/", view)]))), "/")

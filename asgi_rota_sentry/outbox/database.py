@@ -10,6 +10,7 @@ from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError, Outb
 from asgi_rota_sentry.outbox.forks import ForkSafe
 
 _VERSION = 1
+_PROGRAM = int.from_bytes(b"ROTA")
 _BUSY_SECONDS = 2.0
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _SCHEMA = (
@@ -34,6 +35,7 @@ _SCHEMA = (
     "CREATE INDEX envelope_captured_at ON envelope (captured_at)",
     "CREATE INDEX envelope_repeats ON envelope (rank, fingerprint)",
     "CREATE TABLE note (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
+    f"PRAGMA application_id = {_PROGRAM}",
     f"PRAGMA user_version = {_VERSION}",
 )
 
@@ -84,14 +86,14 @@ class Database(ForkSafe):
 
     def _ready(self) -> sqlite3.Connection:
         """The open connection, to the file that is at the path now: it may have been deleted or replaced."""
-        if self._connection is not None and self._file != _identity(self.path):
+        if self._connection is not None and self._file != identity(self.path):
             self._close()
         if self._connection is None:
             if self._create:
                 _make_private(self.path)
             elif not self.path.is_file():
                 raise OutboxMissingError(self.path)
-            self._file = _identity(self.path)
+            self._file = identity(self.path)
             self._connection = _connect(self.path)
         return self._connection
 
@@ -125,7 +127,8 @@ class Leadership(ForkSafe):
             return True
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of the file at the path now, or None when there is none."""
     try:
         found = path.stat()
     except OSError:
@@ -163,6 +166,10 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (program,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if program != _PROGRAM and (program or tables):
+        raise OutboxError(path, "it is another program's database")
     if version > _VERSION:
         raise OutboxError(path, "it was made by a newer version of asgi_rota_sentry")
     return int(version)

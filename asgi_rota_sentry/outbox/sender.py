@@ -4,18 +4,21 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from asgi_rota_sentry.outbox.bounds import Dropped
 from asgi_rota_sentry.outbox.database import Leadership
-from asgi_rota_sentry.outbox.errors import OutboxError
+from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError
 from asgi_rota_sentry.outbox.pace import Pace
+from asgi_rota_sentry.outbox.repair import mend
 from asgi_rota_sentry.outbox.store import Kept, Outbox
 from asgi_rota_sentry.outbox.writer import start_thread
 from asgi_rota_sentry.sdk.envelopes import Envelope
 
 _POLL_SECONDS = 0.5
 _TIDY_SECONDS = 60.0
+ANOTHER_SENDS = "A running application is sending what is queued."
 _LEFT_OVER_SECONDS = 5.0
 _TOLERATED_ANSWERS = 3
 """After this many 5xx answers to the same envelope the others get their turn first: it may be the envelope's fault."""
@@ -108,6 +111,20 @@ class Sender:
             self._stopped.wait(0.02)
         return False
 
+    def drain(self) -> str:
+        """Send all queued envelopes on this thread; returns why it stopped early, or nothing."""
+        if not self._leadership.acquire():
+            return ANOTHER_SENDS
+        self._leads = True
+        self.pace.recover()
+        while self.outbox.next(self._blocked(), self._sent_not_deleted) is not None:
+            delay = self._step()
+            if self.pace.failures:
+                return str(self.outbox.notes().get("last_error", ""))
+            time.sleep(delay)
+        limited = self.outbox.next((), self._sent_not_deleted) is not None
+        return "The server does not want more of these for now (rate limit)." if limited else ""
+
     def _run(self) -> None:
         stopped, wake = self._stopped, self._wake
         while not stopped.is_set():
@@ -138,8 +155,15 @@ class Sender:
             if delay == 0:
                 self._send(kept)
             return delay
+        except OutboxCorruptError as fault:
+            self._mend(fault)
         except OutboxError:
-            return _POLL_SECONDS
+            pass
+        return _POLL_SECONDS
+
+    def _mend(self, fault: OutboxCorruptError) -> None:
+        with suppress(OutboxError):
+            mend(self.outbox, fault)
 
     def _tidy(self) -> None:
         if self._sent_not_deleted:

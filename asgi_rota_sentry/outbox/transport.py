@@ -21,10 +21,13 @@ from asgi_rota_sentry.sdk.envelopes import (
     Http2Transport,
     HttpTransport,
     Transport,
+    failure_reason,
+    item_json,
     refresh_sent_at,
 )
 from asgi_rota_sentry.settings import Settings
 
+_TOLD = 200  # bytes of a server's explanation that are kept
 _FULL = "because the outbox is full or they were too old"
 _CATEGORIES = (
     *("error", "default", "feedback", "monitor", "session", "attachment"),
@@ -82,6 +85,8 @@ class Keeping(BaseHttpTransport):
     """The SDK's HTTP transport, with every essential envelope kept on disk until the server took it."""
 
     settings: ClassVar[Settings]
+    waits_for_orders: ClassVar[bool] = False
+    """Whether it sends only when told to, by `send_all`."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         super().__init__(options)
@@ -97,7 +102,8 @@ class Keeping(BaseHttpTransport):
         _reset_after_fork(self._writer.reset)
         _reset_after_fork(self._sender.reset)
         _reset_after_fork(self._after_fork_in_child)
-        self._start_if_something_waits()
+        if not self.waits_for_orders:
+            self._start_if_something_waits()
 
     def _after_fork_in_child(self) -> None:
         self.drops.reset()
@@ -133,6 +139,10 @@ class Keeping(BaseHttpTransport):
         self._sender.stop()
         super().kill()
 
+    def send_all(self) -> str:
+        """Send everything queued on this thread, at the settings' pace; returns why it stopped early, or nothing."""
+        return self._sender.drain()
+
     def _written(self, _number: int, dropped: list[Dropped]) -> None:
         self._complaint.over("The outbox %s can be written again.", self.outbox.path)
         self._dropped(dropped)
@@ -158,8 +168,8 @@ class Keeping(BaseHttpTransport):
         self._attempt.answer = Answer(None, "a rate limit stands in the way", limited=True)
         try:
             self._send_envelope(envelope)
-        except Exception as fault:  # noqa: BLE001 - whatever went wrong, the envelope is still kept
-            return Answer(None, f"{type(fault).__name__}: {fault}")
+        except Exception as fault:  # whatever went wrong, the envelope is still kept
+            return Answer(None, failure_reason(fault))
         else:
             return self._attempt.answer  # type: ignore[no-any-return]
         finally:
@@ -170,20 +180,33 @@ class Keeping(BaseHttpTransport):
             super()._handle_response(response, envelope)
             return
         self._update_rate_limits(response)
-        reason = f"HTTP {response.status}"
-        self._attempt.answer = Answer(response.status, reason, self._retry_after(response), response.status == 429)
+        told: bytes = getattr(response, "data", None) or getattr(response, "content", None) or b""
+        reason = f"HTTP {response.status} {told[:_TOLD].decode('utf-8', 'replace')}".strip()
+        answer = Answer(response.status, reason, self._retry_after(response), response.status == 429)
+        self._attempt.answer = answer
+        if not answer.taken:
+            self._take_back_reports(envelope)
 
     def _handle_request_error(
         self, envelope: Envelope | None, loss_reason: str = "network", record_reason: str = "network_error"
     ) -> None:
         if getattr(self._attempt, "answer", None) is None:
             super()._handle_request_error(envelope, loss_reason, record_reason)
+            return
+        self._take_back_reports(envelope)
+
+    def _take_back_reports(self, envelope: Envelope | None) -> None:
+        """Count again what a report told that went with an envelope that did not arrive."""
+        for item in envelope.items if envelope is not None else ():
+            if item.type == "client_report":
+                for each in (item_json(item) or {}).get("discarded_events", ()):
+                    self.record_lost_event(each["reason"], each["category"], quantity=each["quantity"])
 
     def _retry_after(self, response: Any) -> float | None:
         value = self._get_header_value(response, "Retry-After")
         try:
             return None if value is None else float(self._retry.parse_retry_after(value))
-        except Exception:  # noqa: BLE001 - urllib3's error for a header that is neither seconds nor a date
+        except Exception:  # urllib3's error for a header that is neither seconds nor a date
             return None
 
 

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from asgi_rota_sentry.outbox.bounds import Dropped
-from asgi_rota_sentry.outbox.errors import OutboxError
+from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError
+from asgi_rota_sentry.outbox.repair import mend
 from asgi_rota_sentry.outbox.store import Outbox, Packed
 from asgi_rota_sentry.sdk.envelopes import Envelope
 
@@ -111,12 +112,19 @@ class Writer:
                 break
         return taken
 
+    def _add(self, packed: Sequence[Packed]) -> tuple[int, list[Dropped]]:
+        try:
+            return self.outbox.add_packed(packed)
+        except OutboxCorruptError as fault:
+            mend(self.outbox, fault)
+            return self.outbox.add_packed(packed)
+
     def _write(self, batch: Sequence[tuple[float, Envelope]]) -> None:
         packed, unfit = [], []
         for captured_at, envelope in batch:
             try:
                 packed.append(Packed.of(envelope, self._state, captured_at))
-            except Exception:  # noqa: BLE001 - odd content of one envelope must not cost the others
+            except Exception:  # odd content of one envelope must not cost the others
                 unfit.append(envelope)
         if unfit:
             self._refused(unfit, "an envelope cannot be written as JSON")
@@ -127,7 +135,7 @@ class Writer:
             self._refused(fit, "it failed a moment ago")
             return
         try:
-            number, dropped = self.outbox.add_packed(packed)
+            number, dropped = self._add(packed)
         except OutboxError as fault:
             self._not_before = time.monotonic() + _PAUSE_SECONDS
             self._refused(fit, fault.reason)

@@ -19,11 +19,16 @@ ignore_logger("asgi_rota_sentry")
 Event = dict[str, Any]
 Enrich = Callable[[Event], None]
 
+_SEEN_MARK = "_handled_by_sentry"
 _TAKES_OPTIONS = "client_options" in inspect.signature(event_from_exception).parameters
 
 
 def capture_exception(client: Client, exc: BaseException, *, handled: bool = False) -> str | None:
-    """Send the exception as an event; returns the event's ID, or None when it was not accepted."""
+    """Send the exception as an event; returns the event's ID, or None when it was not accepted.
+
+    To be called for what was not captured in this request yet.
+    """
+    _forget_exception(client, exc)
     mechanism = {"type": "asgi_rota_sentry", "handled": handled}
     options = {"client_options": client.options} if _TAKES_OPTIONS else {}
     event, hint = event_from_exception(exc, mechanism=mechanism, **options)
@@ -53,10 +58,13 @@ def remember_exception(client: Client, exc: BaseException) -> None:
         client.last_seen.set(exc)
 
 
-def forget_last_exception(client: Client) -> None:
-    """Forget what an earlier request in the same context raised: the same exception object is a new event now."""
-    if client.last_seen is not None and client.last_seen.get(None) is not None:
+def _forget_exception(client: Client, exc: BaseException) -> None:
+    """Make the SDK forget that it has seen this exception: it was in an earlier request, and is a new event now."""
+    # sentry-sdk 2.x remembers the last exception of a context, 3.x marks the exception itself.
+    if client.last_seen is not None:
         client.last_seen.set(None)
+    if getattr(exc, _SEEN_MARK, False):
+        delattr(exc, _SEEN_MARK)
 
 
 class RequestScope:
@@ -106,7 +114,6 @@ class RequestScope:
         self._forked = sentry_sdk.last_event_id()
 
     def _open_own(self) -> None:
-        forget_last_exception(self.client)
         self._token = own_layer(is_open=True)
         self._manager = sentry_sdk.isolation_scope()
         self.scope = self._manager.__enter__()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sentry_sdk
-from sentry_sdk import get_client
+from sentry_sdk import Client, get_client
 from sentry_sdk.envelope import Envelope, Item, PayloadRef
 from sentry_sdk.transport import BaseHttpTransport, Http2Transport, HttpTransport, Transport
 
@@ -22,6 +22,8 @@ __all__ = [
     "Transport",
     "count_metric",
     "current_transport",
+    "default_options",
+    "failure_reason",
     "get_client",
     "has_http_seams",
     "item_json",
@@ -58,6 +60,26 @@ def current_transport() -> Transport | None:
     """The transport of the running client, or None."""
     transport = get_client().transport
     return getattr(transport, "_inner", transport)  # unwraps the SDK's envelope printer
+
+
+def default_options(dsn: str, release: str | None, environment: str) -> dict[str, Any]:
+    """The complete options that a transport needs, without the integrations."""
+    client = Client(
+        dsn=dsn,
+        release=release,
+        environment=environment,
+        default_integrations=False,
+        auto_enabling_integrations=False,
+        enable_backpressure_handling=False,
+    )
+    return dict(client.options)
+
+
+def failure_reason(fault: BaseException) -> str:
+    """In one line why a request failed; urllib3 wraps the reason in others."""
+    while isinstance(inner := getattr(fault, "reason", None), BaseException):
+        fault = inner
+    return f"{type(fault).__name__}: {fault}"[:300]
 
 
 def item_json(item: Item) -> Any:
