@@ -81,13 +81,13 @@ class RotaSentryMiddleware:
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> Any:
         __tracebackhide__ = True
         noted = _Noted(receive)
-        try:
-            return await self.app(scope, noted, send)
-        except Exception as exc:
-            # An application that knows no lifespan (Django) raises before it asks for the startup message: no fault.
-            if noted.called:
+        # An application that knows no lifespan (Django) raises before it asks for the startup message: no fault.
+        with sdk.muted(lambda: not noted.called):
+            try:
+                return await self.app(scope, noted, send)
+            except Exception as exc:
                 _capture_quietly(exc)
-            raise
+                raise
 
 
 class Journey:

@@ -8,6 +8,7 @@ import anyio
 import pytest
 import sentry_sdk
 from fastapi import FastAPI
+from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -424,6 +425,18 @@ async def test_a_lifespan_failure_is_captured_and_raised(sentry: Sentry) -> None
         await RotaSentryMiddleware(knows_no_lifespan)({"type": "lifespan"}, _nothing, _ignore)
     assert [event["exception"]["values"][0]["value"] for event in server.events] == ["no database"]
     assert server.spans == []
+
+
+async def test_an_app_without_lifespan_makes_no_event(sentry: Sentry) -> None:
+    """Django raises before it asks for the startup message, by which servers know that it takes none: no error."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError("only HTTP, not lifespan")
+
+    with pytest.raises(ValueError, match="not lifespan"):
+        await RotaSentryMiddleware(SentryAsgiMiddleware(app))({"type": "lifespan"}, _nothing, _ignore)
+    assert server.events == []
 
 
 async def test_websockets_have_a_span_and_their_errors_an_event(sentry: Sentry) -> None:

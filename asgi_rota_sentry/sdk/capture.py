@@ -2,7 +2,8 @@
 
 import inspect
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import sentry_sdk
@@ -37,6 +38,14 @@ def capture_exception(client: Client, exc: BaseException, *, handled: bool = Fal
 def add_breadcrumb(crumb: dict[str, Any]) -> None:
     """Add a breadcrumb to whatever is captured next in this context."""
     sentry_sdk.add_breadcrumb(crumb)
+
+
+@contextmanager
+def muted(is_muted: Callable[[], bool]) -> Iterator[None]:
+    """A scope in which an exception makes no event while `is_muted` says so, whoever captures it."""
+    with sentry_sdk.new_scope() as scope:
+        scope.add_event_processor(cast(Any, lambda event, hint: None if "exc_info" in hint and is_muted() else event))
+        yield
 
 
 def remember_exception(client: Client, exc: BaseException) -> None:
