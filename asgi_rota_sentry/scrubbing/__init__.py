@@ -1,0 +1,10 @@
+"""Scrubbing: a payload for Sentry in, the same without passwords, keys, tokens, card numbers and the like out.
+
+Pure functions: nothing here does I/O or knows the SDK.
+"""
+
+from asgi_rota_sentry.scrubbing.changes import Removal
+from asgi_rota_sentry.scrubbing.scrubber import Report, Scrubber
+from asgi_rota_sentry.scrubbing.spans import FILTERED
+
+__all__ = ["FILTERED", "Removal", "Report", "Scrubber"]

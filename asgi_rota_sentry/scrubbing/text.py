@@ -1,0 +1,60 @@
+"""One text in, the same without its secrets out."""
+
+import re
+from collections.abc import Iterable
+
+from asgi_rota_sentry.scrubbing import numbers, tokens, urls
+from asgi_rota_sentry.scrubbing.assignments import Assignments
+from asgi_rota_sentry.scrubbing.spans import Span, merged, replaced
+
+_SHORTEST = 6
+# How Python shows an object that says nothing of itself: nothing to search.
+_OBJECT = re.compile(r"<(?:[\w.]|<locals>| (?!at 0x))++ at 0x[0-9a-f]++>")
+
+
+class TextScrubber:
+    """Finds and replaces the secrets of a text: by the names in it, by form, and by the user's patterns."""
+
+    def __init__(self, assignments: Assignments, patterns: Iterable[re.Pattern[str]] = ()) -> None:
+        self._assignments = assignments
+        self._patterns = tuple(patterns)
+
+    def spans(self, text: str, *, source: bool = False) -> list[Span]:
+        """What must go, in order; a `source` line is code, where a name is followed by an expression."""
+        found: list[Span] = []
+        for pattern in self._patterns:
+            found += _matches(pattern, text)
+        if len(text) >= _SHORTEST and not (text[0] == "<" and _OBJECT.fullmatch(text)):
+            low = _lowered(text)
+            if "/" in text or "@" in text:
+                found += urls.find(text)
+            found += tokens.find(text, low)
+            found += numbers.find(text)
+            found += self._assignments.find(text, low, source=source)
+        return merged(found) if found else found
+
+    def scrub(self, text: str, *, source: bool = False) -> str:
+        """The text with every secret in it replaced by `[Filtered]`."""
+        spans = self.spans(text, source=source)
+        return replaced(text, spans) if spans else text
+
+
+def _lowered(text: str) -> str:
+    """The text in lower case, every character in its place."""
+    low = text.lower()
+    if len(low) == len(text):
+        return low
+    return "".join(character.lower() if character.isascii() else character for character in text)
+
+
+_WINDOW, _OVERLAP = 4096, 512
+
+
+def _matches(pattern: re.Pattern[str], text: str) -> Iterable[Span]:
+    """The matches of a user's pattern, in windows, so that even a slow pattern costs no more than linear time."""
+    position = 0
+    while position < len(text):
+        for found in pattern.finditer(text, position, min(len(text), position + _WINDOW)):
+            if found.end() > found.start():
+                yield Span(found.start(), found.end(), "a pattern of yours")
+        position += _WINDOW - _OVERLAP
