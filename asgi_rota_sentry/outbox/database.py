@@ -59,9 +59,7 @@ class Database(ForkSafe):
         """The connection for a few statements; with `write`, in one transaction that is rolled back on a fault."""
         with self._lock:
             try:
-                connection = self._ready()
-                if write:
-                    connection.execute("BEGIN IMMEDIATE")
+                connection = self._begin() if write else self._ready()
                 yield connection
                 if write:
                     connection.execute("COMMIT")
@@ -70,6 +68,19 @@ class Database(ForkSafe):
             except BaseException:
                 self._roll_back()
                 raise
+
+    def _begin(self) -> sqlite3.Connection:
+        """The connection in a transaction on the file that is at the path now.
+
+        A damaged file is moved by who has the right to write; whoever waited for that right has the wrong file then.
+        """
+        while True:
+            connection = self._ready()
+            connection.execute("BEGIN IMMEDIATE")
+            if self._file == identity(self.path):
+                return connection
+            self._roll_back()
+            self._close()
 
     def _give_up(self, fault: Exception) -> None:
         self._roll_back()

@@ -12,6 +12,8 @@ from asgi_rota_sentry.outbox.errors import OutboxCorruptError
 from asgi_rota_sentry.outbox.store import Outbox, Packed, unpack
 from asgi_rota_sentry.sdk.envelopes import parse_envelope
 
+_BATCH = 500
+
 logger = logging.getLogger("asgi_rota_sentry")
 
 
@@ -29,8 +31,8 @@ def mend(outbox: Outbox, fault: OutboxCorruptError, *, settled: Collection[tuple
         if identity(outbox.path) != fault.file:
             return
         saved = [packed for packed in _take(outbox.path) if (packed.captured_at, packed.event_id) not in settled]
-        for packed in saved:
-            outbox.add_packed([packed])
+        for start in range(0, len(saved), _BATCH):
+            outbox.add_packed(saved[start : start + _BATCH])
     finally:
         one_at_a_time.close()
     message = "The outbox %s was damaged (%s) and is now %s.damaged; %d envelopes could be saved from it."
