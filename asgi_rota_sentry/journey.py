@@ -9,11 +9,12 @@ from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from asgi_rota_sentry import counters, expected, faults, request, sdk, trail
+from asgi_rota_sentry import counters, expected, faults, identity, request, sdk, trail
 from asgi_rota_sentry.enrichment import Enrichment, Event
 from asgi_rota_sentry.identity import Identify, Identity
 from asgi_rota_sentry.pages import Answer, ErrorPages, Situation
 from asgi_rota_sentry.reply import Headers, Reply
+from asgi_rota_sentry.settings import Settings
 from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
 
 #: The journey that this context belongs to.
@@ -32,6 +33,7 @@ class Configuration(Protocol):
     identify: Identify
     identifies_async: bool
     pages: ErrorPages
+    settings: Settings
     trail: trail.Trail
 
     def is_excluded(self, path: str) -> bool:
@@ -112,7 +114,8 @@ class Journey:
         else:
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
         if b"cookie" in wanted:
-            self._visitor = config.trail.key(wanted[b"cookie"])
+            key = config.trail.key
+            self._visitor = key(wanted[b"cookie"]) or key(request.cookie_header(scope))
         if client.max_body and not _BODY_HEADERS.isdisjoint(wanted):
             self._body = request.Body(client.max_body)
             self._receive = _Watched(self._receive, self._body)
@@ -147,6 +150,7 @@ class Journey:
             earlier=self._earlier,
             personal=self._client is not None and self._client.collects_personal_data,
             plain=self._is_excluded,
+            trusted_proxies=self._config.settings.trusted_proxies,
         )
         enrichment.resolved = self._identity
         enrichment.body = self._body
@@ -156,7 +160,17 @@ class Journey:
         return enrichment
 
     def _earlier(self) -> list[trail.Breadcrumb]:
-        return self._config.trail.earlier(self._visitor)
+        return self._config.trail.earlier(self._visitor, self._owner(surely=True))
+
+    def _owner(self, *, surely: bool) -> str | None:
+        """Whose request it is: an ID, "" for certainly nobody's, None for not known.
+
+        Asked with every request of a session, so a reader of the application's own is called only `surely`.
+        """
+        if self._config.identify is identity.read:
+            return identity.owner(self._scope)
+        found = self._knowledge().who() if surely else self._identity
+        return found.id if found is not None else None
 
     # Answer
 
@@ -188,7 +202,6 @@ class Journey:
         scope, sentry = self._scope, self._sentry
         who = self._knowledge().who()
         event_id = self._failure_id() if status >= 500 else None
-        preferences = who.preferences if who is not None else {}
         situation = Situation(
             status=status,
             method=request.method(scope),
@@ -198,10 +211,10 @@ class Journey:
             event_id=event_id,
             trace_id=sentry.trace_id if sentry is not None else None,
             reported=event_id is not None and self._client is not None and self._client.reports,
-            user_name=who.username if who is not None else None,
-            user_email=who.email if who is not None else None,
-            theme=preferences.get("theme"),
-            language=preferences.get("language"),
+            user_name=who.username,
+            user_email=who.email,
+            theme=who.preferences.get("theme"),
+            language=who.preferences.get("language"),
         )
         counters.count(f"pages.{status}")
         return self._config.pages.answer(situation, headers)
@@ -287,12 +300,11 @@ class Journey:
         tags = {"http.method": request.method(self._scope), "http.url": request.path(self._scope)}
         if self._status:
             tags["http.status_code"] = str(self._status)
-        who = knowledge.who()
-        if who is not None and who.role:
+        user, who = knowledge.user(self._sentry.user if self._sentry is not None else None)
+        if who.role:
             tags["user.role"] = who.role
-        if who is not None and who.id:
-            span.set_user_id(who.id)
         span.set_tags(tags)
+        span.set_user(user if knowledge.person.personal else {"id": user.get("id")}, who.preferences)
 
     def _note_trail(self, status: int, headers: Headers) -> None:
         """Let the visitor's story go on with this request."""
@@ -305,11 +317,9 @@ class Journey:
         entry = ("request", answered_at, request.method(self._scope), request.path(self._scope), status)
         entries = [*self._actions, entry] if self._actions else [entry]
         self._actions = None
-        owner = None
+        owner = self._owner(surely=renewed is not None)
         if renewed is not None:
-            who = self._knowledge().who()
-            owner = who.id if who is not None else None
-            config.trail.renew(self._visitor, renewed, owner=owner)
+            config.trail.renew(self._visitor, renewed)
         config.trail.note(renewed or self._visitor or b"", entries, owner=owner)
 
 

@@ -40,6 +40,7 @@ class RotaSentryMiddleware:
             visitors=self.settings.trail_visitors,
             length=self.settings.trail_requests,
             seconds=self.settings.trail_minutes * 60,
+            redis_url=self.settings.trail_redis_url,
         )
         # The middleware's own applications, by path.
         self._own_routes: dict[str, ASGIApp] = {}

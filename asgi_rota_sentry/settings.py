@@ -101,6 +101,9 @@ class Settings:
     trail_requests: int = _option(20, "ROTA_SENTRY_TRAIL_REQUESTS", values.count, "a whole number, 0 for no trail")
     trail_minutes: float = _option(30.0, "ROTA_SENTRY_TRAIL_MINUTES", values.positive, "a number of minutes above 0")
     trail_visitors: int = _option(10_000, "ROTA_SENTRY_TRAIL_VISITORS", values.count, "a whole number, 0 for no trail")
+    trail_redis_url: str | None = _option(
+        None, "ROTA_SENTRY_TRAIL_REDIS_URL", values.redis_url, "a URL such as redis://host:6379/0, or nothing"
+    )
 
     def __post_init__(self) -> None:
         faults = []

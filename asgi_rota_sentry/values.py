@@ -95,6 +95,20 @@ def dsn(given: Any) -> str | None:
     return value
 
 
+def redis_url(given: Any) -> str | None:
+    """A URL of a Redis server (redis, rediss or unix), or None for nothing."""
+    value = optional_text(given)
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    _ = parts.port
+    if parts.scheme not in ("redis", "rediss", "unix") or not (
+        parts.hostname or (parts.scheme == "unix" and parts.path)
+    ):
+        raise ValueError(given)
+    return value
+
+
 def without_password(given: str) -> str:
     """The text with the password of a URL replaced, so that an error message may show it."""
     return re.sub(r"(?<=://)([^/@:\s]*):[^/@\s]*@", r"\1:[Filtered]@", given)

@@ -48,7 +48,8 @@ def owner(scope: Scope) -> str | None:
 
     Cheap enough for every request: only `scope["user"]` is looked at.
     """
-    user = _loaded(scope.get("user"))
+    user = scope.get("user")
+    user = _loaded(user) if user is not None else None
     if user is None:
         return None
     return ANONYMOUS if _is_nobody(user) else _id(user)

@@ -90,6 +90,11 @@ class RequestScope:
         return found[-1] if found else None
 
     @property
+    def user(self) -> dict[str, Any] | None:
+        """The user that the application, or an integration of the SDK, has set."""
+        return getattr(self.scope, "_user", None)
+
+    @property
     def trace_id(self) -> str | None:
         """The trace that events of this request belong to."""
         return self.current.get_trace_context().get("trace_id")
