@@ -22,8 +22,7 @@ current: ContextVar["Journey | None"] = ContextVar("asgi_rota_sentry_journey", d
 # The methods that make no transaction, as in the SDK's own ASGI layer.
 _UNTRACED_METHODS = frozenset({"HEAD", "OPTIONS"})
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
-_TRACE_HEADERS = {b"sentry-trace": "sentry-trace", b"baggage": "baggage"}
-_WANTED = frozenset({b"cookie", b"traceparent", *_BODY_HEADERS, *_TRACE_HEADERS})
+_TRACE_HEADERS = frozenset({b"sentry-trace", b"baggage", b"traceparent"})
 
 
 class Configuration(Protocol):
@@ -34,7 +33,7 @@ class Configuration(Protocol):
     pages: ErrorPages
     trail: trail.Trail
 
-    def is_excluded(self, path: str) -> bool:
+    def is_excluded(self, scope: Scope) -> bool:
         """Whether this path gets isolation and error capture only."""
 
 
@@ -102,18 +101,18 @@ class Journey:
         sentry = self._sentry = sdk.RequestScope(client, self._enrich, expected.should_drop)
         sentry.open()
         config, scope = self._config, self._scope
-        wanted = {name: value for name, value in request.raw_headers(scope) if name in _WANTED}
-        self._is_excluded = config.is_excluded(request.local_path(scope))
-        if self._is_excluded:
+        if config.is_excluded(scope):
+            self._is_excluded = True
             return
-        headers = _trace_headers(wanted) if wanted else None
+        found: dict[bytes, bytes] = dict(request.raw_headers(scope))
+        headers = None if _TRACE_HEADERS.isdisjoint(found) else _trace_headers(found)
         if scope.get("method") in _UNTRACED_METHODS:
             sdk.begin_trace(client, sentry, headers)
         else:
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
-        if b"cookie" in wanted:
-            self._visitor = config.trail.key(wanted[b"cookie"])
-        if client.max_body and not _BODY_HEADERS.isdisjoint(wanted):
+        if b"cookie" in found:
+            self._visitor = config.trail.key(found[b"cookie"])
+        if client.max_body and not _BODY_HEADERS.isdisjoint(found):
             self._body = request.Body(client.max_body)
             self._receive = _Watched(self._receive, self._body)
 
@@ -264,9 +263,12 @@ class Journey:
             faults.report("ending a span")
         try:
             self.is_open = False
+            # What would make a cycle is let go, so that the request needs no garbage collector.
+            del self._reply
             self._failed_with = None
-            if self._sentry is not None:
-                self._sentry.close()
+            sentry, self._sentry = self._sentry, None
+            if sentry is not None:
+                sentry.close()
             if self._token is not None:
                 current.reset(self._token)
         except Exception:
@@ -329,17 +331,17 @@ class _Watched:
         return message
 
 
-def _trace_headers(wanted: dict[bytes, bytes]) -> dict[str, str] | None:
+def _trace_headers(headers: dict[bytes, bytes]) -> dict[str, str] | None:
     """The headers that continue a trace: Sentry's own, else what W3C Trace Context says of the parent.
 
     A `traceparent` names the trace and the parent, but its sampling flag is another system's decision, so the draw
     stays ours (https://www.w3.org/TR/trace-context/).
     """
-    found = {text: wanted[name].decode("latin-1") for name, text in _TRACE_HEADERS.items() if name in wanted}
-    if "sentry-trace" in found or b"traceparent" not in wanted:
-        return found or None
-    parts = wanted[b"traceparent"].decode("latin-1").strip().split("-")
-    return {**found, "sentry-trace": f"{parts[1]}-{parts[2]}"} if _is_traceparent(parts) else found or None
+    found = {name.decode(): headers[name].decode("latin-1") for name in _TRACE_HEADERS if name in headers}
+    parts = found.pop("traceparent", "").strip().split("-")
+    if "sentry-trace" not in found and _is_traceparent(parts):
+        found["sentry-trace"] = f"{parts[1]}-{parts[2]}"
+    return found or None
 
 
 def _is_traceparent(parts: list[str]) -> bool:

@@ -72,7 +72,9 @@ class Reply:
         except OSError:
             self.client_gone = True
             raise
-        if not self.ended and _is_last(message, kind, trailers=self._trailers):
+        if kind == "http.response.start" or self.ended:
+            return
+        if _is_last(message, kind, trailers=self._trailers):
             self.ended = True
             self._listener.on_end()
 
