@@ -128,12 +128,12 @@ class Bugsink:
 
     def start(self, timeout: float = 30.0) -> None:
         """Start the server and wait until it answers."""
-        log = (self.folder / "server.log").open("ab")
         command = [str(install() / "gunicorn"), "bugsink.wsgi", "--bind", f"127.0.0.1:{self.port}"]
         command += ["--workers", "1", "--threads", "4", "--timeout", "60", "--no-control-socket"]
-        self._process = subprocess.Popen(
-            command, cwd=self.folder, env=self._environment(), stdout=log, stderr=log, start_new_session=True
-        )
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, cwd=self.folder, env=self._environment(), stdout=log, stderr=log, start_new_session=True
+            )
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             try:
