@@ -89,6 +89,14 @@ class Journey:
         finally:
             self._leave()
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether a call in this context can still belong to this request.
+
+        After the last byte it is another one, which the server began in the context that this one left behind.
+        """
+        return self.is_open and not self._reply.ended
+
     # Open
 
     def _open(self) -> None:

@@ -55,7 +55,7 @@ class RotaSentryMiddleware:
         if kind == "lifespan":
             return await self._lifespan(scope, receive, send)
         outer = journey.current.get()
-        if kind not in ("http", "websocket") or (outer is not None and outer.is_open):
+        if kind not in ("http", "websocket") or (outer is not None and outer.is_answering):
             return await self.app(scope, receive, send)
         app = self._own_routes.get(request.local_path(scope)) if self._own_routes else None
         return await Journey(self, app or self.app, scope, receive, send).run()

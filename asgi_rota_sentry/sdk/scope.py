@@ -7,7 +7,7 @@ import sentry_sdk
 from sentry_sdk.scope import Scope
 
 from asgi_rota_sentry.expected import leaves
-from asgi_rota_sentry.sdk.client import Client, close_own_layer, is_inside_sdk_layer, own_layer
+from asgi_rota_sentry.sdk.client import Client, close_layer, layer_around, open_layer
 from asgi_rota_sentry.sdk.session import start_session
 
 Event = dict[str, Any]
@@ -35,13 +35,14 @@ class RequestScope:
 
         Where the SDK's own ASGI middleware is around us, its scope is the request's, and is used as it is.
         """
-        if is_inside_sdk_layer():
+        around = layer_around()
+        if around is True:
             self.is_adopted = True
             self.scope = Scope.get_isolation_scope()
             self.current = Scope.get_current_scope()
         else:
-            self._token = own_layer(is_open=True)
-            self._outer = Scope.get_current_scope(), Scope.get_isolation_scope()
+            self._outer = _scopes_outside(around)
+            self._token = open_layer(self)
             self.current = self._outer[0].fork()
             self.scope = self._outer[1].fork()
             Scope.set_current_scope(self.current)
@@ -63,7 +64,7 @@ class RequestScope:
             self._seen.clear()
         Scope.set_current_scope(self._outer[0])
         Scope.set_isolation_scope(self._outer[1])
-        close_own_layer(self._token)
+        close_layer(self._token)
 
     def has_seen(self, exc: BaseException) -> bool:
         """Whether this exception, or each member of this group, was captured in this request already."""
@@ -129,6 +130,18 @@ class RequestScope:
             return
         self._accepted.extend(entry for entry in self._pending if entry[0] == last)
         self._pending = [entry for entry in self._pending if entry[0] != last]
+
+
+def _scopes_outside(around: Any) -> tuple[Scope, Scope]:
+    """The current and the isolation scope that a request begins from.
+
+    A server may start a request in the context that another request has left behind: a pipelined one, or the next one
+    on a connection whose reading the application paused (https://github.com/python/cpython/issues/140947). What that
+    one began from is then the outside.
+    """
+    if isinstance(around, RequestScope):
+        return around._outer
+    return Scope.get_current_scope(), Scope.get_isolation_scope()
 
 
 def _last_event_id(scope: Scope) -> str | None:
