@@ -5,9 +5,12 @@
 
 import inspect
 import time
+from collections.abc import Awaitable
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from typing import Any, Protocol
+
+import anyio
 
 from asgi_rota_sentry import counters, expected, faults, request, sdk, trail
 from asgi_rota_sentry.enrichment import Enrichment, Event
@@ -21,6 +24,9 @@ current: ContextVar["Journey | None"] = ContextVar("asgi_rota_sentry_journey", d
 
 # The methods that make no transaction, as in the SDK's own ASGI layer.
 _UNTRACED_METHODS = frozenset({"HEAD", "OPTIONS"})
+# How long an async `identify` may take, and the answer of a request that was cancelled.
+_IDENTIFY_SECONDS = 1.0
+_LAST_SECONDS = 1.0
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 _TRACE_HEADERS = {b"sentry-trace": "sentry-trace", b"baggage": "baggage"}
 _WANTED = frozenset({b"cookie", b"traceparent", *_BODY_HEADERS, *_TRACE_HEADERS})
@@ -52,6 +58,7 @@ class Journey:
     _failed_with: BaseException | None = None
     _token: Token["Journey | None"] | None = None
     _is_excluded = False
+    _is_cancelled = False
     _status = 0
     _arrived_at = 0.0
     _answered_at = 0.0
@@ -75,14 +82,14 @@ class Journey:
         except Exception:
             faults.report("opening a request")
         try:
-            result = await self._app(self._scope, self._receive, self._reply.send)
+            result = await self._app(self._scope, self._take, self._reply.send)
             if self._reply.is_holding:
                 await self._reply.conclude(failed=False)
         except Exception as exc:
             await self._fail(exc)
             raise
-        except BaseException:
-            self._cancel()
+        except BaseException as exc:
+            await self._abandon(exc)
             raise
         else:
             return result
@@ -130,9 +137,12 @@ class Journey:
         return request.url(self._scope, without_host=True)
 
     async def _resolve_identity(self) -> None:
+        """Await an async `identify`; one that hangs is given up (a sync one cannot be interrupted)."""
         try:
-            found = self._config.identify(self._scope)
-            self._identity = await found if inspect.isawaitable(found) else found
+            with anyio.fail_after(_IDENTIFY_SECONDS):
+                found = self._config.identify(self._scope)
+                found = await found if inspect.isawaitable(found) else found
+            self._identity = found if isinstance(found, Identity) else None
         except Exception:
             faults.report("reading the identity")
 
@@ -165,6 +175,19 @@ class Journey:
 
     def _earlier(self) -> list[trail.Breadcrumb]:
         return self._config.trail.earlier(self._visitor)
+
+    # Run
+
+    def _take(self) -> Awaitable[Message]:
+        """The `receive` that the application gets.
+
+        What it waits for may come only when the client has the answer (a disconnect, most of all): none is held then.
+        """
+        return self._receive() if not self._reply.is_holding else self._settle_and_receive()
+
+    async def _settle_and_receive(self) -> Message:
+        await self._reply.conclude(failed=False)
+        return await self._receive()
 
     # Answer
 
@@ -245,7 +268,7 @@ class Journey:
             # The client is gone, or the server refuses: the application's own exception is the one to tell.
             faults.report("answering a failed request")
 
-    def _capture(self, exc: Exception) -> None:
+    def _capture(self, exc: BaseException) -> None:
         client, sentry = self._client, self._sentry
         if client is None or sentry is None:
             return
@@ -255,7 +278,30 @@ class Journey:
             sdk.capture_exception(client, exc)
         counters.count("errors")
 
+    async def _abandon(self, exc: BaseException) -> None:
+        """Leave a request that was cancelled, or whose process is about to end."""
+        __tracebackhide__ = True
+        try:
+            if isinstance(exc, BaseExceptionGroup) and any(
+                isinstance(leaf, Exception) for leaf in expected.leaves(exc)
+            ):
+                self._capture(exc)
+            self._cancel()
+        except Exception:
+            faults.report("leaving a cancelled request")
+        if self._reply.is_holding and not isinstance(exc, GeneratorExit):
+            await self._release_at_last()
+
+    async def _release_at_last(self) -> None:
+        """The application has sent its answer before it was cancelled, so the client shall have it."""
+        with anyio.move_on_after(_LAST_SECONDS, shield=True):
+            try:
+                await self._reply.conclude(failed=False)
+            except Exception:
+                faults.report("answering a cancelled request")
+
     def _cancel(self) -> None:
+        self._is_cancelled = True
         counters.count("requests.cancelled")
         if self._span is not None and not self._reply.ended:
             self._span.cancel()
@@ -263,22 +309,28 @@ class Journey:
     # Leave
 
     def _leave(self) -> None:
+        self.is_open = False
         try:
-            if not self._reply.started and self._sentry is not None and not self._is_excluded:
+            if self._is_unanswered() and self._sentry is not None and not self._is_excluded:
                 self._note_trail(500, ())
             if self._span is not None:
                 self._end_span()
         except Exception:
             faults.report("ending a span")
+        self._failed_with = None
         try:
-            self.is_open = False
-            self._failed_with = None
             if self._sentry is not None:
                 self._sentry.close()
-            if self._token is not None:
-                current.reset(self._token)
         except Exception:
             faults.report("leaving a request")
+        if self._token is not None:
+            _reset(self._token)
+
+    def _is_unanswered(self) -> bool:
+        """Whether the server has to answer in the application's place: it does so with a 500."""
+        if self._reply.started or self._is_cancelled:
+            return False
+        return self._failed_with is not None or self._scope.get("type") == "http"
 
     def _end_span(self) -> None:
         span, self._span = self._span, None
@@ -332,9 +384,20 @@ class _Watched:
 
     async def __call__(self) -> Message:
         message = await self._receive()
-        if message.get("type") == "http.request":
-            self._body.note(message)
+        try:
+            if message.get("type") == "http.request":
+                self._body.note(message)
+        except Exception:
+            faults.report("noting a part of the body")
         return message
+
+
+def _reset(token: Token[Journey | None]) -> None:
+    """Undo `current.set`; harmless in another context, as when an unfinished coroutine is collected."""
+    try:
+        current.reset(token)
+    except ValueError:
+        current.set(None)
 
 
 def _trace_headers(wanted: dict[bytes, bytes]) -> dict[str, str] | None:

@@ -23,6 +23,7 @@ class RequestScope:
 
     is_adopted = False
     _forked: str | None = None
+    _token: Any = None
     _is_used = False
 
     def __init__(self, client: Client, enrich: Enrich, should_drop: Callable[[BaseException], bool]) -> None:
@@ -56,15 +57,17 @@ class RequestScope:
 
     def close(self) -> None:
         """Leave the scope; what runs on in it (background work) keeps its tags, and exceptions are let go."""
-        if self.is_adopted:
-            return
-        if self.client.sessions:
-            self.scope.end_session()
         if self._is_used:
             self._seen.clear()
-        Scope.set_current_scope(self._outer[0])
-        Scope.set_isolation_scope(self._outer[1])
-        close_layer(self._token)
+        if self._token is None:
+            return  # adopted, or never quite opened
+        try:
+            if self.client.sessions:
+                self.scope.end_session()
+        finally:
+            Scope.set_current_scope(self._outer[0])
+            Scope.set_isolation_scope(self._outer[1])
+            close_layer(self._token)
 
     def has_seen(self, exc: BaseException) -> bool:
         """Whether this exception, or each member of this group, was captured in this request already."""
