@@ -5,7 +5,6 @@
 
 import inspect
 import time
-from collections.abc import Awaitable
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -28,8 +27,7 @@ _UNTRACED_METHODS = frozenset({"HEAD", "OPTIONS"})
 _IDENTIFY_SECONDS = 1.0
 _LAST_SECONDS = 1.0
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
-_TRACE_HEADERS = {b"sentry-trace": "sentry-trace", b"baggage": "baggage"}
-_WANTED = frozenset({b"cookie", b"traceparent", *_BODY_HEADERS, *_TRACE_HEADERS})
+_TRACE_HEADERS = frozenset({b"sentry-trace", b"baggage", b"traceparent"})
 
 
 class Configuration(Protocol):
@@ -40,7 +38,7 @@ class Configuration(Protocol):
     pages: ErrorPages
     trail: trail.Trail
 
-    def is_excluded(self, path: str) -> bool:
+    def is_excluded(self, scope: Scope) -> bool:
         """Whether this path gets isolation and error capture only."""
 
 
@@ -68,9 +66,8 @@ class Journey:
         self._config = config
         self._app = app
         self._scope = scope
-        self._receive = receive
         is_http = scope.get("type") == "http"
-        self._reply = Reply(send, config.pages if is_http else None, scope.get("method") or "GET", self)
+        self._reply = Reply(receive, send, config.pages if is_http else None, scope.get("method") or "GET", self)
 
     async def run(self) -> Any:
         """Take the request to the application and its answer back."""
@@ -82,7 +79,7 @@ class Journey:
         except Exception:
             faults.report("opening a request")
         try:
-            result = await self._app(self._scope, self._take, self._reply.send)
+            result = await self._app(self._scope, self._reply.receive, self._reply.send)
             if self._reply.is_holding:
                 await self._reply.conclude(failed=False)
         except Exception as exc:
@@ -117,20 +114,20 @@ class Journey:
         sentry = self._sentry = sdk.RequestScope(client, self._enrich, expected.should_drop)
         sentry.open()
         config, scope = self._config, self._scope
-        wanted = {name: value for name, value in request.raw_headers(scope) if name in _WANTED}
-        self._is_excluded = config.is_excluded(request.local_path(scope))
-        if self._is_excluded:
+        if config.is_excluded(scope):
+            self._is_excluded = True
             return
-        headers = _trace_headers(wanted) if wanted else None
+        found: dict[bytes, bytes] = dict(request.raw_headers(scope))
+        headers = None if _TRACE_HEADERS.isdisjoint(found) else _trace_headers(found)
         if scope.get("method") in _UNTRACED_METHODS:
             sdk.begin_trace(client, sentry, headers)
         else:
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
-        if b"cookie" in wanted:
-            self._visitor = config.trail.key(wanted[b"cookie"])
-        if client.max_body and not _BODY_HEADERS.isdisjoint(wanted):
+        if b"cookie" in found:
+            self._visitor = config.trail.key(found[b"cookie"])
+        if client.max_body and not _BODY_HEADERS.isdisjoint(found):
             self._body = request.Body(client.max_body)
-            self._receive = _Watched(self._receive, self._body)
+            self._reply.take = _Watched(self._reply.take, self._body)
 
     def _first_name(self) -> str:
         """The span's name before the application has routed: what the SDK's own layer would call it."""
@@ -175,19 +172,6 @@ class Journey:
 
     def _earlier(self) -> list[trail.Breadcrumb]:
         return self._config.trail.earlier(self._visitor)
-
-    # Run
-
-    def _take(self) -> Awaitable[Message]:
-        """The `receive` that the application gets.
-
-        What it waits for may come only when the client has the answer (a disconnect, most of all): none is held then.
-        """
-        return self._receive() if not self._reply.is_holding else self._settle_and_receive()
-
-    async def _settle_and_receive(self) -> Message:
-        await self._reply.conclude(failed=False)
-        return await self._receive()
 
     # Answer
 
@@ -319,8 +303,11 @@ class Journey:
             faults.report("ending a span")
         self._failed_with = None
         try:
-            if self._sentry is not None:
-                self._sentry.close()
+            # What would make a cycle is let go, so that the request needs no garbage collector.
+            del self._reply
+            sentry, self._sentry = self._sentry, None
+            if sentry is not None:
+                sentry.close()
         except Exception:
             faults.report("leaving a request")
         if self._token is not None:
@@ -400,17 +387,17 @@ def _reset(token: Token[Journey | None]) -> None:
         current.set(None)
 
 
-def _trace_headers(wanted: dict[bytes, bytes]) -> dict[str, str] | None:
+def _trace_headers(headers: dict[bytes, bytes]) -> dict[str, str] | None:
     """The headers that continue a trace: Sentry's own, else what W3C Trace Context says of the parent.
 
     A `traceparent` names the trace and the parent, but its sampling flag is another system's decision, so the draw
     stays ours (https://www.w3.org/TR/trace-context/).
     """
-    found = {text: wanted[name].decode("latin-1") for name, text in _TRACE_HEADERS.items() if name in wanted}
-    if "sentry-trace" in found or b"traceparent" not in wanted:
-        return found or None
-    parts = wanted[b"traceparent"].decode("latin-1").strip().split("-")
-    return {**found, "sentry-trace": f"{parts[1]}-{parts[2]}"} if _is_traceparent(parts) else found or None
+    found = {name.decode(): headers[name].decode("latin-1") for name in _TRACE_HEADERS if name in headers}
+    parts = found.pop("traceparent", "").strip().split("-")
+    if "sentry-trace" not in found and _is_traceparent(parts):
+        found["sentry-trace"] = f"{parts[1]}-{parts[2]}"
+    return found or None
 
 
 def _is_traceparent(parts: list[str]) -> bool:

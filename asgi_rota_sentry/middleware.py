@@ -46,6 +46,7 @@ class RotaSentryMiddleware:
         self._own_routes: dict[str, ASGIApp] = {}
         if self.settings.debug:
             self._own_routes[self.settings.test_error_path] = deliberate_error
+        self._excludes = bool(self.settings.exclude_paths)
         self._excluded_exact = frozenset(path for path in self.settings.exclude_paths if not path.endswith("*"))
         self._excluded_prefixes = tuple(path[:-1] for path in self.settings.exclude_paths if path.endswith("*"))
 
@@ -61,10 +62,11 @@ class RotaSentryMiddleware:
         app = self._own_routes.get(request.local_path(scope)) if self._own_routes else None
         return await Journey(self, app or self.app, scope, receive, send).run()
 
-    def is_excluded(self, path: str) -> bool:
+    def is_excluded(self, scope: Scope) -> bool:
         """Whether this path gets isolation and error capture only."""
-        if not self.settings.exclude_paths:
+        if not self._excludes:
             return False
+        path = request.local_path(scope)
         return path in self._excluded_exact or path.startswith(self._excluded_prefixes)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> Any:

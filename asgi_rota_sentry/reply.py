@@ -4,12 +4,12 @@ Every message passes at once and unchanged, save one case: an error answer that 
 known to be the framework's own bare answer.
 """
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Awaitable, MutableMapping, Sequence
 from typing import Any, Protocol
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.pages import Answer, ErrorPages
-from asgi_rota_sentry.types import Message, Send
+from asgi_rota_sentry.types import Message, Receive, Send
 
 MOST_HELD = 64 * 1024
 
@@ -43,6 +43,7 @@ class Listener(Protocol):
 class Reply:
     """Passes on what the application sends, notes how far it has come, and puts pages in place of bare errors.
 
+    `take` is where the application's `receive` takes its messages from: the server's own `receive`, until it is set.
     `pages` is None where no page is ever served (a websocket).
     """
 
@@ -53,11 +54,23 @@ class Reply:
     _body = b""
     _trailers = False
 
-    def __init__(self, send: Send, pages: ErrorPages | None, method: str, listener: Listener) -> None:
+    def __init__(self, receive: Receive, send: Send, pages: ErrorPages | None, method: str, listener: Listener) -> None:
+        self.take = receive
         self._send = send
         self._pages = pages
         self._method = method
         self._listener = listener
+
+    def receive(self) -> Awaitable[Message]:
+        """The `receive` that the application gets.
+
+        What it waits for may come only when the client has the answer (its leaving, most of all): none is held then.
+        """
+        return self._settle_and_take() if self.is_holding else self.take()
+
+    async def _settle_and_take(self) -> Message:
+        await self.conclude(failed=False)
+        return await self.take()
 
     async def send(self, message: Message) -> None:
         """The `send` that the application gets."""
@@ -78,7 +91,9 @@ class Reply:
         except OSError:
             self.client_gone = True
             raise
-        if not self.ended and _is_last(message, kind, trailers=self._trailers):
+        if kind == "http.response.start" or self.ended:
+            return
+        if _is_last(message, kind, trailers=self._trailers):
             self.ended = True
             self._listener.on_end()
 

@@ -76,8 +76,11 @@ def path(scope: Scope) -> str:
 def local_path(scope: Scope) -> str:
     """The URL path below the mount prefix: what this application routes on."""
     own: str = scope.get("path") or ""
-    prefix = (scope.get("root_path") or "").rstrip("/")
-    if prefix and (own == prefix or own.startswith(prefix + "/")):
+    prefix = scope.get("root_path")
+    if not prefix:
+        return own
+    prefix = prefix.rstrip("/")
+    if own == prefix or own.startswith(prefix + "/"):
         return own[len(prefix) :] or "/"
     return own
 

@@ -30,15 +30,15 @@ class Client:
 
     __slots__ = (
         "before_breadcrumb",
-        "environment",
         "last_seen",
         "max_body",
         "max_breadcrumbs",
         "options",
         "raw",
-        "release",
         "sampler",
+        "session_attributes",
         "sessions",
+        "sessions_counted_by",
         "streaming",
         "traces_sample_rate",
         "tracing",
@@ -52,9 +52,10 @@ class Client:
         self.streaming = streams(options)
         self.sampler = callable(options.get("traces_sampler"))
         self.traces_sample_rate: Any = options.get("traces_sample_rate")
-        self.release: str = options.get("release") or ""
-        self.environment: str | None = options.get("environment")
-        self.sessions = bool(options.get("auto_session_tracking") and self.release)
+        known = {name: options.get(name) for name in ("release", "environment")}
+        self.session_attributes = {name: str(value) for name, value in known.items() if value is not None}
+        self.sessions_counted_by = tuple(sorted(self.session_attributes.items()))
+        self.sessions = bool(options.get("auto_session_tracking") and options.get("release"))
         self.before_breadcrumb = options.get("before_breadcrumb")
         self.max_breadcrumbs: int = options.get("max_breadcrumbs") or 100
         self.max_body = {"never": 0, "small": 1_000, "medium": 10_000, "always": 1_000_000}.get(
