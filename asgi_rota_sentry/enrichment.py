@@ -3,6 +3,7 @@
 Worked out when there is an event, not for every request.
 """
 
+import inspect
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -70,7 +71,7 @@ class Enrichment:
             return self.resolved
         if isinstance(found, Identity):
             return found
-        if found is not None and hasattr(found, "close"):
+        if inspect.iscoroutine(found):
             found.close()  # an async reader: the journey has awaited it
         return self.resolved
 

@@ -38,8 +38,9 @@ FILTERED = "[Filtered]"
 
 
 def raw_headers(scope: Scope) -> Sequence[tuple[bytes, bytes]]:
-    """The header pairs of the scope; empty when the server gave none."""
-    return scope.get("headers") or ()
+    """The header pairs of the scope; empty when the server gave none, or an iterator, which is the application's."""
+    found = scope.get("headers") or ()
+    return () if hasattr(found, "__next__") else found
 
 
 def header(scope: Scope, name: bytes) -> str | None:

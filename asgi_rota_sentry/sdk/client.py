@@ -16,7 +16,7 @@ HAS_TRANSACTIONS = "before_send_transaction" in DEFAULT_OPTIONS
 
 # While it is true, the SDK's own ASGI middleware, which its Starlette and Django integrations put around the
 # application, opens no scope and no span of its own. Private; without it there would be two transactions a request.
-_own_layer_open: ContextVar[bool] = getattr(_asgi, "_asgi_middleware_applied", ContextVar("asgi_rota_sentry_unused"))
+_layer_around: ContextVar[Any] = getattr(_asgi, "_asgi_middleware_applied", ContextVar("asgi_rota_sentry_unused"))
 
 
 def streams(options: Mapping[str, Any]) -> bool:
@@ -35,9 +35,9 @@ class Client:
         "max_breadcrumbs",
         "options",
         "raw",
+        "sampler",
         "scrubs_before_serializing",
         "session_attributes",
-        "sampler",
         "sessions",
         "sessions_counted_by",
         "streaming",
@@ -106,19 +106,22 @@ def current_client() -> Client | None:
     return client
 
 
-def is_inside_sdk_layer() -> bool:
-    """Whether the SDK's own ASGI middleware is open around us, with a scope and a span of its own."""
-    return bool(_own_layer_open.get(False))
+def layer_around() -> Any:
+    """What opened the scopes that we are in: True for the SDK's own ASGI middleware, else what `open_layer` was given.
+
+    False where nothing did.
+    """
+    return _layer_around.get(False)
 
 
-def own_layer(*, is_open: bool) -> Any:
-    """Tell the SDK's own ASGI layer whether ours is open; returns the token for `close_own_layer`."""
-    return _own_layer_open.set(is_open)
+def open_layer(owner: object) -> Any:
+    """Tell the SDK's own ASGI layer that `owner`'s is open; returns the token for `close_layer`."""
+    return _layer_around.set(owner)
 
 
-def close_own_layer(token: Any) -> None:
-    """Undo `own_layer`; harmless in another context."""
+def close_layer(token: Any) -> None:
+    """Undo `open_layer`; harmless in another context."""
     try:
-        _own_layer_open.reset(token)
+        _layer_around.reset(token)
     except ValueError:
-        _own_layer_open.set(False)
+        _layer_around.set(False)

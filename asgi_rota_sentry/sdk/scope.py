@@ -8,7 +8,7 @@ from sentry_sdk.scope import Scope
 
 from asgi_rota_sentry.expected import leaves
 from asgi_rota_sentry.sdk import ready
-from asgi_rota_sentry.sdk.client import Client, close_own_layer, is_inside_sdk_layer, own_layer
+from asgi_rota_sentry.sdk.client import Client, close_layer, layer_around, open_layer
 from asgi_rota_sentry.sdk.session import begin_session, end_session
 
 Event = dict[str, Any]
@@ -24,6 +24,8 @@ class RequestScope:
 
     is_adopted = False
     _forked: str | None = None
+    _token: Any = None
+    _outer: tuple[Scope, Scope] | None = None
     _is_used = False
 
     def __init__(self, client: Client, enrich: Enrich, should_drop: Callable[[BaseException], bool]) -> None:
@@ -34,18 +36,22 @@ class RequestScope:
     def open(self) -> None:
         """Enter the scope, with no breadcrumb, span or session of an outer one left in it.
 
-        Where the SDK's own ASGI middleware is around us, its scope is the request's, and is used as it is.
+        Where the SDK's own ASGI middleware is around us, its scope is the request's, and is used as it is. A server may
+        start a request in the context that another one left behind: a pipelined request, or the next one on a
+        connection whose reading was paused (https://github.com/python/cpython/issues/140947). It begins where that one
+        began, which is what `open_layer` was given.
         """
-        if is_inside_sdk_layer():
+        around = layer_around()
+        if around is True:
             self.is_adopted = True
             self.scope = Scope.get_isolation_scope()
             self.current = Scope.get_current_scope()
         else:
-            self._token = own_layer(is_open=True)
-            self._outer = Scope.get_current_scope(), Scope.get_isolation_scope()
+            outer = self._outer = around or (Scope.get_current_scope(), Scope.get_isolation_scope())
+            self._token = open_layer(outer)
             # What `fork` does, without its detour through the copy module.
-            self.current = self._outer[0].__copy__()
-            self.scope = self._outer[1].__copy__()
+            self.current = outer[0].__copy__()
+            self.scope = outer[1].__copy__()
             Scope.set_current_scope(self.current)
             Scope.set_isolation_scope(self.scope)
             self.scope.clear_breadcrumbs()
@@ -60,17 +66,24 @@ class RequestScope:
 
         The scopes know us by the event processor. That we no longer know them leaves no cycle for the collector.
         """
-        if self.is_adopted:
-            del self.scope, self.current
-            return
-        if self.client.sessions:
-            end_session(self.scope, self.client)
         if self._is_used:
             self._seen.clear()
-        Scope.set_current_scope(self._outer[0])
-        Scope.set_isolation_scope(self._outer[1])
-        close_own_layer(self._token)
-        del self.scope, self.current, self._outer, self._token
+        try:
+            if self._token is not None and self.client.sessions:
+                end_session(self.scope, self.client)
+        finally:
+            self._close_own()
+
+    def _close_own(self) -> None:
+        """Go back to the outer scopes, unless the scope is adopted or was never quite opened."""
+        token, outer, self._token = self._token, self._outer, None
+        self.__dict__.pop("scope", None)
+        self.__dict__.pop("current", None)
+        self._outer = None
+        if token is not None and outer is not None:
+            Scope.set_current_scope(outer[0])
+            Scope.set_isolation_scope(outer[1])
+            close_layer(token)
 
     def has_seen(self, exc: BaseException) -> bool:
         """Whether this exception, or each member of this group, was captured in this request already."""
