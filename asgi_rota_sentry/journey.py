@@ -57,6 +57,7 @@ class Journey:
     _token: Token["Journey | None"] | None = None
     _is_excluded = False
     _is_cancelled = False
+    _last_knowledge: Enrichment | None = None
     _status = 0
     _arrived_at = 0.0
     _answered_at = 0.0
@@ -153,7 +154,8 @@ class Journey:
 
     def _enrich(self, event: Event) -> None:
         """Put what is known of this request into one of its events."""
-        self._knowledge()(event)
+        knowledge = self._last_knowledge or self._knowledge()
+        knowledge(event)
 
     def _knowledge(self) -> Enrichment:
         enrichment = Enrichment(
@@ -325,11 +327,15 @@ class Journey:
             return
         if span.sampled:
             self._describe(span)
-        span.end(datetime.fromtimestamp(self._ended_at, UTC) if self._ended_at and span.sampled else None)
+        try:
+            span.end(datetime.fromtimestamp(self._ended_at, UTC) if self._ended_at and span.sampled else None)
+        finally:
+            self._last_knowledge = None
 
     def _describe(self, span: sdk.RequestSpan) -> None:
         """Give a sampled span its name and its tags."""
-        knowledge = self._knowledge()
+        # The span's own event, which is about to be made, is told the same.
+        knowledge = self._last_knowledge = self._knowledge()
         span.rename(*knowledge.transaction_name(*span.name()))
         tags = {"http.method": request.method(self._scope), "http.url": request.path(self._scope)}
         if self._status:

@@ -9,6 +9,8 @@ from sentry_sdk.consts import DEFAULT_OPTIONS
 from sentry_sdk.integrations import asgi as _asgi
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
+from asgi_rota_sentry.sdk import ready
+
 ORIGIN = "auto.http.asgi_rota_sentry"
 
 #: Whether this SDK still has the transactions of 2.x.
@@ -37,6 +39,7 @@ class Client:
         "raw",
         "sampler",
         "scrubs_before_serializing",
+        "sdk_info",
         "session_attributes",
         "sessions",
         "sessions_counted_by",
@@ -59,6 +62,7 @@ class Client:
         self.sessions = bool(options.get("auto_session_tracking") and options.get("release"))
         # A scrubber of the SDK's puts marks into the event that only its serializer understands.
         self.scrubs_before_serializing = bool(options.get("event_scrubber"))
+        self.sdk_info = ready.sdk_info(raw.integrations)
         self.before_breadcrumb = options.get("before_breadcrumb")
         self.max_breadcrumbs: int = options.get("max_breadcrumbs") or 100
         self.max_body = {"never": 0, "small": 1_000, "medium": 10_000, "always": 1_000_000}.get(

@@ -5,11 +5,12 @@ plain strings and numbers by the time our event processor, the last one, sees it
 tenth of the serializer's walk, and what it does not know for sure it leaves to the serializer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from math import isfinite
 from typing import Any
 
+from sentry_sdk import client as _client
 from sentry_sdk.utils import format_timestamp
 
 Event = dict[str, Any]
@@ -20,9 +21,10 @@ _BAG_BREADTH = 10
 _DEEPEST = 40
 _UNBOUNDED = 1_000_000
 _LONGEST = 20_000
+_PLAIN = frozenset({int, bool, type(None)})
 
 
-class _NotPlain(Exception):
+class _NotPlainError(Exception):
     """Something that the serializer has to look at."""
 
 
@@ -40,48 +42,58 @@ class _ReadyList(list[Any]):
         return list(self)
 
 
-def prepare(event: Event) -> None:
-    """Replace the plain parts of an event by copies that the serializer passes over."""
+def prepare(event: Event, sdk_info: Mapping[str, Any] | None) -> None:
+    """Replace the plain parts of an event by copies that the serializer passes over.
+
+    `sdk_info` is what the SDK would say of itself, which is the same in every event.
+    """
+    if sdk_info is not None:
+        event.setdefault("sdk", dict(sdk_info))
     for name, value in event.items():
         if type(value) is dict or type(value) is list:
             event[name] = _PARTS.get(name, _part)(value)
 
 
+def sdk_info(integrations: Iterable[str]) -> Mapping[str, Any] | None:
+    """What the SDK says of itself in each event; None where this SDK keeps it elsewhere."""
+    known = getattr(_client, "SDK_INFO", None)
+    return {**known, "integrations": sorted(integrations)} if isinstance(known, dict) else None
+
+
 def _copy(value: Any, depth: int, breadth: int) -> Any:
     kind = type(value)
-    if kind is str:
-        if len(value) > _LONGEST:
-            raise _NotPlain
+    if kind is dict or kind is list or kind is tuple:
+        if depth <= 0 or len(value) > breadth:
+            raise _NotPlainError
+        return (
+            _copy_mapping(value, depth - 1, breadth)
+            if kind is dict
+            else [_copy(item, depth - 1, breadth) for item in value]
+        )
+    if kind is str and len(value) <= _LONGEST:
         return value
-    if kind is int or kind is bool or value is None:
-        return value
-    if depth <= 0:
-        raise _NotPlain
-    if kind is dict:
-        if len(value) > breadth:
-            raise _NotPlain
-        copied = {}
-        for key, item in value.items():
-            if type(key) is not str:
-                raise _NotPlain
-            copied[key] = item if type(item) is str and len(item) <= _LONGEST else _copy(item, depth - 1, breadth)
-        return copied
-    if kind is list or kind is tuple:
-        if len(value) > breadth:
-            raise _NotPlain
-        return [_copy(item, depth - 1, breadth) for item in value]
-    if kind is float and isfinite(value):
+    if kind in _PLAIN or (kind is float and isfinite(value)):
         return value
     if kind is datetime:
         return str(format_timestamp(value))
-    raise _NotPlain
+    raise _NotPlainError
+
+
+def _copy_mapping(value: dict[Any, Any], depth: int, breadth: int) -> dict[str, Any]:
+    copied = {}
+    for key, item in value.items():
+        if type(key) is not str:
+            raise _NotPlainError
+        # Most values are short texts: no call for those.
+        copied[key] = item if type(item) is str and len(item) <= _LONGEST else _copy(item, depth, breadth)
+    return copied
 
 
 def _part(value: Any, depth: int = _DEEPEST, breadth: int = _UNBOUNDED) -> Any:
     """A ready copy, or the value itself where it is not plain."""
     try:
         copied = _copy(value, depth, breadth)
-    except _NotPlain:
+    except _NotPlainError:
         return value
     if type(copied) is dict:
         return _Ready(copied)

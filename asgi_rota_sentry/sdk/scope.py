@@ -135,7 +135,7 @@ class RequestScope:
     def _complete(self, event: Event) -> Event:
         self._enrich(event)
         if not self.client.scrubs_before_serializing:
-            ready.prepare(event)
+            ready.prepare(event, self.client.sdk_info)
         return event
 
     def _begin_use(self) -> None:
