@@ -20,7 +20,7 @@ _FRAMEWORK_SOURCES = frozenset({"route", "component", "view", "task"})
 class Enrichment:
     """The facts of one request, put into each of its events."""
 
-    __slots__ = ("answered_at", "arrived_at", "body", "earlier", "person", "plain", "scope", "status")
+    __slots__ = ("_who", "answered_at", "arrived_at", "body", "earlier", "person", "plain", "scope", "status")
 
     def __init__(
         self,
@@ -40,6 +40,7 @@ class Enrichment:
         self.arrived_at = time.time()
         self.answered_at = 0.0
         self.status = 0
+        self._who: Identity | None = None
 
     def __call__(self, event: Event) -> None:
         """Enrich one event; a fault in one part leaves the others."""
@@ -59,8 +60,10 @@ class Enrichment:
         self.person.resolved = found
 
     def who(self) -> Identity:
-        """The user as far as the application has loaded them; of an anonymous one the preferences only."""
-        return self.person.who()
+        """The user as far as the application has loaded them; of an anonymous one the preferences only. Read once."""
+        if self._who is None:
+            self._who = self.person.who()
+        return self._who
 
     def user(self, set_by_app: Mapping[str, Any] | None) -> tuple[User, Identity]:
         """The user as Sentry shows them, and the identity; that of nobody where the application set another user."""

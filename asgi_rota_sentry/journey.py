@@ -9,6 +9,8 @@ from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+import anyio
+
 from asgi_rota_sentry import counters, expected, faults, identity, request, sdk, trail
 from asgi_rota_sentry.enrichment import Enrichment, Event
 from asgi_rota_sentry.identity import Identify, Identity
@@ -22,9 +24,11 @@ current: ContextVar["Journey | None"] = ContextVar("asgi_rota_sentry_journey", d
 
 # The methods that make no transaction, as in the SDK's own ASGI layer.
 _UNTRACED_METHODS = frozenset({"HEAD", "OPTIONS"})
+# How long an async `identify` may take, and the answer of a request that was cancelled.
+_IDENTIFY_SECONDS = 1.0
+_LAST_SECONDS = 1.0
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
-_TRACE_HEADERS = {b"sentry-trace": "sentry-trace", b"baggage": "baggage"}
-_WANTED = frozenset({b"cookie", b"traceparent", *_BODY_HEADERS, *_TRACE_HEADERS})
+_TRACE_HEADERS = frozenset({b"sentry-trace", b"baggage", b"traceparent"})
 
 
 class Configuration(Protocol):
@@ -36,7 +40,7 @@ class Configuration(Protocol):
     settings: Settings
     trail: trail.Trail
 
-    def is_excluded(self, path: str) -> bool:
+    def is_excluded(self, scope: Scope) -> bool:
         """Whether this path gets isolation and error capture only."""
 
 
@@ -54,6 +58,8 @@ class Journey:
     _failed_with: BaseException | None = None
     _token: Token["Journey | None"] | None = None
     _is_excluded = False
+    _is_cancelled = False
+    _last_knowledge: Enrichment | None = None
     _status = 0
     _arrived_at = 0.0
     _answered_at = 0.0
@@ -63,9 +69,8 @@ class Journey:
         self._config = config
         self._app = app
         self._scope = scope
-        self._receive = receive
         is_http = scope.get("type") == "http"
-        self._reply = Reply(send, config.pages if is_http else None, scope.get("method") or "GET", self)
+        self._reply = Reply(receive, send, config.pages if is_http else None, scope.get("method") or "GET", self)
 
     async def run(self) -> Any:
         """Take the request to the application and its answer back."""
@@ -77,19 +82,27 @@ class Journey:
         except Exception:
             faults.report("opening a request")
         try:
-            result = await self._app(self._scope, self._receive, self._reply.send)
+            result = await self._app(self._scope, self._reply.receive, self._reply.send)
             if self._reply.is_holding:
                 await self._reply.conclude(failed=False)
         except Exception as exc:
             await self._fail(exc)
             raise
-        except BaseException:
-            self._cancel()
+        except BaseException as exc:
+            await self._abandon(exc)
             raise
         else:
             return result
         finally:
             self._leave()
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a call in this context can still belong to this request.
+
+        After the last byte it is another one, which the server began in the context that this one left behind.
+        """
+        return self.is_open and not self._reply.ended
 
     # Open
 
@@ -104,30 +117,33 @@ class Journey:
         sentry = self._sentry = sdk.RequestScope(client, self._enrich, expected.should_drop)
         sentry.open()
         config, scope = self._config, self._scope
-        wanted = {name: value for name, value in request.raw_headers(scope) if name in _WANTED}
-        self._is_excluded = config.is_excluded(request.local_path(scope))
-        if self._is_excluded:
+        if config.is_excluded(scope):
+            self._is_excluded = True
             return
-        headers = _trace_headers(wanted) if wanted else None
+        found: dict[bytes, bytes] = dict(request.raw_headers(scope))
+        headers = None if _TRACE_HEADERS.isdisjoint(found) else _trace_headers(found)
         if scope.get("method") in _UNTRACED_METHODS:
             sdk.begin_trace(client, sentry, headers)
         else:
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
-        if b"cookie" in wanted:
+        if b"cookie" in found:
             key = config.trail.key
-            self._visitor = key(wanted[b"cookie"]) or key(request.cookie_header(scope))
-        if client.max_body and not _BODY_HEADERS.isdisjoint(wanted):
+            self._visitor = key(found[b"cookie"]) or key(request.cookie_header(scope))
+        if client.max_body and not _BODY_HEADERS.isdisjoint(found):
             self._body = request.Body(client.max_body)
-            self._receive = _Watched(self._receive, self._body)
+            self._reply.take = _Watched(self._reply.take, self._body)
 
     def _first_name(self) -> str:
         """The span's name before the application has routed: what the SDK's own layer would call it."""
         return request.url(self._scope, without_host=True)
 
     async def _resolve_identity(self) -> None:
+        """Await an async `identify`; one that hangs is given up (a sync one cannot be interrupted)."""
         try:
-            found = self._config.identify(self._scope)
-            self._identity = await found if inspect.isawaitable(found) else found
+            with anyio.fail_after(_IDENTIFY_SECONDS):
+                found = self._config.identify(self._scope)
+                found = await found if inspect.isawaitable(found) else found
+            self._identity = found if isinstance(found, Identity) else None
         except Exception:
             faults.report("reading the identity")
 
@@ -141,7 +157,8 @@ class Journey:
 
     def _enrich(self, event: Event) -> None:
         """Put what is known of this request into one of its events."""
-        self._knowledge()(event)
+        knowledge = self._last_knowledge or self._knowledge()
+        knowledge(event)
 
     def _knowledge(self) -> Enrichment:
         enrichment = Enrichment(
@@ -250,7 +267,7 @@ class Journey:
             # The client is gone, or the server refuses: the application's own exception is the one to tell.
             faults.report("answering a failed request")
 
-    def _capture(self, exc: Exception) -> None:
+    def _capture(self, exc: BaseException) -> None:
         client, sentry = self._client, self._sentry
         if client is None or sentry is None:
             return
@@ -260,7 +277,30 @@ class Journey:
             sdk.capture_exception(client, exc)
         counters.count("errors")
 
+    async def _abandon(self, exc: BaseException) -> None:
+        """Leave a request that was cancelled, or whose process is about to end."""
+        __tracebackhide__ = True
+        try:
+            if isinstance(exc, BaseExceptionGroup) and any(
+                isinstance(leaf, Exception) for leaf in expected.leaves(exc)
+            ):
+                self._capture(exc)
+            self._cancel()
+        except Exception:
+            faults.report("leaving a cancelled request")
+        if self._reply.is_holding and not isinstance(exc, GeneratorExit):
+            await self._release_at_last()
+
+    async def _release_at_last(self) -> None:
+        """The application has sent its answer before it was cancelled, so the client shall have it."""
+        with anyio.move_on_after(_LAST_SECONDS, shield=True):
+            try:
+                await self._reply.conclude(failed=False)
+            except Exception:
+                faults.report("answering a cancelled request")
+
     def _cancel(self) -> None:
+        self._is_cancelled = True
         counters.count("requests.cancelled")
         if self._span is not None and not self._reply.ended:
             self._span.cancel()
@@ -268,22 +308,31 @@ class Journey:
     # Leave
 
     def _leave(self) -> None:
+        self.is_open = False
         try:
-            if not self._reply.started and self._sentry is not None and not self._is_excluded:
+            if self._is_unanswered() and self._sentry is not None and not self._is_excluded:
                 self._note_trail(500, ())
             if self._span is not None:
                 self._end_span()
         except Exception:
             faults.report("ending a span")
+        self._failed_with = None
         try:
-            self.is_open = False
-            self._failed_with = None
-            if self._sentry is not None:
-                self._sentry.close()
-            if self._token is not None:
-                current.reset(self._token)
+            # What would make a cycle is let go, so that the request needs no garbage collector.
+            del self._reply
+            sentry, self._sentry = self._sentry, None
+            if sentry is not None:
+                sentry.close()
         except Exception:
             faults.report("leaving a request")
+        if self._token is not None:
+            _reset(self._token)
+
+    def _is_unanswered(self) -> bool:
+        """Whether the server has to answer in the application's place: it does so with a 500."""
+        if self._reply.started or self._is_cancelled:
+            return False
+        return self._failed_with is not None or self._scope.get("type") == "http"
 
     def _end_span(self) -> None:
         span, self._span = self._span, None
@@ -291,11 +340,15 @@ class Journey:
             return
         if span.sampled:
             self._describe(span)
-        span.end(datetime.fromtimestamp(self._ended_at, UTC) if self._ended_at and span.sampled else None)
+        try:
+            span.end(datetime.fromtimestamp(self._ended_at, UTC) if self._ended_at and span.sampled else None)
+        finally:
+            self._last_knowledge = None
 
     def _describe(self, span: sdk.RequestSpan) -> None:
         """Give a sampled span its name and its tags."""
-        knowledge = self._knowledge()
+        # The span's own event, which is about to be made, is told the same.
+        knowledge = self._last_knowledge = self._knowledge()
         span.rename(*knowledge.transaction_name(*span.name()))
         tags = {"http.method": request.method(self._scope), "http.url": request.path(self._scope)}
         if self._status:
@@ -334,22 +387,33 @@ class _Watched:
 
     async def __call__(self) -> Message:
         message = await self._receive()
-        if message.get("type") == "http.request":
-            self._body.note(message)
+        try:
+            if message.get("type") == "http.request":
+                self._body.note(message)
+        except Exception:
+            faults.report("noting a part of the body")
         return message
 
 
-def _trace_headers(wanted: dict[bytes, bytes]) -> dict[str, str] | None:
+def _reset(token: Token[Journey | None]) -> None:
+    """Undo `current.set`; harmless in another context, as when an unfinished coroutine is collected."""
+    try:
+        current.reset(token)
+    except ValueError:
+        current.set(None)
+
+
+def _trace_headers(headers: dict[bytes, bytes]) -> dict[str, str] | None:
     """The headers that continue a trace: Sentry's own, else what W3C Trace Context says of the parent.
 
     A `traceparent` names the trace and the parent, but its sampling flag is another system's decision, so the draw
     stays ours (https://www.w3.org/TR/trace-context/).
     """
-    found = {text: wanted[name].decode("latin-1") for name, text in _TRACE_HEADERS.items() if name in wanted}
-    if "sentry-trace" in found or b"traceparent" not in wanted:
-        return found or None
-    parts = wanted[b"traceparent"].decode("latin-1").strip().split("-")
-    return {**found, "sentry-trace": f"{parts[1]}-{parts[2]}"} if _is_traceparent(parts) else found or None
+    found = {name.decode(): headers[name].decode("latin-1") for name in _TRACE_HEADERS if name in headers}
+    parts = found.pop("traceparent", "").strip().split("-")
+    if "sentry-trace" not in found and _is_traceparent(parts):
+        found["sentry-trace"] = f"{parts[1]}-{parts[2]}"
+    return found or None
 
 
 def _is_traceparent(parts: list[str]) -> bool:

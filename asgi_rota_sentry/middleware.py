@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asgi_rota_sentry import expected, faults, identity, journey, request, sdk, start, trail
+from asgi_rota_sentry.asgi2 import as_asgi3
 from asgi_rota_sentry.deliberate_error import deliberate_error
 from asgi_rota_sentry.identity import Identify
 from asgi_rota_sentry.journey import Journey
@@ -14,7 +15,7 @@ from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class RotaSentryMiddleware:
-    """Wraps any ASGI 3 application and gives its errors and requests to Sentry, with who, what and how they got there.
+    """Wraps any ASGI application and gives its errors and requests to Sentry, with who, what and how they got there.
 
     `settings` are those that `init` was given, else those of the environment, when left out. `identify` reads the user
     from the ASGI scope; by default the shapes of Starlette, Django, plain mappings and JWT claims are understood.
@@ -30,7 +31,7 @@ class RotaSentryMiddleware:
             raise TypeError(f"settings is {settings!r}; expected asgi_rota_sentry.Settings, or nothing.")
         if identify is not None and not callable(identify):
             raise TypeError(f"identify is {identify!r}; expected a callable that takes the ASGI scope, or nothing.")
-        self.app = app
+        self.app = as_asgi3(app)
         self.settings = settings or start.current_settings()
         self.identify: Identify = identify or identity.read
         self.identifies_async = identify is not None and _is_async(identify)
@@ -46,6 +47,7 @@ class RotaSentryMiddleware:
         self._own_routes: dict[str, ASGIApp] = {}
         if self.settings.debug:
             self._own_routes[self.settings.test_error_path] = deliberate_error
+        self._excludes = bool(self.settings.exclude_paths)
         self._excluded_exact = frozenset(path for path in self.settings.exclude_paths if not path.endswith("*"))
         self._excluded_prefixes = tuple(path[:-1] for path in self.settings.exclude_paths if path.endswith("*"))
 
@@ -56,15 +58,16 @@ class RotaSentryMiddleware:
         if kind == "lifespan":
             return await self._lifespan(scope, receive, send)
         outer = journey.current.get()
-        if kind not in ("http", "websocket") or (outer is not None and outer.is_open):
+        if kind not in ("http", "websocket") or (outer is not None and outer.is_answering):
             return await self.app(scope, receive, send)
         app = self._own_routes.get(request.local_path(scope)) if self._own_routes else None
         return await Journey(self, app or self.app, scope, receive, send).run()
 
-    def is_excluded(self, path: str) -> bool:
+    def is_excluded(self, scope: Scope) -> bool:
         """Whether this path gets isolation and error capture only."""
-        if not self.settings.exclude_paths:
+        if not self._excludes:
             return False
+        path = request.local_path(scope)
         return path in self._excluded_exact or path.startswith(self._excluded_prefixes)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> Any:

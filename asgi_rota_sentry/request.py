@@ -37,8 +37,9 @@ FILTERED = "[Filtered]"
 
 
 def raw_headers(scope: Scope) -> Sequence[tuple[bytes, bytes]]:
-    """The header pairs of the scope; empty when the server gave none."""
-    return scope.get("headers") or ()
+    """The header pairs of the scope; empty when the server gave none, or an iterator, which is the application's."""
+    found = scope.get("headers") or ()
+    return () if hasattr(found, "__next__") else found
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -79,8 +80,11 @@ def path(scope: Scope) -> str:
 def local_path(scope: Scope) -> str:
     """The URL path below the mount prefix: what this application routes on."""
     own: str = scope.get("path") or ""
-    prefix = (scope.get("root_path") or "").rstrip("/")
-    if prefix and (own == prefix or own.startswith(prefix + "/")):
+    prefix = scope.get("root_path")
+    if not prefix:
+        return own
+    prefix = prefix.rstrip("/")
+    if own == prefix or own.startswith(prefix + "/"):
         return own[len(prefix) :] or "/"
     return own
 

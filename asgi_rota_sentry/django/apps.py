@@ -6,7 +6,7 @@ from django.core import checks
 from asgi_rota_sentry.django.checks import check_setup
 
 
-class RotaSentryConfig(AppConfig):
+class RotaSentryConfig(AppConfig):  # type: ignore[misc]  # Django is untyped
     """`asgi_rota_sentry.django` in `INSTALLED_APPS`; has no models."""
 
     name = "asgi_rota_sentry.django"

@@ -17,7 +17,7 @@ _GetResponse = Callable[[HttpRequest], Any]
 class IdentityMiddleware:
     """Hands `request.user` to the ASGI scope, lazily; sync and async without a thread hop between them.
 
-    Its place is directly behind `AuthenticationMiddleware`. It never loads the user, and keeps sentry-sdk from doing so.
+    Its place is directly behind `AuthenticationMiddleware`. It never loads the user, and keeps sentry-sdk from it.
     Without `RotaSentryMiddleware` around the application it says so once, and does nothing.
     """
 
@@ -41,7 +41,7 @@ class IdentityMiddleware:
             return response
         finally:
             if user is not None:
-                user.let_go()
+                user.keep()
 
     async def _async_call(self, request: HttpRequest) -> HttpResponse:
         user = self._hand_over(request)
@@ -50,7 +50,7 @@ class IdentityMiddleware:
             return response
         finally:
             if user is not None:
-                user.let_go()
+                user.keep()
 
     def _hand_over(self, request: HttpRequest) -> RequestUser | None:
         try:

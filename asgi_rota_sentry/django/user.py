@@ -1,6 +1,7 @@
 """Django's `request.user` as far as it is loaded, and kept from being loaded by those who only report."""
 
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
@@ -23,12 +24,13 @@ class RequestUser(LazyUser):
     __slots__ = ("_found", "_request")
 
     def __init__(self, request: HttpRequest) -> None:
-        self._request: HttpRequest | None = request
+        # The request holds the scope that holds this: a strong reference would leave a cycle behind.
+        self._request = weakref.ref(request)
         self._found: Any = None
 
     def loaded(self) -> Any:
         """The user object, or None when nobody has asked for it so far."""
-        request = self._request
+        request = self._request()
         if request is None:
             return self._found
         attributes = request.__dict__
@@ -37,10 +39,9 @@ class RequestUser(LazyUser):
         found = unwrapped(attributes.get("user"))
         return found if found is not None else attributes.get("_acached_user")
 
-    def let_go(self) -> None:
-        """Keep the user and let go of the request, which holds the scope that holds this: no cycle is left behind."""
+    def keep(self) -> None:
+        """Keep the user for when the request is gone."""
         self._found = self.loaded()
-        self._request = None
 
     def unasked(self) -> AbstractContextManager[Any]:
         """A context in which nothing that runs in this thread can make a query: a property of the user may try to."""
@@ -111,5 +112,5 @@ def _without_queries() -> Iterator[None]:
         yield
 
 
-def _refuse(*args: Any) -> Any:
+def _refuse(*_: Any) -> Any:
     raise _QueryRefusedError("No query is made in order to report something.")

@@ -73,14 +73,13 @@ class _StandIn(Transaction):
     request's propagation context, and with the draw that left the request unsampled.
     """
 
-    __slots__ = ("_client", "_draw", "_kind", "_naming", "_scope_of_request", "is_real")
+    __slots__ = ("_client", "_draw", "_kind", "_naming", "is_real")
 
     is_real: bool
     _client: Client
     _draw: float
     _kind: str
     _naming: Callable[[], str]
-    _scope_of_request: RequestScope
 
     def __getattr__(self, name: str) -> Any:
         if name in ("name", "source"):
@@ -94,7 +93,7 @@ class _StandIn(Transaction):
 
     def _become_real(self) -> None:
         self.is_real = True
-        context = self._scope_of_request.scope.get_active_propagation_context()
+        context = sentry_sdk.get_isolation_scope().get_active_propagation_context()
         name, source = self.name, self.source
         kind = f"{self._kind}.server"
         super().__init__(
@@ -175,7 +174,6 @@ def begin_unsampled(
     transaction._kind = kind
     transaction._draw = draw
     transaction._client = client
-    transaction._scope_of_request = scope
     # Not through the property, which would look at the name.
     scope.current._span = transaction
     return _UnsampledSpan(transaction, client)
