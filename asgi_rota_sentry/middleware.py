@@ -5,7 +5,7 @@
 
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from asgi_rota_sentry import counters, expected, faults, identity, request, sdk, start, trail
 from asgi_rota_sentry.deliberate_error import deliberate_error
 from asgi_rota_sentry.enrichment import Enrichment
+from asgi_rota_sentry.feedback import FeedbackRoute, OnFeedback
 from asgi_rota_sentry.identity import Identify
 from asgi_rota_sentry.pages import Answer, ErrorPages, Situation
 from asgi_rota_sentry.reply import Headers, Reply
@@ -31,10 +32,18 @@ class RotaSentryMiddleware:
 
     `settings` are those that `init` was given, else those of the environment, when left out. `identify` reads the user
     from the ASGI scope; by default the shapes of Starlette, Django, plain mappings and JWT claims are understood.
-    Raises `TypeError` for an application that cannot be called, `SettingsError` for settings that cannot be used.
+    `on_feedback` is a callable, sync or async, or several, that get each `feedback.Feedback` that was kept. Raises
+    `TypeError` for an application that cannot be called, `SettingsError` for settings that cannot be used.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings | None = None, *, identify: Identify | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings | None = None,
+        *,
+        identify: Identify | None = None,
+        on_feedback: OnFeedback | Iterable[OnFeedback] | None = None,
+    ) -> None:
         if not callable(app):
             raise TypeError(
                 f"app is {app!r}; expected an ASGI application, a callable that takes scope, receive, send."
@@ -48,13 +57,16 @@ class RotaSentryMiddleware:
         self.identify: Identify = identify or identity.read
         self.identifies_async = identify is not None and _is_async(identify)
         self.pages = ErrorPages(self.settings)
+        self.feedback = FeedbackRoute(self.settings, self.pages, on_feedback)
         self.trail = trail.Trail(
             self.settings.session_cookies,
             visitors=self.settings.trail_visitors,
             length=self.settings.trail_requests,
             seconds=self.settings.trail_minutes * 60,
         )
-        self._excluded_exact = frozenset(path for path in self.settings.exclude_paths if not path.endswith("*"))
+        own = [] if self.settings.feedback_transactions else [self.settings.feedback_path]
+        exact = [path for path in self.settings.exclude_paths if not path.endswith("*")]
+        self._excluded_exact = frozenset([*exact, *own])
         self._excluded_prefixes = tuple(path[:-1] for path in self.settings.exclude_paths if path.endswith("*"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
@@ -74,6 +86,8 @@ class RotaSentryMiddleware:
 
     def own_route(self, path: str) -> ASGIApp | None:
         """The middleware's own application for this path, if it has one."""
+        if path == self.settings.feedback_path:
+            return self.feedback
         if self.settings.debug and path == self.settings.test_error_path:
             return deliberate_error
         return None
@@ -103,6 +117,7 @@ class Journey:
         "_middleware",
         "_receive",
         "_reply",
+        "_root_path",
         "_scope",
         "_sentry",
         "_span",
@@ -116,6 +131,7 @@ class Journey:
         self._scope = scope
         self._receive = receive
         self._app = middleware.app
+        self._root_path: str = scope.get("root_path") or ""  # routers write into the scope's own
         self._client: sdk.Client | None = None
         self._sentry: sdk.RequestScope | None = None
         self._span: sdk.RequestSpan | None = None
@@ -166,6 +182,8 @@ class Journey:
         path = request.local_path(scope)
         own = middleware.own_route(path)
         self._app = own or middleware.app
+        if own is middleware.feedback:
+            self._reply.leave_alone()
         self._context_token = _journey.set(self)
         self.is_open = True
         client = self._client = sdk.current_client()
@@ -178,6 +196,7 @@ class Journey:
             earlier=self._earlier,
             personal=client.collects_personal_data,
             plain=excluded,
+            remember=middleware.feedback.events.remember,
         )
         self._sentry = sdk.RequestScope(client, enrichment, expected.should_drop)
         self._sentry.open()
@@ -251,6 +270,7 @@ class Journey:
             status=status,
             method=request.method(scope),
             path=request.path(scope),
+            root_path=self._root_path,
             accept=request.header(scope, b"accept"),
             accept_language=request.header(scope, b"accept-language"),
             event_id=event_id,

@@ -63,6 +63,10 @@ class Reply:
         self.ended = False
         self.client_gone = False
 
+    def leave_alone(self) -> None:
+        """Put no page in place of anything: the answers are our own."""
+        self._pages = None
+
     async def send(self, message: Message) -> None:
         """The `send` that the application gets."""
         __tracebackhide__ = True

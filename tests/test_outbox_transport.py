@@ -388,7 +388,7 @@ def test_a_damaged_file_is_replaced_and_what_is_readable_is_saved(
     size = path.stat().st_size
     with path.open("r+b") as file:
         file.seek(size // 2)
-        file.write(os.urandom(20_000))
+        file.write(os.urandom(size // 8))
     start(f"http://key@127.0.0.1:{port}/1")
     event_ids.append(crash("after"))
     wait_until(lambda: Path(f"{path}.damaged").exists())

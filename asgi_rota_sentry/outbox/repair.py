@@ -9,6 +9,7 @@ from pathlib import Path
 
 from asgi_rota_sentry.outbox.database import Leadership, identity
 from asgi_rota_sentry.outbox.errors import OutboxCorruptError
+from asgi_rota_sentry.outbox.feedback import COLUMNS, FeedbackStore
 from asgi_rota_sentry.outbox.store import Outbox, Packed, unpack
 from asgi_rota_sentry.sdk.envelopes import parse_envelope
 
@@ -27,13 +28,15 @@ def mend(outbox: Outbox, fault: OutboxCorruptError) -> None:
     try:
         if identity(outbox.path) != fault.file:
             return
-        saved = list(_readable(outbox.path))
+        saved, written = list(_readable(outbox.path)), _written(outbox.path)
         with contextlib.suppress(OSError):
             for suffix in ("-wal", "-shm", ""):
                 if os.path.exists(f"{outbox.path}{suffix}"):  # noqa: PTH110 - the suffix is no path of its own
                     os.replace(f"{outbox.path}{suffix}", f"{outbox.path}.damaged{suffix}")  # noqa: PTH105
         for packed in saved:
             outbox.add_packed([packed])
+        if written:
+            FeedbackStore(outbox.path).restore(written)
     finally:
         one_at_a_time.close()
     message = "The outbox %s was damaged (%s) and is now %s.damaged; %d envelopes could be saved from it."
@@ -55,6 +58,14 @@ def _readable(path: Path) -> Iterator[Packed]:
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
+
+
+def _written(path: Path) -> list[tuple[object, ...]]:
+    """What visitors wrote, as far as it can be read, oldest first."""
+    found: list[tuple[object, ...]] = []
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path, timeout=1.0)) as connection:
+        found.extend(connection.execute(f"SELECT {', '.join(COLUMNS)} FROM feedback ORDER BY number"))  # noqa: S608
+    return found
 
 
 def _rows(connection: sqlite3.Connection, direction: str) -> Iterator[tuple[int, Packed]]:

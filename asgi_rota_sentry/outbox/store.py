@@ -9,6 +9,7 @@ from typing import Any
 
 from asgi_rota_sentry.outbox.bounds import Bounds, Dropped, make_room
 from asgi_rota_sentry.outbox.database import Database
+from asgi_rota_sentry.outbox.feedback import mark_delivered
 from asgi_rota_sentry.outbox.summary import summarise
 from asgi_rota_sentry.sdk.envelopes import Envelope, parse_envelope
 
@@ -132,6 +133,7 @@ class Outbox:
         """The server took these: they go."""
         numbers = list(numbers)
         with self._database.use(write=True) as connection:
+            mark_delivered(connection, numbers)
             connection.execute(f"DELETE FROM envelope WHERE number IN ({_marks(numbers)})", numbers)  # noqa: S608
             _count(connection, "sent", len(numbers))
             _note(connection, "last_success", time.time())

@@ -5,6 +5,7 @@ Works on sentry-sdk 2.x with transactions, 2.x with streamed spans (`trace_lifec
 
 from asgi_rota_sentry.sdk.capture import RequestScope, add_breadcrumb, capture_exception, muted, remember_exception
 from asgi_rota_sentry.sdk.client import Client, current_client
+from asgi_rota_sentry.sdk.feedback import environment_and_release, feedback_envelope, hand_over, is_kept_by
 from asgi_rota_sentry.sdk.options import Hooks, build_options, initialise
 from asgi_rota_sentry.sdk.span import RequestSpan, adopt_span, continue_trace, start_span
 
@@ -19,7 +20,11 @@ __all__ = [
     "capture_exception",
     "continue_trace",
     "current_client",
+    "environment_and_release",
+    "feedback_envelope",
+    "hand_over",
     "initialise",
+    "is_kept_by",
     "muted",
     "remember_exception",
     "start_span",

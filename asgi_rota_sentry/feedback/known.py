@@ -1,0 +1,52 @@
+"""What this process knows of the errors that feedback may be about: a small memory by event ID."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+_MOST_EVENTS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class EventFacts:
+    """Who met an error, and in which trace; no name, no e-mail address."""
+
+    user_id: str | None = None
+    role: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+
+
+class KnownEvents:
+    """The facts of the last events that were made in this process, whether or not they were sent."""
+
+    def __init__(self) -> None:
+        self._facts: OrderedDict[str, EventFacts] = OrderedDict()
+        self._lock = Lock()
+
+    def remember(self, event: Mapping[str, Any]) -> None:
+        """Note one event's facts; the oldest of too many are forgotten."""
+        event_id = event.get("event_id")
+        if not isinstance(event_id, str):
+            return
+        user = event.get("user") or {}
+        trace = (event.get("contexts") or {}).get("trace") or {}
+        role = user.get("role") or (event.get("tags") or {}).get("user.role")
+        facts = EventFacts(
+            _text(user.get("id")), _text(role), _text(trace.get("trace_id")), _text(trace.get("span_id"))
+        )
+        with self._lock:
+            self._facts[event_id] = facts
+            while len(self._facts) > _MOST_EVENTS:
+                self._facts.popitem(last=False)
+
+    def find(self, event_id: str | None) -> EventFacts | None:
+        """The facts of one event, or None for one that was not made here or too long ago."""
+        with self._lock:
+            return self._facts.get(event_id or "")
+
+
+def _text(value: Any) -> str | None:
+    return str(value)[:200] if value else None
