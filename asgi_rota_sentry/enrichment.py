@@ -28,7 +28,6 @@ class Enrichment:
         "identify",
         "personal",
         "plain",
-        "remember",
         "resolved",
         "scope",
         "status",
@@ -42,14 +41,12 @@ class Enrichment:
         earlier: Callable[[], list[trail.Breadcrumb]],
         personal: bool,
         plain: bool = False,
-        remember: Callable[[Event], None] = lambda _: None,
     ) -> None:
         self.scope = scope
         self.identify = identify
         self.earlier = earlier
         self.personal = personal
         self.plain = plain
-        self.remember = remember
         self.resolved: Identity | None = None
         self.body: request.Body | None = None
         self.arrived_at = time.time()
@@ -57,8 +54,8 @@ class Enrichment:
         self.status = 0
 
     def __call__(self, event: Event) -> None:
-        """Enrich one event, and have it remembered; a fault in one part leaves the others."""
-        for part in (self._request, self._user, self._tags, self._name, self._breadcrumbs, self.remember):
+        """Enrich one event; a fault in one part leaves the others."""
+        for part in (self._request, self._user, self._tags, self._name, self._breadcrumbs):
             try:
                 part(event)
             except Exception:

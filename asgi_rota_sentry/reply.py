@@ -38,48 +38,49 @@ class Reply:
     `pages` is None where no page is ever served (a websocket).
     """
 
-    __slots__ = (
-        "_body",
-        "_held",
-        "_listener",
-        "_method",
-        "_pages",
-        "_send",
-        "_trailers",
-        "client_gone",
-        "ended",
-        "started",
-    )
+    started = False
+    ended = False
+    client_gone = False
+    is_holding = False
+    _body = b""
+    _trailers = False
 
     def __init__(self, send: Send, pages: ErrorPages | None, method: str, listener: Listener) -> None:
         self._send = send
         self._pages = pages
         self._method = method
         self._listener = listener
-        self._held: list[Message] = []
-        self._body = b""
-        self._trailers = False
-        self.started = False
-        self.ended = False
-        self.client_gone = False
-
-    def leave_alone(self) -> None:
-        """Put no page in place of anything: the answers are our own."""
-        self._pages = None
 
     async def send(self, message: Message) -> None:
         """The `send` that the application gets."""
         __tracebackhide__ = True
-        if self._held:
+        kind = message.get("type")
+        if self.is_holding:
             await self._while_holding(message)
-        elif message.get("type") == "http.response.start" and not self.started and self._may_replace(message):
-            self._held.append(message)
-        else:
-            await self._pass(message)
+            return
+        if kind == "http.response.start" and not self.started:
+            status = message.get("status", 200)
+            if (status == 404 or status >= 500) and self._may_replace(message):
+                self.is_holding = True
+                self._held: list[Message] = [message]
+                return
+            self.started = True
+            self._trailers = bool(message.get("trailers"))
+            self._listener.on_start(status, message.get("headers") or ())
+        try:
+            await self._send(message)
+        except OSError:
+            self.client_gone = True
+            raise
+        if kind == "http.response.start" or self.ended:
+            return
+        if _is_last(message, kind, trailers=self._trailers):
+            self.ended = True
+            self._listener.on_end()
 
     async def conclude(self, *, failed: bool) -> None:
         """Answer what is still open when the application has returned or raised."""
-        if self._held:
+        if self.is_holding:
             start = self._held[0]
             complete = not self._held[-1].get("more_body", False) and len(self._held) > 1
             if (complete or (failed and not self._body)) and self._is_bare():
@@ -89,26 +90,10 @@ class Reply:
         elif failed and not self.started and self._pages is not None and self._pages.may_replace(500, [], self._method):
             await self._replace(500, ())
 
-    async def _pass(self, message: Message) -> None:
-        __tracebackhide__ = True
-        kind = message.get("type")
-        if kind == "http.response.start":
-            self.started = True
-            self._trailers = bool(message.get("trailers"))
-            self._listener.on_start(message.get("status", 200), message.get("headers") or ())
-        try:
-            await self._send(message)
-        except OSError:
-            self.client_gone = True
-            raise
-        if not self.ended and _is_last(message, kind, trailers=self._trailers):
-            self.ended = True
-            self._listener.on_end()
-
     async def _while_holding(self, message: Message) -> None:
         if message.get("type") != "http.response.body":
             await self._release()
-            await self._pass(message)
+            await self.send(message)
             return
         self._held.append(message)
         self._body += message.get("body") or b""
@@ -123,9 +108,16 @@ class Reply:
 
     async def _release(self) -> None:
         """Send what was held, as it was."""
-        held, self._held, self._pages = self._held, [], None
+        held = self._held
+        self._let_go()
         for message in held:
-            await self._pass(message)
+            await self.send(message)
+
+    def _let_go(self) -> None:
+        """From here on every message passes."""
+        self.is_holding = False
+        self._pages = None
+        self._held = []
 
     async def _replace(self, status: int, headers: Any) -> None:
         """Send the page in place of the application's answer."""
@@ -135,14 +127,14 @@ class Reply:
             faults.report("making an error page")
             await self._release()
             return
-        self._held, self._pages = [], None
-        await self._pass({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-        await self._pass({"type": "http.response.body", "body": answer.body, "more_body": False})
+        self._let_go()
+        await self.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        await self.send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
     def _may_replace(self, message: Message) -> bool:
-        status = message.get("status", 200)
-        if self._pages is None or (status < 500 and status != 404) or message.get("trailers"):
+        if self._pages is None or message.get("trailers"):
             return False
+        status = message.get("status", 200)
         try:
             return self._pages.may_replace(status, list(message.get("headers") or ()), self._method, self._body)
         except Exception:
@@ -151,11 +143,11 @@ class Reply:
 
     def _is_bare(self) -> bool:
         start = self._held[0]
+        if self._pages is None:
+            return False
         try:
             headers = list(start.get("headers") or ())
-            return self._pages is not None and self._pages.is_bare(
-                start.get("status", 200), headers, self._body, self._method
-            )
+            return self._pages.is_bare(start.get("status", 200), headers, self._body, self._method)
         except Exception:
             faults.report("looking at an error answer")
             return False

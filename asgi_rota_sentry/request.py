@@ -75,8 +75,11 @@ def path(scope: Scope) -> str:
 def local_path(scope: Scope) -> str:
     """The URL path below the mount prefix: what this application routes on."""
     own: str = scope.get("path") or ""
-    prefix = (scope.get("root_path") or "").rstrip("/")
-    if prefix and (own == prefix or own.startswith(prefix + "/")):
+    prefix = scope.get("root_path")
+    if not prefix:
+        return own
+    prefix = prefix.rstrip("/")
+    if own == prefix or own.startswith(prefix + "/"):
         return own[len(prefix) :] or "/"
     return own
 
@@ -91,11 +94,14 @@ def query_string(scope: Scope) -> str:
     return bytes(scope.get("query_string") or b"").decode("latin-1")
 
 
-def url(scope: Scope, *, host: str | None = None) -> str:
-    """The URL without its query; the path alone when neither a Host header nor the server's address is known."""
+def url(scope: Scope, *, without_host: bool = False) -> str:
+    """The URL without its query; the path alone when neither a Host header nor the server's address is known.
+
+    `without_host` leaves the Host header out of account.
+    """
     kind = "ws" if scope.get("type") == "websocket" else "http"
     scheme = scope.get("scheme") or kind
-    host = host or header(scope, b"host") or _server(scope, scheme)
+    host = (None if without_host else header(scope, b"host")) or _server(scope, scheme)
     here = quote(path(scope), safe="/:@!$&'()*+,;=~%")
     return f"{scheme}://{host}{here}" if host else here
 

@@ -79,12 +79,9 @@ class Trail:
         self._key = secrets.token_bytes(32)
         self._lock = Lock()
 
-    def key(self, scope: Scope) -> bytes | None:
-        """The visitor's key: a keyed hash of the session cookie; None without one."""
-        for name, value in request.raw_headers(scope):
-            if name == b"cookie":
-                return self._hash(_cookie(value, self._names))
-        return None
+    def key(self, cookies: bytes) -> bytes | None:
+        """The visitor's key from the value of a Cookie header: a keyed hash of the session cookie; None without one."""
+        return self._hash(_cookie(cookies, self._names))
 
     def renewed_key(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
         """The key of a session cookie that a response sets; None when it sets none, or deletes it."""

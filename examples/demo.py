@@ -56,19 +56,22 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 
 
 def _demonstrate(example: str, server: Server, settings: Settings, environ: Mapping[str, str]) -> int:
-    print(f"The {example} example serves {server.url}; every request is sampled, personal data may leave.")
+    personal = "included" if settings.send_default_pii else "left out"
+    print(f"The {example} example serves {server.url}.")
+    print(f"Requests sampled: {settings.traces_sample_rate:.0%}. Names, e-mail and IP addresses: {personal}.")
     story = drive(server.url)
     _show_story(story)
-    faults = page_faults(story)
     kept = KeptEnvelopes(settings.outbox_path)
     if settings.dsn is None or settings.debug:
-        faults += _show_kept(story, kept, environ)
+        ending = "The whole story was seen: the page's event ID leads to the error, its user, role and breadcrumbs."
+        faults = page_faults(story) + _show_kept(story, kept, settings, environ)
     else:
-        faults += _show_sent(settings.dsn, kept)
+        ending = f"The page showed an event ID, and {without_password(settings.dsn)} took the event: look it up there."
+        faults = page_faults(story) + _missing_there(settings.dsn, kept)
+    status = _report(faults, ending, server)
     if sys.stdin.isatty() and sys.stdout.isatty():
-        _report(faults, server)
         return _serve_on(server, settings)
-    return _report(faults, server)
+    return status
 
 
 def _show_story(story: Story) -> None:
@@ -78,32 +81,30 @@ def _show_story(story: Story) -> None:
     print(f"\n  The 500 page shows the event ID {story.event_id}.")
 
 
-def _show_kept(story: Story, kept: KeptEnvelopes, environ: Mapping[str, str]) -> list[str]:
+def _show_kept(story: Story, kept: KeptEnvelopes, settings: Settings, environ: Mapping[str, str]) -> list[str]:
     """Print what is in the local outbox about the story; returns what is missing there."""
+    expected = len(story.visits) if settings.traces_sample_rate == 1 else 0
     event = kept.wait_for_event(story.event_id or "", _PATIENCE)
-    spans = kept.wait_for_request_spans(len(story.visits), _PATIENCE)
+    spans = kept.wait_for_request_spans(expected, _PATIENCE)
     faults = _show_command("What Sentry got", environ)
     if event is None:
         return [*faults, "No event with the ID of the page was kept."]
     faults += _show_command("The error", environ, str(story.event_id))
     faults += event_faults(story, event)
-    if len(spans) != len(story.visits):
-        faults.append(f"There are {len(spans)} transactions; expected one for each of {len(story.visits)} requests.")
+    if expected and len(spans) != expected:
+        faults.append(f"There are {len(spans)} transactions; expected one for each of {expected} requests.")
     trace_id = event["contexts"]["trace"]["trace_id"]
-    if trace_id not in spans:
-        return [*faults, f"There is no transaction of the failed request's trace {trace_id}."]
-    return faults + _show_command("Its transaction", environ, spans[trace_id])
+    if trace_id in spans:
+        faults += _show_command("Its transaction", environ, spans[trace_id])
+    elif expected:
+        faults.append(f"There is no transaction of the failed request's trace {trace_id}.")
+    return faults
 
 
-def _show_sent(dsn: str, kept: KeptEnvelopes) -> list[str]:
-    """Say where everything went; returns what the server did not take."""
-    _headline("What Sentry got")
+def _missing_there(dsn: str, kept: KeptEnvelopes) -> list[str]:
+    """Wait until the server took everything; returns what it did not take."""
     fault = kept.wait_until_sent(_PATIENCE)
-    shown = without_password(dsn)
-    if fault:
-        return [f"The server of {shown} did not take everything: {fault}."]
-    print(f"  Everything was sent to {shown} and taken there; look the event ID up in it.")
-    return []
+    return [f"The server of {without_password(dsn)} did not take everything: {fault}."] if fault else []
 
 
 def _show_command(title: str, environ: Mapping[str, str], *arguments: str) -> list[str]:
@@ -119,10 +120,10 @@ def _headline(text: str) -> None:
     print(f"\n{text}\n{'-' * len(text)}")
 
 
-def _report(faults: list[str], server: Server) -> int:
+def _report(faults: list[str], ending: str, server: Server) -> int:
     print()
     if not faults:
-        print("The whole story was seen: the page's event ID leads to the error, its user, role and breadcrumbs.")
+        print(ending)
         return 0
     print("Something of the story is missing:", file=sys.stderr)
     for fault in faults:

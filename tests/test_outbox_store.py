@@ -125,7 +125,7 @@ def test_next_is_the_oldest_that_may_go(path: Path) -> None:
     outbox.failed(2, "HTTP 503", time.time() + 60)
     assert title() == "ValueError: in one"
     outbox.set_aside(3, "HTTP 400")
-    outbox.done([4])
+    outbox.done(4, outbox.find("#4")[0].captured_at)
     assert title() == ""
     assert {kept.number: (kept.state, kept.reason, kept.attempts) for kept in outbox.entries()} == {
         1: (LOCAL, "", 0),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+from asgi_rota_sentry import faults
+
 _MOST_EVENTS = 2000
 
 
@@ -27,16 +29,19 @@ class KnownEvents:
         self._lock = Lock()
 
     def remember(self, event: Mapping[str, Any]) -> None:
-        """Note one event's facts; the oldest of too many are forgotten."""
-        event_id = event.get("event_id")
-        if not isinstance(event_id, str):
-            return
+        """Note one event's facts, the oldest of too many are forgotten; never raises."""
+        try:
+            if event.get("type") != "transaction":
+                self._remember(str(event["event_id"]), event)
+        except Exception:
+            faults.report("remembering an event for feedback on it")
+
+    def _remember(self, event_id: str, event: Mapping[str, Any]) -> None:
         user = event.get("user") or {}
         trace = (event.get("contexts") or {}).get("trace") or {}
         role = user.get("role") or (event.get("tags") or {}).get("user.role")
-        facts = EventFacts(
-            _text(user.get("id")), _text(role), _text(trace.get("trace_id")), _text(trace.get("span_id"))
-        )
+        trace_id, span_id = _text(trace.get("trace_id")), _text(trace.get("span_id"))
+        facts = EventFacts(_text(user.get("id")), _text(role), trace_id, span_id)
         with self._lock:
             self._facts[event_id] = facts
             while len(self._facts) > _MOST_EVENTS:

@@ -1,12 +1,13 @@
 """The SQLite file behind the outbox, and the lock beside it that says which process sends."""
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError, OutboxMissingError
+from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError, OutboxFullError, OutboxMissingError
 from asgi_rota_sentry.outbox.forks import ForkSafe
 
 _VERSION = 2
@@ -81,9 +82,7 @@ class Database(ForkSafe):
         """The connection for a few statements; with `write`, in one transaction that is rolled back on a fault."""
         with self._lock:
             try:
-                connection = self._ready()
-                if write:
-                    connection.execute("BEGIN IMMEDIATE")
+                connection = self._begin() if write else self._ready()
                 yield connection
                 if write:
                     connection.execute("COMMIT")
@@ -93,6 +92,19 @@ class Database(ForkSafe):
                 self._roll_back()
                 raise
 
+    def _begin(self) -> sqlite3.Connection:
+        """The connection in a transaction on the file that is at the path now.
+
+        A damaged file is moved by who has the right to write; whoever waited for that right has the wrong file then.
+        """
+        while True:
+            connection = self._ready()
+            connection.execute("BEGIN IMMEDIATE")
+            if self._file == identity(self.path):
+                return connection
+            self._roll_back()
+            self._close()
+
     def _give_up(self, fault: Exception) -> None:
         self._roll_back()
         code = getattr(fault, "sqlite_errorcode", 0) & 0xFF
@@ -100,7 +112,8 @@ class Database(ForkSafe):
             raise OutboxCorruptError(self.path, str(fault), self._file) from fault
         if isinstance(fault, OSError) or code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
             self._close()
-        raise OutboxError(self.path, str(fault)) from fault
+        full = code == sqlite3.SQLITE_FULL or getattr(fault, "errno", 0) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise (OutboxFullError if full else OutboxError)(self.path, str(fault)) from fault
 
     def _roll_back(self) -> None:
         with suppress(sqlite3.Error):

@@ -20,6 +20,10 @@ class OutboxMissingError(OutboxError):
         self.args = (f"There is no outbox at {path}; nothing was kept there yet.",)
 
 
+class OutboxFullError(OutboxError):
+    """The disk is full."""
+
+
 class OutboxCorruptError(OutboxError):
     """The file is damaged or is no SQLite file; `file` is the device and inode of the damaged one."""
 

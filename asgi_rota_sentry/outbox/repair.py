@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from asgi_rota_sentry.outbox.database import Leadership, identity
@@ -13,13 +13,16 @@ from asgi_rota_sentry.outbox.feedback import COLUMNS, FeedbackStore
 from asgi_rota_sentry.outbox.store import Outbox, Packed, unpack
 from asgi_rota_sentry.sdk.envelopes import parse_envelope
 
+_BATCH = 500
+
 logger = logging.getLogger("asgi_rota_sentry")
 
 
-def mend(outbox: Outbox, fault: OutboxCorruptError) -> None:
+def mend(outbox: Outbox, fault: OutboxCorruptError, *, settled: Collection[tuple[float, str]] = ()) -> None:
     """Replace the damaged file of `outbox`, unless another process does; `OutboxError` when that fails, too.
 
-    The damaged file stays as `….damaged`, in place of an earlier one.
+    The damaged file stays as `….damaged`, in place of an earlier one. What is `settled` (time of capture, event ID)
+    is not saved from it.
     """
     outbox.close()
     one_at_a_time = Leadership(Path(f"{outbox.path}.mend"))
@@ -28,13 +31,10 @@ def mend(outbox: Outbox, fault: OutboxCorruptError) -> None:
     try:
         if identity(outbox.path) != fault.file:
             return
-        saved, written = list(_readable(outbox.path)), _written(outbox.path)
-        with contextlib.suppress(OSError):
-            for suffix in ("-wal", "-shm", ""):
-                if os.path.exists(f"{outbox.path}{suffix}"):  # noqa: PTH110 - the suffix is no path of its own
-                    os.replace(f"{outbox.path}{suffix}", f"{outbox.path}.damaged{suffix}")  # noqa: PTH105
-        for packed in saved:
-            outbox.add_packed([packed])
+        found, written = _take(outbox.path)
+        saved = [packed for packed in found if (packed.captured_at, packed.event_id) not in settled]
+        for start in range(0, len(saved), _BATCH):
+            outbox.add_packed(saved[start : start + _BATCH])
         if written:
             FeedbackStore(outbox.path).restore(written)
     finally:
@@ -43,29 +43,26 @@ def mend(outbox: Outbox, fault: OutboxCorruptError) -> None:
     logger.warning(message, outbox.path, fault.reason, outbox.path, len(saved))
 
 
-def _readable(path: Path) -> Iterator[Packed]:
-    """What can be read from both ends of the damaged file, oldest first."""
-    connection = None
+def _take(path: Path) -> tuple[list[Packed], list[tuple[object, ...]]]:
+    """Put the damaged file beside; returns what can be read of it, oldest first: envelopes, and what visitors wrote."""
+    found: dict[int, Packed] = {}
+    written: list[tuple[object, ...]] = []
+    connection = sqlite3.connect(path, timeout=1.0, isolation_level=None)
     try:
-        connection = sqlite3.connect(path, timeout=1.0, isolation_level=None)
-        first = dict(_rows(connection, "ASC"))
-        last = dict(_rows(connection, "DESC"))
-        found = first | last
-        yield from (found[number] for number in sorted(found))
-    except sqlite3.Error:
-        pass
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("BEGIN IMMEDIATE")  # nothing may be sent and deleted while it is read
+        for direction in ("ASC", "DESC"):
+            found |= dict(_rows(connection, direction))
+        with contextlib.suppress(sqlite3.Error):
+            written.extend(connection.execute(f"SELECT {', '.join(COLUMNS)} FROM feedback ORDER BY number"))  # noqa: S608
+        with contextlib.suppress(OSError):
+            for suffix in ("-wal", "-shm", ""):
+                if os.path.exists(f"{path}{suffix}"):  # noqa: PTH110 - the suffix is no path of its own
+                    os.replace(f"{path}{suffix}", f"{path}.damaged{suffix}")  # noqa: PTH105
     finally:
-        if connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                connection.close()
-
-
-def _written(path: Path) -> list[tuple[object, ...]]:
-    """What visitors wrote, as far as it can be read, oldest first."""
-    found: list[tuple[object, ...]] = []
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path, timeout=1.0)) as connection:
-        found.extend(connection.execute(f"SELECT {', '.join(COLUMNS)} FROM feedback ORDER BY number"))  # noqa: S608
-    return found
+        with contextlib.suppress(sqlite3.Error):
+            connection.close()
+    return [found[number] for number in sorted(found)], written
 
 
 def _rows(connection: sqlite3.Connection, direction: str) -> Iterator[tuple[int, Packed]]:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
+from asgi_rota_sentry import faults
 from asgi_rota_sentry.outbox.bounds import Dropped
 from asgi_rota_sentry.outbox.database import Leadership
-from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError
+from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError, OutboxFullError
 from asgi_rota_sentry.outbox.pace import Pace
 from asgi_rota_sentry.outbox.repair import mend
 from asgi_rota_sentry.outbox.store import Kept, Outbox
@@ -47,6 +48,15 @@ class Answer:
         return self.status is not None and 400 <= self.status < 500 and self.status not in (408, 425, 429)
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """An envelope whose fate is known but not yet written to the file: sent, or `refused` with that reason."""
+
+    captured_at: float
+    event_id: str
+    refused: str
+
+
 class Sender:
     """Sends what is in `outbox` through `deliver`, while this process leads.
 
@@ -75,7 +85,7 @@ class Sender:
         self._starting = threading.Lock()
         self._wake = threading.Event()
         self._stopped = threading.Event()
-        self._sent_not_deleted: set[int] = set()
+        self._settled: dict[int, Settled] = {}
         self._tidied_at = 0.0
         self._leads = False
 
@@ -102,7 +112,7 @@ class Sender:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             try:
-                if self.outbox.next(self._blocked(), self._sent_not_deleted) is None:
+                if self.outbox.next(self._blocked(), self._settled) is None:
                     return True
             except OutboxError:
                 return False
@@ -117,19 +127,23 @@ class Sender:
             return ANOTHER_SENDS
         self._leads = True
         self.pace.recover()
-        while self.outbox.next(self._blocked(), self._sent_not_deleted) is not None:
+        while self.outbox.next(self._blocked(), self._settled) is not None:
             delay = self._step()
             if self.pace.failures:
                 return str(self.outbox.notes().get("last_error", ""))
             time.sleep(delay)
-        limited = self.outbox.next((), self._sent_not_deleted) is not None
+        limited = self.outbox.next((), self._settled) is not None
         return "The server does not want more of these for now (rate limit)." if limited else ""
 
     def _run(self) -> None:
         stopped, wake = self._stopped, self._wake
         while not stopped.is_set():
             wake.clear()
-            delay = self._step()
+            try:
+                delay = self._step()
+            except Exception:
+                faults.report("sending kept envelopes")
+                delay = _POLL_SECONDS
             if delay > 0:
                 wake.wait(delay)
         self._leadership.close()
@@ -142,51 +156,65 @@ class Sender:
                 self._leads = False
                 return 2 * _POLL_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
             self._tidy()
-            kept = self.outbox.next(self._blocked(), self._sent_not_deleted)
-            if kept is None:
-                if self.outbox.next((), self._sent_not_deleted) is None:
-                    self.pace.drained()
-                return _POLL_SECONDS
-            if not self._leads:
-                self._leads = True
-                if kept.captured_at < time.time() - _LEFT_OVER_SECONDS:
-                    self.pace.recover()
-            delay = self.pace.wait(self.outbox.newest())
-            if delay == 0:
-                self._send(kept)
-            return delay
+            kept = self.outbox.next(self._blocked(), self._settled)
+            if kept is not None:
+                return self._in_turn(kept)
+            if self.outbox.next((), self._settled) is None:
+                self.pace.drained()
         except OutboxCorruptError as fault:
             self._mend(fault)
         except OutboxError:
             pass
         return _POLL_SECONDS
 
+    def _in_turn(self, kept: Kept) -> float:
+        """Send this one if it is time; returns the seconds to wait."""
+        if not self._leads:
+            self._leads = True
+            if kept.captured_at < time.time() - _LEFT_OVER_SECONDS:
+                self.pace.recover()
+        delay = self.pace.wait(self.outbox.newest())
+        if delay == 0:
+            self._send(kept)
+        return delay
+
     def _mend(self, fault: OutboxCorruptError) -> None:
         with suppress(OutboxError):
-            mend(self.outbox, fault)
+            mend(self.outbox, fault, settled=[(each.captured_at, each.event_id) for each in self._settled.values()])
+            self._settled.clear()
 
     def _tidy(self) -> None:
-        if self._sent_not_deleted:
-            self.outbox.done(self._sent_not_deleted)
-            self._sent_not_deleted.clear()
-        if time.monotonic() - self._tidied_at > _TIDY_SECONDS:
-            self._tidied_at = time.monotonic()
-            self._dropped(self.outbox.tidy())
+        with suppress(OutboxFullError):
+            self._record()
+            if time.monotonic() - self._tidied_at > _TIDY_SECONDS:
+                self._tidied_at = time.monotonic()
+                self._dropped(self.outbox.tidy())
+
+    def _settle(self, kept: Kept, refused: str = "") -> None:
+        """Note that this one is sent, or refused; in memory first, for a full disk must not make it go out twice."""
+        self._settled[kept.number] = Settled(kept.captured_at, kept.event_id, refused)
+        self._record()
+
+    def _record(self) -> None:
+        for number, settled in list(self._settled.items()):
+            if settled.refused:
+                self.outbox.set_aside(number, settled.refused)
+            else:
+                self.outbox.done(number, settled.captured_at)
+            del self._settled[number]
 
     def _send(self, kept: Kept) -> None:
         try:
             envelope = kept.envelope()
         except ValueError as fault:
-            self.outbox.set_aside(kept.number, str(fault))
+            self._settle(kept, str(fault))
             return
         answer = self._deliver(envelope)
         if answer.taken:
             self.pace.sent()
-            self._sent_not_deleted.add(kept.number)  # a full disk must not make it go out twice
-            self.outbox.done([kept.number])
-            self._sent_not_deleted.discard(kept.number)
+            self._settle(kept)
         elif answer.final:
-            self.outbox.set_aside(kept.number, answer.reason)
+            self._settle(kept, answer.reason)
         elif answer.limited and kept.category in self._blocked():
             self.pace.recover()
             self.outbox.failed(kept.number, answer.reason, 0)

@@ -56,6 +56,8 @@ class Kept:
 class Packed:
     """One envelope made ready for the file; costs CPU time, so it is made where nobody waits."""
 
+    captured_at: float
+    event_id: str
     row: tuple[Any, ...]
 
     @classmethod
@@ -64,11 +66,14 @@ class Packed:
         brief = summarise(envelope)
         payload = zlib.compress(envelope.serialize(), 1)
         captured_at = time.time() if captured_at is None else captured_at
+        event_id = _text(brief.event_id)
         return cls(
+            captured_at,
+            event_id,
             (
                 *(state, brief.rank, brief.kind, brief.category, brief.fingerprint, captured_at),
-                *(_text(brief.event_id), _text(brief.title), _text(brief.user), len(payload), payload),
-            )
+                *(event_id, _text(brief.title), _text(brief.user), len(payload), payload),
+            ),
         )
 
 
@@ -81,7 +86,7 @@ def unpack(payload: bytes) -> bytes:
     """The envelope's bytes from their packed form; ValueError when they are damaged."""
     try:
         return zlib.decompress(payload)
-    except zlib.error as fault:
+    except (zlib.error, TypeError) as fault:
         raise ValueError(f"The kept bytes are damaged: {fault}.") from None
 
 
@@ -129,13 +134,12 @@ class Outbox:
             found = row.fetchone()
         return Kept(*found) if found else None
 
-    def done(self, numbers: Iterable[int]) -> None:
-        """The server took these: they go."""
-        numbers = list(numbers)
+    def done(self, number: int, captured_at: float) -> None:
+        """The server took this one: it goes. The time makes sure that it is the same one, even in a new file."""
         with self._database.use(write=True) as connection:
-            mark_delivered(connection, numbers)
-            connection.execute(f"DELETE FROM envelope WHERE number IN ({_marks(numbers)})", numbers)  # noqa: S608
-            _count(connection, "sent", len(numbers))
+            mark_delivered(connection, number, captured_at)
+            connection.execute("DELETE FROM envelope WHERE number = ? AND captured_at = ?", (number, captured_at))
+            _count(connection, "sent", 1)
             _note(connection, "last_success", time.time())
 
     def failed(self, number: int, reason: str, not_before: float) -> None:

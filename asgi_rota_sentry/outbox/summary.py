@@ -69,7 +69,7 @@ def summarise(envelope: Envelope) -> Summary:
         kind = "message"
     title = " ".join(_title(kind, content).split())[:_TITLE_LENGTH]
     event_id = str(envelope.headers.get("event_id") or content.get("event_id") or content.get("check_in_id") or "")
-    category = "feedback" if kind == "feedback" else str(item.data_category)
+    category = kind if kind in ("feedback", "transaction", "profile") else str(item.data_category)
     fingerprint = event_id if kind == "feedback" else _fingerprint(kind, content, title)
     return Summary(kind, category, event_id, title, _user(content), fingerprint, _RANKS.get(kind, 0))
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from asgi_rota_sentry import faults
 from asgi_rota_sentry.outbox.bounds import Dropped
 from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError
 from asgi_rota_sentry.outbox.repair import mend
@@ -95,8 +96,10 @@ class Writer:
         while True:
             waiting = self._take()
             batch = [each for each in waiting if isinstance(each, tuple)]
-            if batch:
+            try:
                 self._write(batch)
+            except Exception:
+                faults.report("keeping envelopes")
             for each in waiting:
                 if isinstance(each, threading.Event):
                     each.set()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from asgi_rota_sentry import faults
 from asgi_rota_sentry.pages import accept, bare, languages, situation, templates
 from asgi_rota_sentry.pages.bare import Headers
 from asgi_rota_sentry.pages.headers import merge
@@ -47,7 +48,6 @@ class ErrorPages:
         self._pages = {name: self._load(name) for name in _TEMPLATES}
         search = urlsplit(settings.search_url)
         self._forms = f"'self' {search.scheme}://{search.netloc}" if search.netloc else "'self'"
-        self._complained = False
 
     def _load(self, name: str) -> templates.Page:
         """The user's template of that name, or else the built-in one."""
@@ -106,15 +106,13 @@ class ErrorPages:
         return self._safely(known, (), lambda: self._html(known, "thanks.html", own_words))
 
     def _safely(self, known: Situation, replaced: Headers, make: Callable[[], _Made]) -> Answer:
-        """The complete answer, or a minimal one when there is a fault of ours, which is logged once."""
+        """The complete answer, or a minimal one when there is a fault of ours."""
         try:
             own, body = make()
             own += [*_ALWAYS, ("content-length", str(len(body)))]
             merged = merge(replaced, own)
         except Exception:
-            if not self._complained:
-                self._complained = True
-                logger.exception("The error page could not be made; a plain answer serves instead.")
+            faults.report("making an error page")
             body = situation.phrase(known.status).encode()
             merged = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
         return Answer(known.status, merged, b"" if known.method == "HEAD" else body)

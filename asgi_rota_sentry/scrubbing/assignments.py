@@ -12,6 +12,7 @@ from asgi_rota_sentry.scrubbing.cookies import cookie_spans
 from asgi_rota_sentry.scrubbing.keys import Names, Verdict
 from asgi_rota_sentry.scrubbing.randomness import looks_random
 from asgi_rota_sentry.scrubbing.spans import Span
+from asgi_rota_sentry.scrubbing.vocabulary import SECRET_PAIRS
 
 _STEMS = re.compile(
     "pass|pwd|psw|secret|token|key|auth|cred|sess|csrf|xsrf|cookie|jwt|pin|otp|cvv|cvc|cvn|csc|ssn|nino|iban|card|"
@@ -34,7 +35,19 @@ _MULTIPART = re.compile(r"""["'](?:;[^\r\n\\]{0,128})?(?:\r?\n|\\r\\n)(?:[^\r\n\
 _MULTIPART_END = re.compile(r"(?:\r?\n|\\r\\n)--|$")
 _OPTION = re.compile(r"""["']?,?\s{1,4}["']?(?=[^\s\-"'])""")
 _SAID = re.compile(r"""(?:\s(?:is|was|to|of|value|for|set)){0,2}\s["'`(]?(?=[^\s])""", re.IGNORECASE)
+_LAST_WORD = re.compile(r"[a-z]{1,20}(?=$)")
+_NUMERIC = re.compile(r"pin|otp|cvv|cvc|ssn|code|number|\bno$", re.IGNORECASE)
+_QUOTED = re.compile(r"""\s{1,2}(["'])([^"'\n]{1,256})\1""")
+_DIGITS = re.compile(r"[0-9][0-9 -]{1,10}[0-9](?![\w:.])")
 _WORD = re.compile(r"""[^\s"'`<>,;)\]}]+""")
+
+
+def _continues(low: str, start: int, end: int) -> bool:
+    """Whether the word at `start` and the one before it name a secret together: `api key`, `one-time code`."""
+    if start < 3 or low[start - 1] != " ":
+        return False
+    before = _LAST_WORD.search(low, max(0, start - 24), start - 1)
+    return before is not None and (before[0], low[start:end]) in SECRET_PAIRS
 
 
 class Assignments:
@@ -59,6 +72,8 @@ class Assignments:
             while stop > start and text[stop - 1] in ".-":
                 stop -= 1
             verdict = self._names.verdict(text[start:stop].lstrip("-.$"))
+            if verdict is not Verdict.SECRET and _continues(low, start, stop):
+                verdict = Verdict.SECRET
             if verdict is Verdict.PLAIN:
                 continue
             for span in self._beside(text, start, stop, verdict, source=source):
@@ -72,6 +87,7 @@ class Assignments:
         if sign:
             if sign["sign"] == "!=":
                 return
+            source = source and not (start and text[start - 1] in "?&")  # code, but for a URL in it
             found = values.read(text, sign.end(), sign=sign["sign"], closed=bool(sign["closed"]), source=source)
             yield from self._judged(text, found, verdict, reason)
             return
@@ -96,7 +112,7 @@ class Assignments:
             stop = closing.start() if closing else len(text)
             yield from self._judged(text, values.Value(multipart.end(), stop), verdict, reason)
             return
-        yield from self._said(text, end, verdict, reason)
+        yield from self._said(text, start, end, verdict, reason)
 
     @staticmethod
     def _opens(text: str, start: int, begins: str) -> bool:
@@ -109,7 +125,10 @@ class Assignments:
         return position < start - 1 and text[max(position, 0)] in "(["
 
     def _judged(self, text: str, found: values.Value | None, verdict: Verdict, reason: str) -> Iterator[Span]:
-        if found is None or values.is_trivial(text[found.start : found.end]):
+        if found is None:
+            return
+        value = text[found.start : found.end]
+        if values.is_trivial(value) or values.is_count(reason[:-1], value):
             return
         if verdict is Verdict.COOKIES:
             yield from cookie_spans(text, found.start, found.end, self._names)
@@ -117,13 +136,22 @@ class Assignments:
             yield Span(found.start, found.end, reason)
 
     @staticmethod
-    def _said(text: str, end: int, verdict: Verdict, reason: str) -> Iterator[Span]:
-        """`the password is hunter2`, `token 9f86d081…`: a word soon after that no person would write as prose."""
+    def _said(text: str, start: int, end: int, verdict: Verdict, reason: str) -> Iterator[Span]:
+        """`the password is hunter2`, `PASSWORD 'hunter2'`: a word soon after that no person would write as prose."""
+        strong = verdict is Verdict.SECRET
+        quoted = _QUOTED.match(text, end) if strong else None
+        if quoted:
+            if not values.is_trivial(quoted[2]) and (text[start:end].isupper() or values.is_cryptic(quoted[2])):
+                yield Span(quoted.start(2), quoted.end(2), reason)
+            return
         said = _SAID.match(text, end)
         word = _WORD.match(text, said.end()) if said else None
-        if word is None:
+        if said is None or word is None or not strong or values.is_trivial(word[0]):
             return
         plain = word[0].rstrip(".:!?")
-        strong = verdict is Verdict.SECRET
-        if looks_random(plain, hexadecimal=strong) or (strong and said and " is" in said[0].lower() and values.is_cryptic(plain)):
+        claimed = any(verb in said[0].lower() for verb in (" is", " was"))
+        digits = _DIGITS.match(text, said.end())
+        if digits and (claimed or _NUMERIC.search(text[start:end])):
+            yield Span(digits.start(), digits.end(), reason)
+        elif claimed and "=" not in plain and values.is_cryptic(plain):
             yield Span(word.start(), word.start() + len(plain), reason)

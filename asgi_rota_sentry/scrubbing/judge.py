@@ -10,7 +10,7 @@ from asgi_rota_sentry.scrubbing.keys import Names, Verdict, bare
 from asgi_rota_sentry.scrubbing.randomness import looks_random
 from asgi_rota_sentry.scrubbing.spans import FILTERED, merged, replaced
 from asgi_rota_sentry.scrubbing.text import TextScrubber
-from asgi_rota_sentry.scrubbing.values import is_trivial
+from asgi_rota_sentry.scrubbing.values import is_count, is_trivial
 
 _NOTHING: Mapping[int, Verdict] = {}
 _SECOND = {verdict: {1: verdict} for verdict in Verdict}
@@ -74,6 +74,10 @@ class Judge:
         """What becomes of the value under this name, in a mapping that may be `structural` for Sentry."""
         if value is None or isinstance(value, bool) or (isinstance(value, int | float) and -1 <= value <= 1):
             return Judged.STAYS
+        if isinstance(value, int | float | str) and is_count(name, bare(str(value))):
+            return Judged.STAYS
+        if isinstance(value, int | float) and name.lower() == "pass":
+            return Judged.STAYS  # how many tests passed
         if verdict is Verdict.COOKIES:
             return self._cookies(name, value)
         if verdict is Verdict.MAYBE:

@@ -23,6 +23,8 @@ class Verdict(IntEnum):
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _REPR = re.compile(r"""[bBuU]?(['"])(.*)\1""", re.DOTALL)
 _LONGEST_NAME = 96
+# Where the process is, not what it knows.
+_ENVIRONMENT = frozenset({"PWD", "OLDPWD", "SSH_AUTH_SOCK", "XAUTHORITY"})
 _CACHE_SIZE = 4096
 
 
@@ -64,21 +66,30 @@ def _unit(parts: list[str]) -> tuple[int, int] | None:
 def _judge(parts: list[str]) -> Verdict:
     unit = _unit(parts)
     if unit is None:
-        return Verdict.MAYBE if parts and (parts[-1] in v.MAYBE_WORDS or parts[-1] in v.MAYBE_LAST) else Verdict.PLAIN
-    before, after = parts[: unit[0]], parts[unit[1] :]
-    core = parts[unit[0] : unit[1]]
+        if len(parts) > 1 and parts[-1] in ("key", "keys") and parts[-2] in v.PUBLIC_KEYS:
+            return Verdict.PLAIN
+        return Verdict.MAYBE if parts[-1] in v.MAYBE_WORDS or parts[-1] in v.MAYBE_LAST else Verdict.PLAIN
+    before, core, after = parts[: unit[0]], parts[unit[0] : unit[1]], parts[unit[1] :]
     if after and after[-1].isdigit() and "last" not in after:
         after = after[:-1]
-    if after and (after[-1] in v.HARMLESS_AFTER or after[0] in v.HARMLESS_NEXT):
-        return Verdict.MAYBE
-    if before and (before[0] in v.HARMLESS_BEFORE or (core[-1], before[-1]) in v.HARMLESS_PAIRS):
-        return Verdict.MAYBE
-    if core == ["auth"] and after and after[-1] not in v.AUTH_HEADS:
-        return Verdict.PLAIN
-    if core == ["pass"] and after:
-        return Verdict.PLAIN
     if core[-1] == "tokens" and before and before[-1] in v.COUNTED:
         return Verdict.PLAIN
+    if after:
+        return _with_tail(core, after)
+    harmless = before and (before[0] in v.HARMLESS_BEFORE or (core[-1], before[-1]) in v.HARMLESS_PAIRS)
+    return Verdict.MAYBE if harmless else Verdict.SECRET
+
+
+def _with_tail(core: list[str], after: list[str]) -> Verdict:
+    """What a telling unit with words after it says."""
+    if core[-1] in ("auth", "authorization", "authorisation"):
+        return Verdict.SECRET if after[-1] in v.AUTH_HEADS else Verdict.PLAIN
+    if core == ["pass"] or (core == ["pin"] and after[0] in v.PIN_ELSEWHERE):
+        return Verdict.PLAIN
+    if core[0] == "card" and after[-1] in ("date", "month", "year"):
+        return Verdict.SECRET
+    if after[-1] in v.HARMLESS_AFTER or after[0] in v.HARMLESS_NEXT:
+        return Verdict.MAYBE
     return Verdict.SECRET
 
 
@@ -111,6 +122,8 @@ class Names:
         parts = words(bare(name))
         if not parts:
             return Verdict.PLAIN
+        if name in _ENVIRONMENT:
+            return Verdict.PLAIN
         one = "".join(parts)
         if one in self._exempt:
             return Verdict.PLAIN
@@ -118,7 +131,10 @@ class Names:
             return Verdict.SECRET
         if parts[-1] in ("cookie", "cookies") and (len(parts) == 1 or parts[-2] in ("http", "set", "request", "header")):
             return Verdict.COOKIES
-        return _judge(parts)
+        verdict = _judge(parts)
+        if verdict is Verdict.PLAIN and len(parts) > 2 and name.isalpha() and any(part in one for part in v.SECRET_PARTS):
+            return Verdict.SECRET  # `PaSsWoRd`: cut into words that are none
+        return verdict
 
 
 def _contains(parts: list[str], wanted: list[str]) -> bool:

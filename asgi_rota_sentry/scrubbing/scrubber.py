@@ -45,7 +45,7 @@ class Scrubber:
         keys, exempt = tuple(keys), tuple(exempt)
         self._names = Names(keys, exempt)
         stems = tuple(words(key)[0] for key in keys if words(key))
-        self._text = TextScrubber(Assignments(self._names, stems), [re.compile(pattern) for pattern in patterns])
+        self._text = TextScrubber(self._names, Assignments(self._names, stems), [re.compile(pattern) for pattern in patterns])
         self._judge = Judge(self._names, self._text)
         self._memory = Memory()
         self._exempt_paths = frozenset(entry for entry in exempt if "." in entry)

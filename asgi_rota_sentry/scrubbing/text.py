@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable
 
-from asgi_rota_sentry.scrubbing import numbers, tokens, urls
+from asgi_rota_sentry.scrubbing import beside, numbers, sql, tokens, urls
 from asgi_rota_sentry.scrubbing.assignments import Assignments
+from asgi_rota_sentry.scrubbing.keys import Names
 from asgi_rota_sentry.scrubbing.spans import Span, merged, replaced
 
 _SHORTEST = 6
@@ -15,7 +16,8 @@ _OBJECT = re.compile(r"<(?:[\w.]|<locals>| (?!at 0x))++ at 0x[0-9a-f]++>")
 class TextScrubber:
     """Finds and replaces the secrets of a text: by the names in it, by form, and by the user's patterns."""
 
-    def __init__(self, assignments: Assignments, patterns: Iterable[re.Pattern[str]] = ()) -> None:
+    def __init__(self, names: Names, assignments: Assignments, patterns: Iterable[re.Pattern[str]] = ()) -> None:
+        self._names = names
         self._assignments = assignments
         self._patterns = tuple(patterns)
 
@@ -31,6 +33,8 @@ class TextScrubber:
             found += tokens.find(text, low)
             found += numbers.find(text)
             found += self._assignments.find(text, low, source=source)
+            found += sql.find(text, low, self._names)
+            found += beside.find(text, low)
         return merged(found) if found else found
 
     def scrub(self, text: str, *, source: bool = False) -> str:

@@ -68,7 +68,7 @@ _HINTS = (
 )
 _LONG = re.compile(r"[A-Za-z0-9_\-.~:/+=$]{20}")
 _SCHEMES = ("bearer", "basic", "token", "apikey", "negotiate", "ntlm")
-_JWT = re.compile(r"eyJ[A-Za-z0-9_\-=+]*+(?:\.[A-Za-z0-9_\-=+]*+)*+")
+_JWT = re.compile(r"eyJ[A-Za-z0-9_\-=+]*+(?:\.[A-Za-z0-9_\-=+]*+|:[A-Za-z0-9]{6}:[A-Za-z0-9_\-]{20,}+)*+")
 _SCHEME = re.compile(
     r"(?<![A-Za-z0-9])(bearer|basic|token|apikey|negotiate|ntlm)(?:[ \t]{1,4}|%20|\+|: ?)([A-Za-z0-9._~+/\-]{6,}+=*+)", re.IGNORECASE
 )
@@ -94,7 +94,7 @@ def find(text: str, low: str) -> Iterator[Span]:
         yield from _schemes(text)
     if _LONG.search(text) and any(hint in text for hint in _HINTS):
         for found in _VENDOR.finditer(text):
-            yield Span(found.start(), found.end(), _VENDOR_NAMES[int((found.lastgroup or "v0")[1:])])
+            yield Span(found.start(), found.start() + len(found[0].rstrip(".")), _VENDOR_NAMES[int((found.lastgroup or "v0")[1:])])
 
 
 def _private_keys(text: str) -> Iterator[Span]:
@@ -113,20 +113,22 @@ def _private_keys(text: str) -> Iterator[Span]:
 
 def _jwts(text: str) -> Iterator[Span]:
     for found in _JWT.finditer(text):
-        parts = found[0].rstrip(".").split(".")
-        if len(found[0]) >= 16 and len(parts) > 1 and len(parts[0]) > 5 and len(parts[1]) > 3:
-            yield Span(found.start(), found.start() + len(".".join(parts)), "JWT")
+        whole = found[0].rstrip(".")
+        parts = re.split(r"[.:]", whole, maxsplit=2)
+        if len(whole) >= 16 and len(parts) > 1 and len(parts[0]) > 5 and len(parts[1]) > 3:
+            yield Span(found.start(), found.start() + len(whole), "JWT")
 
 
 def _schemes(text: str) -> Iterator[Span]:
     for found in _SCHEME.finditer(text):
-        scheme, credential = found[1].lower(), found[2]
-        if scheme == "bearer" and _is_credential(credential, text[found.end() : found.end() + 2]):
-            yield Span(found.start(2), found.end(2), "bearer authorisation")
+        scheme, credential = found[1].lower(), found[2].rstrip(".")
+        end = found.start(2) + len(credential)
+        if scheme == "bearer" and _is_credential(credential, text[end : end + 2]):
+            yield Span(found.start(2), end, "bearer authorisation")
         elif scheme == "basic" and _is_basic(credential):
-            yield Span(found.start(2), found.end(2), "basic authorisation")
+            yield Span(found.start(2), end, "basic authorisation")
         elif scheme not in ("bearer", "basic") and looks_random(credential, hexadecimal=True):
-            yield Span(found.start(2), found.end(2), "authorisation")
+            yield Span(found.start(2), end, "authorisation")
 
 
 def _is_credential(word: str, after: str) -> bool:

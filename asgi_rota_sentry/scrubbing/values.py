@@ -22,11 +22,14 @@ _TO_LINE_END = re.compile(r"""(?:[^\r\n"'\\]|\\(?![nr"']))*+""")
 _SCHEME = re.compile(r"(?:basic|bearer|token|digest|negotiate|ntlm|apikey|api-key|hmac|aws4-hmac-sha256|hawk|signature)\s{1,4}", re.IGNORECASE)
 _NEXT = re.compile(r",(?=\s|$|[\w.\-]{1,64}[=:]|[\"'])|[)\]}](?=$|[\s,.;:)\]}])|%26|%22|%27|\?")
 _HARMLESS = re.compile(
-    r"""(?:none|null|nil|undefined|true|false|nan|\.{2,}|…|[*•●x]{3,}|[?]|%\(?\w{0,64}\)?s|\$\d{1,3}|:\w{1,64}|\$?\{[^{}]{0,128}\}
+    r"""(?:none|null|nil|undefined|true|false|nan|\.{2,}|…|[*•●x]{3,}|[?]|%\(?\w{0,64}\)?s|\$\d{1,3}|:\w{1,64}|\$?\{{0,2}\s?[\w.\-]{0,64}\s?\}{1,2}|\$\([\w\s.\-]{0,64}\)
+        |[A-Za-z_][\w.]{0,64}\([^()]{0,64}\)
         |\[(?:filtered|redacted|removed|masked|hidden|secret)[^\[\]]{0,32}\]|<[^<>]{0,64}>|\(?(?:redacted|filtered|hidden|masked|removed)\)?
         |@?p\d{1,2}|\*{1,}|-{1,}|_{1,}|''|"")?""",
     re.IGNORECASE | re.VERBOSE,
 )
+_PLACEHOLDER = re.compile(r"\$?\{{1,2}\s?[\w.\-]{1,64}\s?\}{1,2}|%\(\w{1,64}\)s|\$\([\w\s.\-]{0,64}\)")
+_TYPE = re.compile(r"(?:\w+\.)?(?:Secret|Any|Str|Optional|Union|List|Dict)\w*(?:\[.*)?|\w+(?:Field|Str|Bytes|Column)(?:\(.*)?")
 _OBJECT = re.compile(r"<[\w. ]{1,128} (?:object )?at 0x[0-9a-fA-F]{4,20}>|<(?:class|function|module|bound method|property|built-in)\b[^<>]{0,200}>?")
 _PROSE = frozenset(
     """required missing invalid expired incorrect wrong blank empty unknown revoked valid ok failed fail not must is are
@@ -53,6 +56,11 @@ def is_trivial(value: str) -> bool:
     return _HARMLESS.fullmatch(value) is not None or (value[:1] == "<" and _OBJECT.fullmatch(value) is not None)
 
 
+def is_count(name: str, value: str) -> bool:
+    """Whether the value only counts what the name names: `tokens: 512`."""
+    return name.lower().endswith("tokens") and len(value) < 8 and value.isdigit()
+
+
 def is_cryptic(word: str) -> bool:
     """Whether a word of prose is one that only a password is: six characters, letters with digits or signs between."""
     letters = any(character.isalpha() for character in word)
@@ -68,7 +76,7 @@ def read(text: str, start: int, *, sign: str, closed: bool, source: bool) -> Val
     quote = _QUOTE.match(text, start)
     if quote:
         return Value(quote.end(), _closing(text, quote.end(), quote[1]))
-    if source:
+    if source or _PLACEHOLDER.match(text, start):
         return None
     if text[start : start + 1] in ("[", "(", "{") and text[start : start + 1]:
         if text.startswith("[Filtered]", start):
@@ -151,7 +159,7 @@ def _header_or_prose(text: str, start: int) -> Value | None:
     if found is None:
         return None
     word = text[found.start : found.end]
-    if len(word) <= _MOST_PROSE and word.lower().strip("().,!?") in _PROSE:
+    if len(word) <= _MOST_PROSE and (word.lower().strip("().,!?[]").split("[")[0] in _PROSE or _TYPE.fullmatch(word)):
         return None
     after = text[found.end : found.end + 2]
     if word.isalpha() and after[:1] == " " and after[1:].islower() and (word.istitle() or word.islower()):

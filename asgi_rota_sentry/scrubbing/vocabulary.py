@@ -12,11 +12,12 @@ def _pairs(firsts: str, second: str) -> frozenset[tuple[str, str]]:
 # A name with one of these words holds a secret, unless the words around it say otherwise.
 SECRET_WORDS = _all(
     """
-    password passwords passwd passwds passphrase passphrases passcode passcodes pwd pwds pw psw psk pass passwort
-    kennwort contrasena secret secrets token tokens credential credentials creds cred apikey apikeys auth oauth
+    password passwords passwd passwds passwrd pswd passphrase passphrases passcode passcodes pwd pwds pw psw psk pass passwort
+    kennwort contrasena secret secrets token tokens credential credentials creds cred apikey apikeys auth
     authorization authorisation jwt bearer csrf xsrf pin otp totp hotp cvv cvc cvn csc ssn nino iban bic pan sid
     sessionid sessid passport aadhaar aadhar cpf bsn nric curp personnummer mnemonic privkey authkey sshkey
-    cardno cardnum ccnum ccnumber sortcode bsb hmac
+    cardno cardnum cardholder ccnum ccnumber ccv sortcode bsb hmac pesel tfn cnpj dni steuernummer
+    sozialversicherungsnummer passkey passkeys
     """
 )
 # These give a secret away wherever they stand in a word that was run together: `dbpassword`, `mysecretvalue`.
@@ -54,6 +55,16 @@ SECRET_PAIRS = (
         license identity id tax national citizen personal""",
         "number numbers num no nr nbr",
     )
+    | _pairs("identification ins sin tfn", "number no")
+    | _pairs("pass", "word words phrase phrases code codes key keys wd")
+    | _pairs("bank user", "code")
+    | _pairs("card", "verification")
+    | _pairs("on", "card")
+    | _pairs("holder cardholder maiden", "name")
+    | _pairs("question", "answer")
+    | _pairs("saml client", "response assertion")
+    | _pairs("captcha recaptcha", "response")
+    | _pairs("fiscal", "code")
     | _pairs("credit debit bank payment prepaid", "card cards")
     | _pairs("card cc", "cvv cvc code pin pan holder holdername expiry expiration exp data details info expires")
     | _pairs("bank", "account accounts details")
@@ -75,24 +86,35 @@ SECRET_PAIRS = (
 # The word that ends the name makes the rest its description: `token_count`, `password_changed_at`.
 HARMLESS_AFTER = _all(
     """
-    count counts length len size type types kind name names expiry expires expire expiration expired ttl age lifetime
-    timeout created updated changed modified at date time timestamp valid invalid validity validator validators
-    validation required enabled disabled strength policy policies field fields form view url uri urls path endpoint
-    header headers prefix suffix format algorithm alg version status state error errors message label placeholder
-    help usage used limit limits quota budget rate index position provider providers backend backends class classes
-    hasher hashers manager store storage engine middleware service handler factory serializer model table column
-    attempts attempt retries id ids uuid brand network country issuer last description title page template
-    configured set present missing exists match matches matched needed issued seconds minutes hours days ms
-    number_of scope scopes audience reset rotation rotated verified confirmed hint_shown input widget domain samesite
-    secure httponly cache dir directory file filename level mode option options setting settings source target
-    iterations rounds bits complexity score max min total module func function method callback func_name
+    action actions address age algorithm alg appearance at attempt attempts audience backend backends balance bar bits
+    board brand bucket budget button cache callback changed check checks checker class classes col color colour column
+    complexity condition configured confirmed contract count counts country created date days decimals description
+    dialog dir directory disabled domain drop duration email enabled encoding endpoint engine enforcement entropy error
+    errors event events exchange exist exists expire expired expires expiration expiry exp factory failed failure
+    failures family field fields file filename filter flow flows form format func function generator group groups
+    handler hasher hashers header headers height help history hours httponly icon id ids image index input interval
+    issued issuer iterations kind label last left len length level lifetime limit limits link_sent list_size loader
+    location manager map match matched matches max message method middleware min minutes missing modal mode model
+    modified module ms name names namespace needed network notice number_of object option options order origin owner
+    owners page pages parser path paths pattern percentage period permission permissions policies policy position prefix present
+    price prompt protected protection provider providers purpose quality quota rate ratio reason regex region remaining
+    request requests required requirement requirements reset result retries role roles rotated rotation rounds rule
+    rules samesite sauce scope scopes score screen seconds secure serializer service set setting settings shown size
+    source sources stage stats status state step storage store strategy strength style success suffix summary supply
+    symbol table target template text_field time timeout timestamp title total ttl type types updated upgrade uri uris
+    url urls usage use used user username users uuid valid validation validator validators validity verified version versions
+    view views warning widget width santa garden bound binding per hint_shown mask masked placeholder
     """
-) - _all("total")
-HARMLESS_NEXT = _all("count expires expiry expired ttl created changed updated is last based protected free less only usage")
+)
+HARMLESS_NEXT = _all(
+    "count expires expiry expired ttl created changed updated is last based protected free less only usage per hint_shown "
+    "remaining used left lifetime exempt"
+)
 # The word that begins it makes it a yes or no, or a number: `has_password`, `max_tokens`.
 HARMLESS_BEFORE = _all(
-    "has is was are no num n max min total count avg mean use uses using allow allows require requires required can "
-    "should must needs show hide forgot without missing invalid valid did enable disable number nb supports with"
+    "has have is was are no num n max min total count avg mean use uses using allow allows require requires required can "
+    "should must needs need show hide forgot without missing invalid valid did enable disable number nb supports with "
+    "www"
 )
 HARMLESS_PAIRS = frozenset(
     {("pass", word) for word in "boarding first second third multi single low high band render bus ski day by test one two".split()}
@@ -101,16 +123,25 @@ HARMLESS_PAIRS = frozenset(
     | {("tokens", word) for word in "num total max".split()}
     | {("token", word) for word in "next continuation page syntax parser lexer unexpected current previous".split()}
 )
+# What follows `pin` where it is stuck to a wall.
+PIN_ELSEWHERE = _all("to on top bar board drop location map icon color colour message post message up down layout")
 COUNTED = _all(
     "prompt completion input output total max min used cached reasoning remaining available num thinking generated "
     "consumed new text audio image context budget read creation"
 )
+# Keys that open nothing.
+PUBLIC_KEYS = _all(
+    "public primary foreign cache sort partition publishable dict object lookup group natural unique composite "
+    "translation message row hash range index setting config meta field join feature event react queue idempotency "
+    "issue project menu route view context s3 sorting order ordering grouping pressed arrow shortcut hot surrogate "
+    "business candidate alternate parent child map i18n locale"
+)
 # `auth_user` is a table; `auth_header` is not.
-AUTH_HEADS = _all("header headers key code token password data string hash value cookie secret digest signature credentials")
+AUTH_HEADS = _all("header headers key code token password data string hash value cookie secret digest signature credentials authorization")
 
 # The value decides: a random-looking one goes, a readable one stays.
 MAYBE_WORDS = _all(
-    "key keys session sig signature salt nonce card authentication oauth code state ticket cookie dsn verifier challenge "
+    "key keys session sig signature salt nonce tok oauth oauth2 card authentication oauth code state ticket cookie dsn verifier challenge "
     "license licence invite invitation hash digest uid remember fingerprint assertion samlresponse otpauth seed mac"
 ) - _all("hash digest uid state fingerprint")
 MAYBE_LAST = _all("sess sessions cert certificate blob")

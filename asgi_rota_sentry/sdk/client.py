@@ -9,6 +9,8 @@ from sentry_sdk.consts import DEFAULT_OPTIONS
 from sentry_sdk.integrations import asgi as _asgi
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
+ORIGIN = "auto.http.asgi_rota_sentry"
+
 #: Whether this SDK still has the transactions of 2.x.
 HAS_TRANSACTIONS = "before_send_transaction" in DEFAULT_OPTIONS
 
@@ -33,8 +35,10 @@ class Client:
         "max_breadcrumbs",
         "options",
         "raw",
+        "session_attributes",
         "sampler",
         "sessions",
+        "sessions_counted_by",
         "streaming",
         "traces_sample_rate",
         "tracing",
@@ -47,7 +51,10 @@ class Client:
         self.tracing = has_tracing_enabled(options)
         self.streaming = streams(options)
         self.sampler = callable(options.get("traces_sampler"))
-        self.traces_sample_rate = options.get("traces_sample_rate")
+        self.traces_sample_rate: Any = options.get("traces_sample_rate")
+        known = {name: options.get(name) for name in ("release", "environment")}
+        self.session_attributes = {name: str(value) for name, value in known.items() if value is not None}
+        self.sessions_counted_by = tuple(sorted(self.session_attributes.items()))
         self.sessions = bool(options.get("auto_session_tracking") and options.get("release"))
         self.before_breadcrumb = options.get("before_breadcrumb")
         self.max_breadcrumbs: int = options.get("max_breadcrumbs") or 100
@@ -56,6 +63,13 @@ class Client:
         )
         # The dedupe integration's memory of the exception that it saw last in this context.
         self.last_seen: ContextVar[Any] | None = getattr(raw.get_integration("dedupe"), "_last_seen", None)
+
+    def draws_alone(self) -> bool:
+        """Whether the fixed rate alone decides: it is usable, and the SDK does not sample less under pressure."""
+        rate = self.traces_sample_rate
+        monitor = self.raw.monitor
+        usable = isinstance(rate, int | float) and 0 < rate <= 1
+        return usable and (monitor is None or not monitor.downsample_factor)
 
     @property
     def collects_personal_data(self) -> bool:

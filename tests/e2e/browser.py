@@ -192,13 +192,18 @@ def tab_through(found: Visit) -> list[str]:
     return names
 
 
+def check_all(found: Visit) -> None:
+    """All checks of an open page; the last of them leaves its text invisible."""
+    check_quiet(found)
+    check_html(found)
+    check_fits(found)
+    check_axe(found)
+    assert "website" not in tab_through(found)
+    check_contrast_on_gradient(found)
+
+
 def check_page(browser: Browser, url: str, looks: Iterable[tuple[int, str]] = LOOKS, **context: Any) -> None:
     """All checks of one page, at three widths, light and dark unless told otherwise."""
     for width, scheme in looks:
         with visit(browser, url, width, scheme, **context) as found:
-            check_quiet(found)
-            check_html(found)
-            check_fits(found)
-            check_axe(found)
-            assert "website" not in tab_through(found)
-            check_contrast_on_gradient(found)
+            check_all(found)

@@ -1,5 +1,8 @@
 """The story of `examples/story.py`, told through real servers: uvicorn in front, Spotlight or Bugsink behind."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -7,7 +10,7 @@ from typing import Any
 import pytest
 
 from examples.rota import PEOPLE
-from examples.server import Server, running
+from examples.server import ROOT, Server, running
 from examples.story import EXPECTED_VISITS, Story, drive, event_faults, page_faults
 from tests.e2e.bugsink import Bugsink
 from tests.e2e.spotlight import Spotlight
@@ -70,6 +73,19 @@ def test_bugsink_stores_the_error(bugsink_server: Bugsink, example: str, tmp_pat
         event = bugsink_server.wait_for_event(str(story.event_id))
     assert event_faults(story, event) == []
     assert bugsink_server.event_ids().count(str(story.event_id)) == 1
+
+
+def test_the_demonstration_sends_to_a_server(spotlight_server: Spotlight, example: str) -> None:
+    """With a DSN the demonstration sends there, says so without the DSN's password, and ends well."""
+    environ = {**os.environ, "SENTRY_DSN": spotlight_server.dsn.replace("@", ":hidden@")}
+    command = [sys.executable, "-m", "examples.demo", example]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{spotlight_server.dsn.replace('@', ':[Filtered]@')} took the event" in done.stdout
+    (event,) = spotlight_server.payloads("event")
+    assert event["event_id"] in done.stdout
 
 
 def _request_of(transaction: dict[str, Any]) -> tuple[str, str, int]:
