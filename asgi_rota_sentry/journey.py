@@ -13,6 +13,7 @@ import anyio
 
 from asgi_rota_sentry import counters, expected, faults, identity, request, sdk, trail
 from asgi_rota_sentry.enrichment import Enrichment, Event
+from asgi_rota_sentry.feedback import FeedbackRoute
 from asgi_rota_sentry.identity import Identify, Identity
 from asgi_rota_sentry.pages import Answer, ErrorPages, Situation
 from asgi_rota_sentry.reply import Headers, Reply
@@ -34,6 +35,7 @@ _TRACE_HEADERS = frozenset({b"sentry-trace", b"baggage", b"traceparent"})
 class Configuration(Protocol):
     """What the middleware is configured with, and every journey shares."""
 
+    feedback: FeedbackRoute
     identify: Identify
     identifies_async: bool
     pages: ErrorPages
@@ -69,6 +71,7 @@ class Journey:
         self._config = config
         self._app = app
         self._scope = scope
+        self._root_path: str = scope.get("root_path") or ""  # routers write into the scope's own
         is_http = scope.get("type") == "http"
         self._reply = Reply(receive, send, config.pages if is_http else None, scope.get("method") or "GET", self)
 
@@ -156,9 +159,11 @@ class Journey:
     # Events
 
     def _enrich(self, event: Event) -> None:
-        """Put what is known of this request into one of its events."""
+        """Put what is known of this request into one of its events, and remember it for feedback on it."""
         knowledge = self._last_knowledge or self._knowledge()
         knowledge(event)
+        if event.get("type") != "transaction":
+            self._config.feedback.events.remember(event)
 
     def _knowledge(self) -> Enrichment:
         enrichment = Enrichment(
@@ -223,6 +228,7 @@ class Journey:
             status=status,
             method=request.method(scope),
             path=request.path(scope),
+            root_path=self._root_path,
             accept=request.header(scope, b"accept"),
             accept_language=request.header(scope, b"accept-language"),
             event_id=event_id,

@@ -3,8 +3,9 @@
 Works on sentry-sdk 2.x with transactions, 2.x with streamed spans (`trace_lifecycle="stream"`) and 3.x.
 """
 
-from asgi_rota_sentry.sdk.capture import add_breadcrumb, capture_exception, muted, remember_exception
+from asgi_rota_sentry.sdk.capture import add_breadcrumb, capture_exception, isolated, muted, remember_exception
 from asgi_rota_sentry.sdk.client import Client, current_client
+from asgi_rota_sentry.sdk.feedback import environment_and_release, feedback_envelope, hand_over, is_kept_by
 from asgi_rota_sentry.sdk.options import Hooks, build_options, initialise
 from asgi_rota_sentry.sdk.scope import RequestScope
 from asgi_rota_sentry.sdk.span import RequestSpan, begin_trace, start_span
@@ -19,7 +20,12 @@ __all__ = [
     "build_options",
     "capture_exception",
     "current_client",
+    "environment_and_release",
+    "feedback_envelope",
+    "hand_over",
     "initialise",
+    "is_kept_by",
+    "isolated",
     "muted",
     "remember_exception",
     "start_span",
