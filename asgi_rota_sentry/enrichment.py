@@ -3,14 +3,16 @@
 Worked out when there is an event, not for every request.
 """
 
-import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from asgi_rota_sentry import faults, request, route, trail
 from asgi_rota_sentry.identity import Identity
+from asgi_rota_sentry.person import Person
 from asgi_rota_sentry.types import Scope
+from asgi_rota_sentry.values import Network
 
 Event = dict[str, Any]
 _FRAMEWORK_SOURCES = frozenset({"route", "component", "view", "task"})
@@ -19,20 +21,7 @@ _FRAMEWORK_SOURCES = frozenset({"route", "component", "view", "task"})
 class Enrichment:
     """The facts of one request, put into each of its events."""
 
-    __slots__ = (
-        "actions",
-        "answered_at",
-        "arrived_at",
-        "body",
-        "client_address",
-        "earlier",
-        "identify",
-        "personal",
-        "plain",
-        "resolved",
-        "scope",
-        "status",
-    )
+    __slots__ = ("answered_at", "arrived_at", "body", "earlier", "person", "plain", "scope", "status")
 
     def __init__(
         self,
@@ -42,13 +31,12 @@ class Enrichment:
         earlier: Callable[[], list[trail.Breadcrumb]],
         personal: bool,
         plain: bool = False,
+        trusted_proxies: Sequence[Network] = (),
     ) -> None:
         self.scope = scope
-        self.identify = identify
+        self.person = Person(scope, identify, personal=personal, trusted_proxies=trusted_proxies)
         self.earlier = earlier
-        self.personal = personal
         self.plain = plain
-        self.resolved: Identity | None = None
         self.body: request.Body | None = None
         self.arrived_at = time.time()
         self.answered_at = 0.0
@@ -56,65 +44,63 @@ class Enrichment:
 
     def __call__(self, event: Event) -> None:
         """Enrich one event; a fault in one part leaves the others."""
-        for part in (self._request, self._user, self._tags, self._name, self._breadcrumbs):
+        who = self.who()
+        user, withhold = partial(self._user, who), partial(self._withhold, who)
+        for part in (self._request, user, self._tags, self._name, self._breadcrumbs, withhold):
             try:
                 part(event)
             except Exception:
                 faults.report("adding what is known of the request to an event")
 
-    def who(self) -> Identity | None:
-        """The user as far as the application has loaded them."""
-        try:
-            found = self.identify(self.scope)
-        except Exception:
-            faults.report("reading the identity")
-            return self.resolved
-        if isinstance(found, Identity):
-            return found
-        if inspect.iscoroutine(found):
-            found.close()  # an async reader: the journey has awaited it
-        return self.resolved
+    @property
+    def resolved(self) -> Identity | None:
+        """What an async `identify` has found."""
+        return self.person.resolved
+
+    @resolved.setter
+    def resolved(self, found: Identity | None) -> None:
+        self.person.resolved = found
+
+    def who(self) -> Identity:
+        """The user as far as the application has loaded them; of an anonymous one the preferences only."""
+        return self.person.who()
 
     def _request(self, event: Event) -> None:
-        scope, personal = self.scope, self.personal
+        scope, personal, address = self.scope, self.person.personal, self.person.address
         found: dict[str, Any] = {
             "url": request.url(scope),
             "method": request.method(scope),
             "query_string": request.query_string(scope),
             "headers": request.headers(scope, personal=personal),
         }
+        # What the SDK's integrations put there believes any header, and knows nothing of the settings.
+        theirs = {key: value for key, value in (event.get("request") or {}).items() if key not in ("env", "cookies")}
         if personal:
             found["cookies"] = request.cookies(scope)
-            if scope.get("client"):
-                found["env"] = {"REMOTE_ADDR": scope["client"][0]}
+            if address:
+                found["env"] = {"REMOTE_ADDR": address}
         data = self.body.data(scope) if self.body is not None else None
         if data is not None:
             found["data"] = data
-        event["request"] = {**(event.get("request") or {}), **found}
+        event["request"] = {**theirs, **found}
         context = {
             "url": found["url"],
             "method": found["method"],
             "query_string": found["query_string"],
             "user_agent": request.header(scope, b"user-agent"),
             "referrer": request.header(scope, b"referer"),
-            "ip_address": scope["client"][0] if personal and scope.get("client") else None,
+            "ip_address": address if personal else None,
         }
         self._context(event, "request", {key: value for key, value in context.items() if value})
 
-    def _user(self, event: Event) -> None:
-        who = self.who()
-        if who is None:
-            return
-        known = {"id": who.id, "username": who.username, "email": who.email} if self.personal else {"id": who.id}
-        ours = {key: value for key, value in {**known, "role": who.role}.items() if value}
-        theirs = event.get("user") or {}
-        if not theirs or theirs.get("id") in (None, who.id) or str(theirs["id"]) == who.id:
-            event["user"] = {**ours, **theirs}
+    def _user(self, who: Identity, event: Event) -> None:
+        user = self.person.with_address(self.person.describe(event.get("user"), who))
+        if user or "user" in event:
+            event["user"] = user
+        if user.get("id") in (None, who.id):
             self._context(event, "preferences", dict(who.preferences))
             if who.role:
                 _tag(event, "user.role", who.role)
-        if self.personal and self.scope.get("client"):
-            event["user"].setdefault("ip_address", self.scope["client"][0])
 
     def _tags(self, event: Event) -> None:
         _tag(event, "http.method", request.method(self.scope))
@@ -138,6 +124,11 @@ class Enrichment:
         if name and source in _FRAMEWORK_SOURCES:
             return name, source
         return request.path(self.scope), "url"
+
+    def _withhold(self, who: Identity, event: Event) -> None:
+        withheld = self.person.withheld(who)
+        if withheld is not None:
+            withheld(event)
 
     def _breadcrumbs(self, event: Event) -> None:
         if self.plain or event.get("type") == "transaction":

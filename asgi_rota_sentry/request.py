@@ -17,23 +17,22 @@ from asgi_rota_sentry.types import Message, Scope
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _PERSONAL_HEADERS = frozenset(
     {
-        "cookie",
-        "set-cookie",
         "authorization",
-        "proxy-authorization",
+        "cookie",
         "forwarded",
-        "remote-addr",
-        "true-client-ip",
-        "cf-connecting-ip",
+        "from",
+        "proxy-authorization",
+        "set-cookie",
+        "via",
         "x-api-key",
-        "x-forwarded-for",
-        "x-real-ip",
-        "x-client-ip",
-        "x-cluster-client-ip",
         "x-csrftoken",
+        "x-envoy-external-address",
+        "x-original-forwarded-for",
         "x-xsrf-token",
     }
 )
+# Gateways have many names for the same: `cf-connecting-ip`, `x-auth-request-email`, `x-goog-authenticated-user-id`.
+_PERSONAL_PARTS = ("-ip", "-user", "-email", "-username", "remote-", "forwarded-for")
 FILTERED = "[Filtered]"
 
 
@@ -57,8 +56,13 @@ def headers(scope: Scope, *, personal: bool) -> dict[str, str]:
     for key, value in Headers(raw=[(bytes(key).lower(), bytes(value)) for key, value in raw_headers(scope)]).items():
         found[key] = f"{found[key]}, {value}" if key in found else value
     if not personal:
-        found.update({key: FILTERED for key in found if key in _PERSONAL_HEADERS})
+        found.update({key: FILTERED for key in found if is_personal_header(key)})
     return found
+
+
+def is_personal_header(name: str) -> bool:
+    """Whether this header (in lower case) tells who sent the request, or from where."""
+    return name in _PERSONAL_HEADERS or any(part in name for part in _PERSONAL_PARTS)
 
 
 def path(scope: Scope) -> str:
@@ -118,7 +122,9 @@ def _server(scope: Scope, scheme: str) -> str | None:
 def cookies(scope: Scope) -> dict[str, str]:
     """The cookies by name (RFC 6265); what cannot be parsed is left out."""
     found: dict[str, str] = {}
-    for pair in (header(scope, b"cookie") or "").split(";"):
+    # HTTP/2 may split the header into several (RFC 9113, section 8.2.3).
+    sent = [value.decode("latin-1") for name, value in raw_headers(scope) if name == b"cookie"]
+    for pair in ";".join(sent).split(";"):
         name, separator, value = pair.partition("=")
         if separator and name.strip():
             found[name.strip()] = _unquoted(value.strip())

@@ -125,6 +125,12 @@ class Sender:
         """Send all queued envelopes on this thread; returns why it stopped early, or nothing."""
         if not self._leadership.acquire():
             return ANOTHER_SENDS
+        try:
+            return self._drain()
+        finally:
+            self._leadership.close()
+
+    def _drain(self) -> str:
         self._leads = True
         self.pace.recover()
         while self.outbox.next(self._blocked(), self._settled) is not None:

@@ -45,7 +45,9 @@ class Scrubber:
         keys, exempt = tuple(keys), tuple(exempt)
         self._names = Names(keys, exempt)
         stems = tuple(words(key)[0] for key in keys if words(key))
-        self._text = TextScrubber(self._names, Assignments(self._names, stems), [re.compile(pattern) for pattern in patterns])
+        self._text = TextScrubber(
+            self._names, Assignments(self._names, stems), [re.compile(pattern) for pattern in patterns]
+        )
         self._judge = Judge(self._names, self._text)
         self._memory = Memory()
         self._exempt_paths = frozenset(entry for entry in exempt if "." in entry)
@@ -95,6 +97,10 @@ class Scrubber:
 def _bare(payload: Any) -> dict[str, Any]:
     """What is left of a payload that cannot be read: its ID, its time and the like."""
     try:
-        return {key: payload[key] for key in _KEPT_ON_FAULT if key in payload and isinstance(payload[key], str | int | float)}
+        return {
+            key: payload[key]
+            for key in _KEPT_ON_FAULT
+            if key in payload and isinstance(payload[key], str | int | float)
+        }
     except Exception:  # noqa: BLE001 - it is no mapping at all
         return {}

@@ -124,8 +124,7 @@ class Walk:
         changed: dict[Any, Any] = {}
         changes: Changes = {}
         renamed: dict[Any, str] = {}
-        own, inner, each = self._own_of(node, layout), layout.inner, layout.each or ANY
-        path, texts, names = self._path, self.texts, self._memory.names
+        own, texts, names = self._own_of(node, layout), self.texts, self._memory.names
         pair = self._judge.pair_of(node) if "value" in node else Verdict.PLAIN
         for key, value in node.items():
             if key in own:
@@ -133,25 +132,12 @@ class Walk:
             verdict = names.get(key)
             if verdict is None:
                 verdict = self._key(key, renamed)
-            if pair and key == "value":
-                verdict = max(verdict, pair)
-            if not verdict and type(value) is str and (len(value) < _SHORTEST_TEXT or value in texts):
+            if not (verdict or pair) and type(value) is str and (len(value) < _SHORTEST_TEXT or value in texts):
                 continue
-            if self._exempt_paths and self._is_exempt(key):
-                continue
-            path.append(key)
-            child = inner.get(key, each)
-            if verdict:
-                new = self._told(key, value, verdict, layout)
-            elif child.repeats:
-                new = self._once(value, child)
-            else:
-                new = self.visit(value, child, source=key in layout.source)
-            path.pop()
+            new = self._child(key, value, pair if pair and key == "value" else verdict, layout)
             if new is not value:
                 changed[key] = new
-                if self.changes is not None:
-                    changes[key] = self.changes
+                changes[key] = self.changes
         if not changed and not renamed:
             return node
         self.changes = changes
@@ -159,6 +145,21 @@ class Walk:
             return {**node, **changed}
         changes.update((key, Change("in a name", whole=False)) for key in renamed)
         return {renamed.get(key, key): changed.get(key, value) for key, value in node.items()}
+
+    def _child(self, key: Any, value: Any, verdict: Verdict, layout: Layout) -> Any:
+        """The value under this key of a mapping."""
+        if self._exempt_paths and self._is_exempt(key):
+            return value
+        self._path.append(key)
+        child = layout.inner.get(key) or layout.each or ANY
+        if verdict:
+            new = self._told(key, value, verdict, layout)
+        elif child.repeats:
+            new = self._once(value, child)
+        else:
+            new = self.visit(value, child, source=key in layout.source)
+        self._path.pop()
+        return new
 
     def _key(self, key: Any, renamed: dict[Any, str]) -> Verdict:
         """What a key says that was not met before; a secret in the key itself is noted in `renamed`."""
@@ -195,8 +196,7 @@ class Walk:
             path.pop()
             if new is not item:
                 changed[index] = new
-                if self.changes is not None:
-                    changes[index] = self.changes
+                changes[index] = self.changes
         if not changed:
             return value if isinstance(value, list | tuple) else items
         self.changes = changes

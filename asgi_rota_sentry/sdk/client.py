@@ -36,6 +36,7 @@ class Client:
         "options",
         "raw",
         "sampler",
+        "scrubs_before_serializing",
         "session_attributes",
         "sessions",
         "sessions_counted_by",
@@ -56,6 +57,8 @@ class Client:
         self.session_attributes = {name: str(value) for name, value in known.items() if value is not None}
         self.sessions_counted_by = tuple(sorted(self.session_attributes.items()))
         self.sessions = bool(options.get("auto_session_tracking") and options.get("release"))
+        # A scrubber of the SDK's puts marks into the event that only its serializer understands.
+        self.scrubs_before_serializing = bool(options.get("event_scrubber"))
         self.before_breadcrumb = options.get("before_breadcrumb")
         self.max_breadcrumbs: int = options.get("max_breadcrumbs") or 100
         self.max_body = {"never": 0, "small": 1_000, "medium": 10_000, "always": 1_000_000}.get(

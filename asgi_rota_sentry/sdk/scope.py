@@ -7,6 +7,7 @@ import sentry_sdk
 from sentry_sdk.scope import Scope
 
 from asgi_rota_sentry.expected import leaves
+from asgi_rota_sentry.sdk import ready
 from asgi_rota_sentry.sdk.client import Client, close_layer, layer_around, open_layer
 from asgi_rota_sentry.sdk.session import begin_session, end_session
 
@@ -116,8 +117,7 @@ class RequestScope:
     def _process(self, event: Event, hint: dict[str, Any]) -> Event | None:
         """The event processor of this request."""
         if event.get("type") == "transaction":
-            self._enrich(event)
-            return event
+            return self._complete(event)
         if not self._is_used:
             self._begin_use()
         self._note_accepted()
@@ -130,7 +130,12 @@ class RequestScope:
             self._seen.extend((leaf, event_id) for leaf in leaves(exc))
         if event_id and event.get("level", "error") in ("error", "fatal"):
             self._pending.append((event_id, _handled(event)))
+        return self._complete(event)
+
+    def _complete(self, event: Event) -> Event:
         self._enrich(event)
+        if not self.client.scrubs_before_serializing:
+            ready.prepare(event)
         return event
 
     def _begin_use(self) -> None:
