@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import sentry_sdk.utils
-from sentry_sdk.scope import add_global_event_processor
+from sentry_sdk import scope
 
 from asgi_rota_sentry.sdk.client import current_client
 
@@ -64,12 +64,13 @@ def _is_handled(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
 def _drop_unbuilt() -> None:
     if not _installed:
         _installed.append(True)
-        add_global_event_processor(cast(Any, _processor))
+        # Before all others, to whom it would be an event without its exception.
+        scope.global_event_processors.insert(0, cast(Any, _processor))
 
 
 _installed: list[bool] = []
 
 
-def _processor(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any] | None:
+def _processor(event: dict[str, Any], _hint: dict[str, Any]) -> dict[str, Any] | None:
     values = (event.get("exception") or {}).get("values")
     return None if isinstance(values, _NotBuilt) else event
