@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import anyio
 
 from asgi_rota_sentry import counters, expected, faults, identity, request, sdk, trail
+from asgi_rota_sentry.budget import Budget
 from asgi_rota_sentry.enrichment import Enrichment, Event
 from asgi_rota_sentry.feedback import FeedbackRoute
 from asgi_rota_sentry.identity import Identify, Identity
@@ -41,6 +42,7 @@ class Configuration(Protocol):
     pages: ErrorPages
     settings: Settings
     trail: trail.Trail
+    budget: Budget
 
     def is_excluded(self, scope: Scope) -> bool:
         """Whether this path gets isolation and error capture only."""
@@ -117,7 +119,7 @@ class Journey:
             return
         self._client = client
         self._arrived_at = time.time()
-        sentry = self._sentry = sdk.RequestScope(client, self._enrich, expected.should_drop)
+        sentry = self._sentry = sdk.RequestScope(client, self._enrich, expected.should_drop, self._config.budget)
         sentry.open()
         config, scope = self._config, self._scope
         if config.is_excluded(scope):
@@ -157,6 +159,10 @@ class Journey:
         self._actions.append(("action", time.time(), category, message, data))
 
     # Events
+
+    def is_unwanted(self, exc: BaseException, *, handled: bool) -> bool:
+        """Whether no event is to be built of this exception, whoever is about to build one."""
+        return self._sentry is not None and self._sentry.skips(exc, handled=handled)
 
     def _enrich(self, event: Event) -> None:
         """Put what is known of this request into one of its events, and remember it for feedback on it."""
@@ -277,9 +283,9 @@ class Journey:
         client, sentry = self._client, self._sentry
         if client is None or sentry is None:
             return
-        if sentry.has_seen(exc):
+        if sentry.skips(exc):
             sdk.remember_exception(client, exc)
-        elif not expected.should_drop(exc):
+        else:
             sdk.capture_exception(client, exc)
         counters.count("errors")
 
@@ -428,3 +434,15 @@ def _is_traceparent(parts: list[str]) -> bool:
         return False
     hexadecimal = all(character in "0123456789abcdef" for part in parts[:4] for character in part)
     return hexadecimal and bool(parts[1].strip("0")) and bool(parts[2].strip("0"))
+
+
+def _is_unwanted(exc: BaseException, handled: bool) -> bool:
+    here = current.get()
+    try:
+        return here is not None and here.is_unwanted(exc, handled=handled)
+    except Exception:
+        faults.report("deciding on an error")
+        return False
+
+
+sdk.install_guard(_is_unwanted)

@@ -6,6 +6,7 @@ from typing import Any
 
 from asgi_rota_sentry import expected, faults, identity, journey, request, sdk, start, trail
 from asgi_rota_sentry.asgi2 import as_asgi3
+from asgi_rota_sentry.budget import Budget
 from asgi_rota_sentry.deliberate_error import deliberate_error
 from asgi_rota_sentry.feedback import FeedbackRoute, OnFeedback
 from asgi_rota_sentry.identity import Identify
@@ -53,6 +54,7 @@ class RotaSentryMiddleware:
             seconds=self.settings.trail_minutes * 60,
             redis_url=self.settings.trail_redis_url,
         )
+        self.budget = Budget(self.settings.errors_per_minute, sdk.capture_tally)
         # The middleware's own applications, by path.
         self._own_routes: dict[str, ASGIApp] = {self.settings.feedback_path: self.feedback}
         if self.settings.debug:
