@@ -124,7 +124,8 @@ class Walk:
         changed: dict[Any, Any] = {}
         changes: Changes = {}
         renamed: dict[Any, str] = {}
-        own, texts, names = self._own_of(node, layout), self.texts, self._memory.names
+        own, texts = self._own_of(node, layout), self.texts
+        names, remembered = self._memory.names, self._memory.texts
         pair = self._judge.pair_of(node) if "value" in node else Verdict.PLAIN
         for key, value in node.items():
             if key in own:
@@ -132,8 +133,12 @@ class Walk:
             verdict = names.get(key)
             if verdict is None:
                 verdict = self._key(key, renamed)
-            if not (verdict or pair) and type(value) is str and (len(value) < _SHORTEST_TEXT or value in texts):
-                continue
+            if not (verdict or pair) and type(value) is str:
+                if len(value) < _SHORTEST_TEXT or value in texts:
+                    continue
+                if value in remembered:
+                    texts.add(value)
+                    continue
             new = self._child(key, value, pair if pair and key == "value" else verdict, layout)
             if new is not value:
                 changed[key] = new
@@ -181,13 +186,17 @@ class Walk:
 
     def _items(self, value: Any, layout: Layout, *, source: bool) -> Any:
         items = value if isinstance(value, list) else list(value)
-        path, texts = self._path, self.texts
+        path, texts, remembered = self._path, self.texts, self._memory.texts
         told = self._judge.told_by_neighbour(items)
         changed: dict[int, Any] = {}
         changes: Changes = {}
         for index, item in enumerate(items):
-            if not source and type(item) is str and index not in told and (len(item) < _SHORTEST_TEXT or item in texts):
-                continue
+            if not source and type(item) is str and index not in told:
+                if len(item) < _SHORTEST_TEXT or item in texts:
+                    continue
+                if item in remembered:
+                    texts.add(item)
+                    continue
             path.append(index)
             if index in told:
                 new = self._told(items[index - 1], item, told[index], layout)
