@@ -18,6 +18,7 @@ Network = IPv4Network | IPv6Network
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 _EMAIL = re.compile(r"[^@\s<>\"',;:()\\]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 
@@ -118,7 +119,15 @@ def paths(given: Any) -> tuple[str, ...]:
 
 
 def names(given: Any) -> tuple[str, ...]:
-    """Names or dotted paths, each with a letter or digit in it."""
+    """Names that are HTTP tokens (RFC 9110, section 5.6.2), as those of cookies and headers are."""
+    found = tuple(text(item) for item in _items(given))
+    if any(not _TOKEN.fullmatch(item) for item in found):
+        raise ValueError(given)
+    return found
+
+
+def keys(given: Any) -> tuple[str, ...]:
+    """Names of values or dotted paths to them, each with a letter or digit in it."""
     found = tuple(text(item) for item in _items(given))
     if not all(any(character.isalnum() for character in name) for name in found):
         raise ValueError(given)

@@ -14,12 +14,16 @@ _OBJECT = re.compile(r"<(?:[\w.]|<locals>| (?!at 0x))++ at 0x[0-9a-f]++>")
 
 
 class TextScrubber:
-    """Finds and replaces the secrets of a text: by the names in it, by form, and by the user's patterns."""
+    """Finds and replaces the secrets of a text: by the names in it, by form, and by the user's patterns.
+
+    A text of less than `shortest` characters has none.
+    """
 
     def __init__(self, names: Names, assignments: Assignments, own: Iterable[re.Pattern[str]] = ()) -> None:
         self._names = names
         self._assignments = assignments
         self._own = tuple(own)
+        self.shortest = 1 if self._own else _SHORTEST
 
     def spans(self, text: str, *, source: bool = False) -> list[Span]:
         """What must go, in order; a `source` line is code, where a name is followed by an expression."""

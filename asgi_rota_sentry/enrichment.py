@@ -1,0 +1,171 @@
+"""What every event of one request is given: who, what and how they got there.
+
+Worked out when there is an event, not for every request.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+from asgi_rota_sentry import faults, request, route, trail
+from asgi_rota_sentry.identity import Identity
+from asgi_rota_sentry.person import Person
+from asgi_rota_sentry.types import Scope
+from asgi_rota_sentry.values import Network
+
+Event = dict[str, Any]
+_FRAMEWORK_SOURCES = frozenset({"route", "component", "view", "task"})
+
+
+class Enrichment:
+    """The facts of one request, put into each of its events."""
+
+    __slots__ = ("_who", "answered_at", "arrived_at", "body", "earlier", "person", "plain", "scope", "status")
+
+    def __init__(
+        self,
+        scope: Scope,
+        *,
+        identify: Callable[[Scope], Identity | Awaitable[Identity | None] | None],
+        earlier: Callable[[], list[trail.Breadcrumb]],
+        personal: bool,
+        plain: bool = False,
+        trusted_proxies: Sequence[Network] = (),
+    ) -> None:
+        self.scope = scope
+        self.person = Person(scope, identify, personal=personal, trusted_proxies=trusted_proxies)
+        self.earlier = earlier
+        self.plain = plain
+        self.body: request.Body | None = None
+        self.arrived_at = time.time()
+        self.answered_at = 0.0
+        self.status = 0
+        self._who: Identity | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Enrich one event; a fault in one part leaves the others."""
+        who = self.who()
+        user, withhold = partial(self._user, who), partial(self._withhold, who)
+        for part in (self._request, user, self._tags, self._name, self._breadcrumbs, withhold):
+            try:
+                part(event)
+            except Exception:
+                faults.report("adding what is known of the request to an event")
+
+    @property
+    def resolved(self) -> Identity | None:
+        """What an async `identify` has found."""
+        return self.person.resolved
+
+    @resolved.setter
+    def resolved(self, found: Identity | None) -> None:
+        self.person.resolved = found
+
+    def who(self) -> Identity:
+        """The user as far as the application has loaded them; of an anonymous one the preferences only. Read once."""
+        if self._who is None:
+            self._who = self.person.who()
+        return self._who
+
+    def _request(self, event: Event) -> None:
+        scope, personal, address = self.scope, self.person.personal, self.person.address
+        found: dict[str, Any] = {
+            "url": request.url(scope),
+            "method": request.method(scope),
+            "query_string": request.query_string(scope),
+            "headers": request.headers(scope, personal=personal),
+        }
+        # What the SDK's integrations put there believes any header, and knows nothing of the settings.
+        theirs = {key: value for key, value in (event.get("request") or {}).items() if key not in ("env", "cookies")}
+        if personal:
+            found["cookies"] = request.cookies(scope)
+            if address:
+                found["env"] = {"REMOTE_ADDR": address}
+        data = self.body.data(scope) if self.body is not None else None
+        if data is not None:
+            found["data"] = data
+        event["request"] = {**theirs, **found}
+        context = {
+            "url": found["url"],
+            "method": found["method"],
+            "query_string": found["query_string"],
+            "user_agent": request.header(scope, b"user-agent"),
+            "referrer": request.header(scope, b"referer"),
+            "ip_address": address if personal else None,
+        }
+        self._context(event, "request", {key: value for key, value in context.items() if value})
+
+    def _user(self, who: Identity, event: Event) -> None:
+        user = self.person.with_address(self.person.describe(event.get("user"), who))
+        if user or "user" in event:
+            event["user"] = user
+        if user.get("id") in (None, who.id):
+            self._context(event, "preferences", dict(who.preferences))
+            if who.role:
+                _tag(event, "user.role", who.role)
+
+    def _tags(self, event: Event) -> None:
+        _tag(event, "http.method", request.method(self.scope))
+        _tag(event, "http.url", request.path(self.scope))
+        status = self.status or (500 if _is_unhandled(event) else 0)
+        if status:
+            _tag(event, "http.status_code", str(status))
+
+    def _name(self, event: Event) -> None:
+        source = (event.get("transaction_info") or {}).get("source")
+        name, source = self.transaction_name(event.get("transaction") or "", str(source or "url"))
+        event["transaction"], event["transaction_info"] = name, {"source": source}
+
+    def transaction_name(self, name: str, source: str) -> tuple[str, str]:
+        """The name of the request's span: the application's own, else the route template, else the URL path."""
+        if name and source == "custom":
+            return name, source
+        template = route.template(self.scope)
+        if template is not None:
+            return template, "route"
+        if name and source in _FRAMEWORK_SOURCES:
+            return name, source
+        return request.path(self.scope), "url"
+
+    def _withhold(self, who: Identity, event: Event) -> None:
+        withheld = self.person.withheld(who)
+        if withheld is not None:
+            withheld(event)
+
+    def _breadcrumbs(self, event: Event) -> None:
+        if self.plain or event.get("type") == "transaction":
+            return
+        crumbs = event.get("breadcrumbs")
+        values = crumbs.get("values") if isinstance(crumbs, dict) else None
+        if values is None:
+            return
+        now = time.time()
+        values.extend(self.earlier())
+        values.append(trail.arrival(self.scope, at=self.arrived_at))
+        unhandled = _is_unhandled(event)
+        method, path = request.method(self.scope), request.path(self.scope)
+        if self.status:
+            values.append(trail.answer(method, path, self.status, at=self.answered_at))
+        elif unhandled:
+            values.append(trail.answer(method, path, 500, at=now))
+        for exc in _exceptions(event)[-1:]:
+            values.append(trail.exception(exc, at=now))
+        values.sort(key=lambda crumb: crumb["timestamp"])
+
+    @staticmethod
+    def _context(event: Event, name: str, context: dict[str, Any]) -> None:
+        if context:
+            event.setdefault("contexts", {}).setdefault(name, context)
+
+
+def _tag(event: Event, name: str, value: str) -> None:
+    event.setdefault("tags", {}).setdefault(name, value)
+
+
+def _exceptions(event: Event) -> list[Any]:
+    return (event.get("exception") or {}).get("values") or []
+
+
+def _is_unhandled(event: Event) -> bool:
+    return any((value.get("mechanism") or {}).get("handled") is False for value in _exceptions(event))

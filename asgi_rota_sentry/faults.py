@@ -1,0 +1,33 @@
+"""Where our own faults end: in one log line, never in the application's answer."""
+
+import logging
+import sys
+import time
+from threading import Lock
+
+logger = logging.getLogger("asgi_rota_sentry")
+
+_QUIET_SECONDS = 60.0
+_last_logged: dict[tuple[str, type[BaseException] | None], float] = {}
+_lock = Lock()
+
+
+def report(doing: str) -> None:
+    """Log the exception that is being handled; the same kind at the same place once a minute.
+
+    `doing` completes the sentence "A fault while …".
+    """
+    kind = sys.exc_info()[0]
+    now = time.monotonic()
+    with _lock:
+        last = _last_logged.get((doing, kind))
+        if last is not None and now - last < _QUIET_SECONDS:
+            return
+        _last_logged[doing, kind] = now
+    logger.error("A fault while %s; the response is not affected.", doing, exc_info=True)
+
+
+def forget() -> None:
+    """Log every kind of fault anew."""
+    with _lock:
+        _last_logged.clear()

@@ -1,0 +1,123 @@
+"""The middleware: what is configured once, and which requests go on a journey."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from asgi_rota_sentry import expected, faults, identity, journey, request, sdk, start, trail
+from asgi_rota_sentry.asgi2 import as_asgi3
+from asgi_rota_sentry.deliberate_error import deliberate_error
+from asgi_rota_sentry.identity import Identify
+from asgi_rota_sentry.journey import Journey
+from asgi_rota_sentry.pages import ErrorPages
+from asgi_rota_sentry.settings import Settings
+from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class RotaSentryMiddleware:
+    """Wraps any ASGI application and gives its errors and requests to Sentry, with who, what and how they got there.
+
+    `settings` are those that `init` was given, else those of the environment, when left out. `identify` reads the user
+    from the ASGI scope; by default the shapes of Starlette, Django, plain mappings and JWT claims are understood.
+    Raises `TypeError` for an application that cannot be called, `SettingsError` for settings that cannot be used.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings | None = None, *, identify: Identify | None = None) -> None:
+        if not callable(app):
+            raise TypeError(
+                f"app is {app!r}; expected an ASGI application, a callable that takes scope, receive, send."
+            )
+        if settings is not None and not isinstance(settings, Settings):
+            raise TypeError(f"settings is {settings!r}; expected asgi_rota_sentry.Settings, or nothing.")
+        if identify is not None and not callable(identify):
+            raise TypeError(f"identify is {identify!r}; expected a callable that takes the ASGI scope, or nothing.")
+        self.app = as_asgi3(app)
+        self.settings = settings or start.current_settings()
+        self.identify: Identify = identify or identity.read
+        self.identifies_async = identify is not None and _is_async(identify)
+        self.pages = ErrorPages(self.settings)
+        self.trail = trail.Trail(
+            self.settings.session_cookies,
+            visitors=self.settings.trail_visitors,
+            length=self.settings.trail_requests,
+            seconds=self.settings.trail_minutes * 60,
+        )
+        # The middleware's own applications, by path.
+        self._own_routes: dict[str, ASGIApp] = {}
+        if self.settings.debug:
+            self._own_routes[self.settings.test_error_path] = deliberate_error
+        self._excludes = bool(self.settings.exclude_paths)
+        self._excluded_exact = frozenset(path for path in self.settings.exclude_paths if not path.endswith("*"))
+        self._excluded_prefixes = tuple(path[:-1] for path in self.settings.exclude_paths if path.endswith("*"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """The ASGI 3 interface."""
+        __tracebackhide__ = True
+        kind = scope.get("type")
+        if kind == "lifespan":
+            return await self._lifespan(scope, receive, send)
+        outer = journey.current.get()
+        if kind not in ("http", "websocket") or (outer is not None and outer.is_answering):
+            return await self.app(scope, receive, send)
+        app = self._own_routes.get(request.local_path(scope)) if self._own_routes else None
+        return await Journey(self, app or self.app, scope, receive, send).run()
+
+    def is_excluded(self, scope: Scope) -> bool:
+        """Whether this path gets isolation and error capture only."""
+        if not self._excludes:
+            return False
+        path = request.local_path(scope)
+        return path in self._excluded_exact or path.startswith(self._excluded_prefixes)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        __tracebackhide__ = True
+        noted = _Noted(receive)
+        # An application that knows no lifespan (Django) raises before it asks for the startup message: no fault.
+        with sdk.muted(lambda: not noted.called):
+            try:
+                return await self.app(scope, noted, send)
+            except Exception as exc:
+                _capture_quietly(exc)
+                raise
+
+
+class _Noted:
+    """A `receive` that remembers whether it was called."""
+
+    __slots__ = ("_receive", "called")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.called = False
+
+    async def __call__(self) -> Message:
+        self.called = True
+        return await self._receive()
+
+
+def record_action(category: str, message: str, **data: Any) -> None:
+    """Note what the user did, as a breadcrumb of this and of the same visitor's later requests.
+
+    `category` is a word such as `click` or `form`, `message` a sentence, `data` anything short that helps. Outside a
+    request it is an ordinary breadcrumb; without an initialised SDK nothing happens. Never raises.
+    """
+    try:
+        sdk.add_breadcrumb({"category": category, "message": message, "level": "info", "data": data})
+        here = journey.current.get()
+        if here is not None and here.is_open:
+            here.add_action(category, message, data)
+    except Exception:
+        faults.report("recording an action")
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def _capture_quietly(exc: Exception) -> None:
+    try:
+        client = sdk.current_client()
+        if client is not None and not expected.should_drop(exc):
+            sdk.capture_exception(client, exc)
+    except Exception:
+        faults.report("capturing a lifespan exception")

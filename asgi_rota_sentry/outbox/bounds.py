@@ -1,0 +1,80 @@
+"""How much is kept, and what goes first when that is reached."""
+
+import sqlite3
+import time
+from dataclasses import dataclass
+
+_MEBIBYTE = 1024 * 1024
+# Each round of making room frees this share, so that not every envelope of a storm has to make room for itself.
+_SHARE = 0.05
+
+# What goes first: the oldest of what only performance monitoring wants, the oldest repeats (a newer one of the same
+# fingerprint stays), the oldest of whatever is left.
+_ORDERS = (
+    "SELECT number FROM envelope WHERE rank = 0 ORDER BY number LIMIT ?",
+    """SELECT number FROM envelope AS older WHERE EXISTS
+        (SELECT 1 FROM envelope AS newer WHERE newer.rank = older.rank AND newer.fingerprint = older.fingerprint
+         AND newer.number > older.number) ORDER BY number LIMIT ?""",
+    "SELECT number FROM envelope ORDER BY rank, number LIMIT ?",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most that is kept: MiB on disk, number of envelopes (0: any number), days."""
+
+    mebibytes: float = 50
+    envelopes: int = 10_000
+    days: float = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Envelopes of one category that were deleted unsent, `full` when room was short, else for their age."""
+
+    category: str
+    quantity: int
+    full: bool
+
+
+def make_room(connection: sqlite3.Connection, bounds: Bounds) -> list[Dropped]:
+    """Delete what is too old or too much, within the running transaction; returns what went."""
+    dropped: dict[tuple[str, bool], int] = {}
+    oldest = time.time() - bounds.days * 86_400
+    expired = connection.execute("DELETE FROM envelope WHERE captured_at < ? RETURNING category", (oldest,)).fetchall()
+    for (category,) in expired:
+        dropped[category, False] = dropped.get((category, False), 0) + 1
+    while (count := _too_many(connection, bounds)) > 0:
+        for category in _delete_first(connection, count):
+            dropped[category, True] = dropped.get((category, True), 0) + 1
+    return [Dropped(category, quantity, full) for (category, full), quantity in dropped.items()]
+
+
+def _too_many(connection: sqlite3.Connection, bounds: Bounds) -> int:
+    """How many envelopes should go now."""
+    (count,) = connection.execute("SELECT count(*) FROM envelope").fetchone()
+    if bounds.envelopes and count > bounds.envelopes:
+        return int(count - bounds.envelopes + bounds.envelopes * _SHARE)
+    if count > 1 and used_bytes(connection) > bounds.mebibytes * _MEBIBYTE:
+        return int(count * _SHARE) + 1
+    return 0
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """How much of the file is in use; the file itself may be larger, its free pages are used again."""
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    return int((pages - free) * size)
+
+
+def _delete_first(connection: sqlite3.Connection, count: int) -> list[str]:
+    """Delete up to `count` of what goes first; returns the category of each."""
+    for order in _ORDERS:
+        found = connection.execute(
+            f"DELETE FROM envelope WHERE number IN ({order}) RETURNING category",  # noqa: S608
+            (count,),
+        ).fetchall()
+        if found:
+            return [category for (category,) in found]
+    return []

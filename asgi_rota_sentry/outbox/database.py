@@ -1,0 +1,197 @@
+"""The SQLite file behind the outbox, and the lock beside it that says which process sends."""
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError, OutboxFullError, OutboxMissingError
+from asgi_rota_sentry.outbox.forks import ForkSafe
+
+_VERSION = 1
+_PROGRAM = int.from_bytes(b"ROTA")
+_BUSY_SECONDS = 2.0
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_SCHEMA = (
+    """CREATE TABLE envelope (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        state TEXT NOT NULL,
+        not_before REAL NOT NULL DEFAULT 0,
+        rank INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        category TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        captured_at REAL NOT NULL,
+        event_id TEXT NOT NULL,
+        title TEXT NOT NULL,
+        user TEXT NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        reason TEXT NOT NULL DEFAULT '',
+        size INTEGER NOT NULL,
+        payload BLOB NOT NULL)""",
+    "CREATE INDEX envelope_state ON envelope (state)",
+    "CREATE INDEX envelope_event_id ON envelope (event_id)",
+    "CREATE INDEX envelope_captured_at ON envelope (captured_at)",
+    "CREATE INDEX envelope_repeats ON envelope (rank, fingerprint)",
+    "CREATE TABLE note (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
+    f"PRAGMA application_id = {_PROGRAM}",
+    f"PRAGMA user_version = {_VERSION}",
+)
+
+
+class Database(ForkSafe):
+    """One connection to the file at `path`, opened when it is first used; safe to use from several threads.
+
+    `create=False` raises `OutboxMissingError` instead of making the file. Every fault of SQLite or of the file system
+    comes out as an `OutboxError`, a damaged file as `OutboxCorruptError`.
+    """
+
+    def __init__(self, path: str | Path, *, create: bool = True) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self._create = create
+        self._file: tuple[int, int] | None = None
+
+    @contextmanager
+    def use(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
+        """The connection for a few statements; with `write`, in one transaction that is rolled back on a fault."""
+        with self._lock:
+            try:
+                connection = self._begin() if write else self._ready()
+                yield connection
+                if write:
+                    connection.execute("COMMIT")
+            except (sqlite3.Error, OSError) as fault:
+                self._give_up(fault)
+            except BaseException:
+                self._roll_back()
+                raise
+
+    def _begin(self) -> sqlite3.Connection:
+        """The connection in a transaction on the file that is at the path now.
+
+        A damaged file is moved by who has the right to write; whoever waited for that right has the wrong file then.
+        """
+        while True:
+            connection = self._ready()
+            connection.execute("BEGIN IMMEDIATE")
+            if self._file == identity(self.path):
+                return connection
+            self._roll_back()
+            self._close()
+
+    def _give_up(self, fault: Exception) -> None:
+        self._roll_back()
+        code = getattr(fault, "sqlite_errorcode", 0) & 0xFF
+        if code in _DAMAGED:
+            raise OutboxCorruptError(self.path, str(fault), self._file) from fault
+        if isinstance(fault, OSError) or code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+            self._close()
+        full = code == sqlite3.SQLITE_FULL or getattr(fault, "errno", 0) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise (OutboxFullError if full else OutboxError)(self.path, str(fault)) from fault
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):
+            if self._connection is not None and self._connection.in_transaction:
+                self._connection.rollback()
+
+    def _ready(self) -> sqlite3.Connection:
+        """The open connection, to the file that is at the path now: it may have been deleted or replaced."""
+        if self._connection is not None and self._file != identity(self.path):
+            self._close()
+        if self._connection is None:
+            if self._create:
+                _make_private(self.path)
+            elif not self.path.is_file():
+                raise OutboxMissingError(self.path)
+            self._file = identity(self.path)
+            self._connection = _connect(self.path)
+        return self._connection
+
+
+class Leadership(ForkSafe):
+    """The right to send what is in the file at `path`, which one process at a time has.
+
+    It is an exclusive lock of SQLite on a file beside it, so the operating system takes it back from a process that
+    dies, however it dies.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__()
+        self._path = Path(f"{path}.lock")
+
+    def acquire(self) -> bool:
+        """Whether this process leads, now or already."""
+        with self._lock:
+            if self._connection is not None:
+                return True
+            connection = None
+            try:
+                _make_private(self._path)
+                connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
+                connection.execute("BEGIN EXCLUSIVE")
+            except (sqlite3.Error, OSError):
+                if connection is not None:
+                    connection.close()
+                return False
+            self._connection = connection
+            return True
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of the file at the path now, or None when there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, readable by its owner only, and its folder likewise; both are left alone when they exist."""
+    folder = path.parent
+    if not folder.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text("*\n")
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        version = _check_version(connection, path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")  # survives any crash of a process, not a power cut
+        connection.execute("PRAGMA journal_size_limit = 4194304")
+        if version < _VERSION:
+            _create_tables(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (program,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if program != _PROGRAM and (program or tables):
+        raise OutboxError(path, "it is another program's database")
+    if version > _VERSION:
+        raise OutboxError(path, "it was made by a newer version of asgi_rota_sentry")
+    return int(version)
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == 0:  # another process may have been quicker
+        for statement in _SCHEMA:
+            connection.execute(statement)
+    connection.execute("COMMIT")

@@ -1,0 +1,76 @@
+"""Kept envelopes as files: a ZIP archive of envelopes, each as it would be sent.
+
+Single envelopes from the archive can be sent with other tools, too, such as `sentry-cli send-envelope`.
+"""
+
+import os
+import zipfile
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from asgi_rota_sentry.outbox.store import LOCAL, Kept, Outbox, Packed, unpack
+from asgi_rota_sentry.outbox.summary import summarise
+from asgi_rota_sentry.sdk.envelopes import parse_envelope
+
+_LARGEST = 100 * 1024 * 1024
+
+
+def write_archive(outbox: Outbox, path: Path) -> int:
+    """Write all kept envelopes, oldest first, to a new archive that only its owner may read; returns how many.
+
+    FileExistsError when there is a file of that name.
+    """
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        written = 0
+        for listed in reversed(outbox.entries()):
+            kept = outbox.get(listed.number)
+            if kept is not None:  # not sent meanwhile
+                archive.writestr(_entry(kept), unpack(kept.payload))
+                written += 1
+    return written
+
+
+def _entry(kept: Kept) -> zipfile.ZipInfo:
+    when = datetime.fromtimestamp(max(kept.captured_at, 315_619_200))  # noqa: DTZ006 - ZIP has local time, from 1980
+    name = f"{kept.number:08}-{kept.kind.replace(' ', '-')}-{kept.event_id or 'none'}.envelope"
+    entry = zipfile.ZipInfo(name.replace("/", "_"), when.timetuple()[:6])
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    return entry
+
+
+def read_archive(outbox: Outbox, path: Path) -> tuple[int, int]:
+    """Keep the envelopes of an archive, or of a file with a single one; returns how many are new and how many known.
+
+    They are kept to be looked at, and sent when somebody asks for it. OSError or ValueError when the file is neither.
+    """
+    known = {(kept.kind, kept.event_id) for kept in outbox.entries() if kept.event_id}
+    added = repeated = 0
+    for name, data, captured_at in _contents(path):
+        try:
+            envelope = parse_envelope(data)
+        except ValueError as fault:
+            raise ValueError(f"{name}: {fault}") from None
+        brief = summarise(envelope)
+        if (brief.kind, brief.event_id) in known:
+            repeated += 1
+            continue
+        outbox.add_packed([Packed.of(envelope, LOCAL, captured_at)])
+        added += 1
+    return added, repeated
+
+
+def _contents(path: Path) -> Iterator[tuple[str, bytes, float]]:
+    """Name, bytes and time of each envelope in the file."""
+    if not zipfile.is_zipfile(path):
+        if path.stat().st_size > _LARGEST:
+            raise ValueError(f"{path} is larger than any envelope may be.")
+        yield path.name, path.read_bytes(), path.stat().st_mtime
+        return
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.file_size > _LARGEST:
+                raise ValueError(f"{entry.filename} is larger than any envelope may be.")
+            when = datetime(*entry.date_time)  # noqa: DTZ001 - ZIP has local time
+            yield entry.filename, archive.read(entry), when.timestamp()

@@ -1,0 +1,66 @@
+"""A damaged file is put beside, what can still be read of it is saved, and a new one takes its place."""
+
+import contextlib
+import logging
+import os
+import sqlite3
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from asgi_rota_sentry.outbox.database import Leadership, identity
+from asgi_rota_sentry.outbox.errors import OutboxCorruptError
+from asgi_rota_sentry.outbox.store import Outbox, Packed, unpack
+from asgi_rota_sentry.sdk.envelopes import parse_envelope
+
+_BATCH = 500
+
+logger = logging.getLogger("asgi_rota_sentry")
+
+
+def mend(outbox: Outbox, fault: OutboxCorruptError, *, settled: Collection[tuple[float, str]] = ()) -> None:
+    """Replace the damaged file of `outbox`, unless another process does; `OutboxError` when that fails, too.
+
+    The damaged file stays as `….damaged`, in place of an earlier one. What is `settled` (time of capture, event ID)
+    is not saved from it.
+    """
+    outbox.close()
+    one_at_a_time = Leadership(Path(f"{outbox.path}.mend"))
+    if not one_at_a_time.acquire():
+        return
+    try:
+        if identity(outbox.path) != fault.file:
+            return
+        saved = [packed for packed in _take(outbox.path) if (packed.captured_at, packed.event_id) not in settled]
+        for start in range(0, len(saved), _BATCH):
+            outbox.add_packed(saved[start : start + _BATCH])
+    finally:
+        one_at_a_time.close()
+    message = "The outbox %s was damaged (%s) and is now %s.damaged; %d envelopes could be saved from it."
+    logger.warning(message, outbox.path, fault.reason, outbox.path, len(saved))
+
+
+def _take(path: Path) -> list[Packed]:
+    """Put the damaged file beside; returns what can be read from both of its ends, oldest first."""
+    found: dict[int, Packed] = {}
+    connection = sqlite3.connect(path, timeout=1.0, isolation_level=None)
+    try:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("BEGIN IMMEDIATE")  # nothing may be sent and deleted while it is read
+        for direction in ("ASC", "DESC"):
+            found |= dict(_rows(connection, direction))
+        with contextlib.suppress(OSError):
+            for suffix in ("-wal", "-shm", ""):
+                if os.path.exists(f"{path}{suffix}"):  # noqa: PTH110 - the suffix is no path of its own
+                    os.replace(f"{path}{suffix}", f"{path}.damaged{suffix}")  # noqa: PTH105
+    finally:
+        with contextlib.suppress(sqlite3.Error):
+            connection.close()
+    return [found[number] for number in sorted(found)]
+
+
+def _rows(connection: sqlite3.Connection, direction: str) -> Iterator[tuple[int, Packed]]:
+    query = f"SELECT number, state, captured_at, payload FROM envelope ORDER BY number {direction}"  # noqa: S608
+    with contextlib.suppress(sqlite3.Error):
+        for number, state, captured_at, payload in connection.execute(query):
+            with contextlib.suppress(ValueError, TypeError):
+                yield number, Packed.of(parse_envelope(unpack(payload)), state, float(captured_at))

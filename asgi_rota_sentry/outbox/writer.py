@@ -1,0 +1,147 @@
+"""The writer: takes envelopes from any thread at once and puts them into the file from a thread of its own."""
+
+import contextvars
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from asgi_rota_sentry import faults
+from asgi_rota_sentry.outbox.bounds import Dropped
+from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError
+from asgi_rota_sentry.outbox.repair import mend
+from asgi_rota_sentry.outbox.store import Outbox, Packed
+from asgi_rota_sentry.sdk.envelopes import Envelope
+
+CAPACITY = 1000
+"""The most envelopes in memory; the writer is far faster than what captures, so this is for a disk that hangs."""
+_BATCH = 100
+_PAUSE_SECONDS = 1.0
+
+_Waiting = tuple[float, Envelope] | threading.Event | None
+
+
+def start_thread(target: Callable[[], None], name: str) -> threading.Thread | None:
+    """A running daemon thread that has nothing of the current request's context; None when none can start any more."""
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    try:
+        contextvars.Context().run(thread.start)
+    except RuntimeError:
+        return None  # the interpreter is shutting down
+    return thread
+
+
+class Writer:
+    """Writes envelopes to `outbox` in the given `state`.
+
+    `written` is told the number of the last envelope of each batch and what had to go to make room.
+    `refused` gets the envelopes that could not be written, with the reason; for a moment after that the file is not
+    tried, so that a hanging disk costs little.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        state: str,
+        written: Callable[[int, list[Dropped]], None],
+        refused: Callable[[Sequence[Envelope], str], None],
+    ) -> None:
+        self.outbox = outbox
+        self._state = state
+        self._written = written
+        self._refused = refused
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, as a forked child must: what waits here is the parent's to write."""
+        self._queue: queue.SimpleQueue[_Waiting] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._not_before = 0.0
+
+    def put(self, envelope: Envelope) -> bool:
+        """Hand over an envelope; False when too many wait already. Costs microseconds and never blocks."""
+        if self._queue.qsize() >= CAPACITY:
+            return False
+        self._queue.put((time.time(), envelope))
+        self._ensure_thread()
+        return True
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all that was handed over is written (or refused); False after `timeout` seconds."""
+        if self._queue.empty() and self._thread is None:
+            return True
+        done = threading.Event()
+        self._queue.put(done)
+        self._ensure_thread()
+        return done.wait(timeout)
+
+    def stop(self) -> None:
+        """Write what waits and end the thread; a later `put` starts it again."""
+        if self._thread is not None:
+            self._thread = None
+            self._queue.put(None)
+
+    def _ensure_thread(self) -> None:
+        if self._thread is not None and self._thread.is_alive():
+            return
+        with self._starting:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = start_thread(self._run, "asgi-rota-sentry.writer")
+        if self._thread is None:
+            self._queue.put(None)
+            self._run()  # nothing else runs any more: write here and now
+
+    def _run(self) -> None:
+        while True:
+            waiting = self._take()
+            batch = [each for each in waiting if isinstance(each, tuple)]
+            try:
+                self._write(batch)
+            except Exception:
+                faults.report("keeping envelopes")
+            for each in waiting:
+                if isinstance(each, threading.Event):
+                    each.set()
+            if None in waiting:
+                self.outbox.close()
+                return
+
+    def _take(self) -> list[_Waiting]:
+        taken = [self._queue.get()]
+        while len(taken) < _BATCH and taken[-1] is not None:
+            try:
+                taken.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        return taken
+
+    def _add(self, packed: Sequence[Packed]) -> tuple[int, list[Dropped]]:
+        try:
+            return self.outbox.add_packed(packed)
+        except OutboxCorruptError as fault:
+            mend(self.outbox, fault)
+            return self.outbox.add_packed(packed)
+
+    def _write(self, batch: Sequence[tuple[float, Envelope]]) -> None:
+        packed, unfit = [], []
+        for captured_at, envelope in batch:
+            try:
+                packed.append(Packed.of(envelope, self._state, captured_at))
+            except Exception:  # odd content of one envelope must not cost the others
+                unfit.append(envelope)
+        if unfit:
+            self._refused(unfit, "an envelope cannot be written as JSON")
+        if not packed:
+            return
+        fit = [envelope for _, envelope in batch if envelope not in unfit]
+        if time.monotonic() < self._not_before:
+            self._refused(fit, "it failed a moment ago")
+            return
+        try:
+            number, dropped = self._add(packed)
+        except OutboxError as fault:
+            self._not_before = time.monotonic() + _PAUSE_SECONDS
+            self._refused(fit, fault.reason)
+        else:
+            self._written(number, dropped)

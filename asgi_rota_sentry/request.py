@@ -1,0 +1,242 @@
+"""What one ASGI scope, and the part of the body that the application read, say about the request.
+
+Nothing here is worked out before somebody asks: a request without an event pays for none of it.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from starlette.datastructures import Headers
+
+from asgi_rota_sentry.types import Message, Scope
+
+_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_PERSONAL_HEADERS = frozenset(
+    {
+        "authorization",
+        "cookie",
+        "forwarded",
+        "from",
+        "proxy-authorization",
+        "set-cookie",
+        "via",
+        "x-api-key",
+        "x-csrftoken",
+        "x-envoy-external-address",
+        "x-original-forwarded-for",
+        "x-xsrf-token",
+    }
+)
+# Gateways have many names for the same: `cf-connecting-ip`, `x-auth-request-email`, `x-goog-authenticated-user-id`.
+_PERSONAL_PARTS = ("-ip", "-user", "-email", "-username", "remote-", "forwarded-for")
+FILTERED = "[Filtered]"
+
+
+def raw_headers(scope: Scope) -> Sequence[tuple[bytes, bytes]]:
+    """The header pairs of the scope; empty when the server gave none, or an iterator, which is the application's."""
+    found = scope.get("headers") or ()
+    return () if hasattr(found, "__next__") else found
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first value of a header, decoded as Latin-1 (RFC 9110, section 5.5); None when it is absent."""
+    for key, value in raw_headers(scope):
+        if key == name:
+            return value.decode("latin-1")
+    return None
+
+
+def headers(scope: Scope, *, personal: bool) -> dict[str, str]:
+    """All headers by name, repeated ones joined; without `personal`, those that identify a person read `[Filtered]`."""
+    found: dict[str, str] = {}
+    for key, value in Headers(raw=[(bytes(key).lower(), bytes(value)) for key, value in raw_headers(scope)]).items():
+        found[key] = f"{found[key]}, {value}" if key in found else value
+    if not personal:
+        found.update({key: FILTERED for key in found if is_personal_header(key)})
+    return found
+
+
+def is_personal_header(name: str) -> bool:
+    """Whether this header (in lower case) tells who sent the request, or from where."""
+    return name in _PERSONAL_HEADERS or any(part in name for part in _PERSONAL_PARTS)
+
+
+def path(scope: Scope) -> str:
+    """The URL path as the client sent it, the mount prefix included exactly once.
+
+    `path` includes `root_path` since ASGI 3's clarification; servers and frameworks from before it leave it out.
+    """
+    own: str = scope.get("path") or ""
+    prefix: str = scope.get("root_path") or ""
+    if not prefix or own == prefix or own.startswith(prefix.rstrip("/") + "/"):
+        return own
+    return prefix.rstrip("/") + own
+
+
+def local_path(scope: Scope) -> str:
+    """The URL path below the mount prefix: what this application routes on."""
+    own: str = scope.get("path") or ""
+    prefix = scope.get("root_path")
+    if not prefix:
+        return own
+    prefix = prefix.rstrip("/")
+    if own == prefix or own.startswith(prefix + "/"):
+        return own[len(prefix) :] or "/"
+    return own
+
+
+def method(scope: Scope) -> str:
+    """The HTTP method; a websocket's handshake is a GET (RFC 6455, section 4.1)."""
+    return str(scope.get("method") or "GET").upper()
+
+
+def query_string(scope: Scope) -> str:
+    """The raw query string, still percent-encoded."""
+    return bytes(scope.get("query_string") or b"").decode("latin-1")
+
+
+def url(scope: Scope, *, without_host: bool = False) -> str:
+    """The URL without its query; the path alone when neither a Host header nor the server's address is known.
+
+    `without_host` leaves the Host header out of account.
+    """
+    kind = "ws" if scope.get("type") == "websocket" else "http"
+    scheme = scope.get("scheme") or kind
+    host = (None if without_host else header(scope, b"host")) or _server(scope, scheme)
+    here = quote(path(scope), safe="/:@!$&'()*+,;=~%")
+    return f"{scheme}://{host}{here}" if host else here
+
+
+def _server(scope: Scope, scheme: str) -> str | None:
+    server = scope.get("server")
+    if not server or not server[0] or len(server) < 2 or server[0].startswith("/"):
+        return None  # unknown, or a Unix socket's path
+    name, port = server[0], server[1]
+    return name if port in (None, _DEFAULT_PORTS.get(scheme)) else f"{name}:{port}"
+
+
+def cookies(scope: Scope) -> dict[str, str]:
+    """The cookies by name (RFC 6265); what cannot be parsed is left out."""
+    found: dict[str, str] = {}
+    # HTTP/2 may split the header into several (RFC 9113, section 8.2.3).
+    sent = [value.decode("latin-1") for name, value in raw_headers(scope) if name == b"cookie"]
+    for pair in ";".join(sent).split(";"):
+        name, separator, value = pair.partition("=")
+        if separator and name.strip():
+            found[name.strip()] = _unquoted(value.strip())
+    return found
+
+
+def _unquoted(value: str) -> str:
+    if not value.startswith('"'):
+        return value
+    try:
+        parsed = SimpleCookie(f"x={value}")
+    except CookieError:
+        return value
+    return parsed["x"].value if "x" in parsed else value
+
+
+def status_text(status: int) -> str:
+    """The status as people read it: `404 Not Found`."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+class Body:
+    """A bounded copy of the request body: what the application itself has read, never a byte more.
+
+    Keeps at most `limit` bytes; of what lies beyond, only the size is counted.
+    """
+
+    __slots__ = ("_chunks", "_limit", "size")
+
+    def __init__(self, limit: int) -> None:
+        self._chunks: list[bytes] = []
+        self._limit = limit
+        self.size = 0
+
+    def note(self, message: Message) -> None:
+        """Take in one `http.request` message."""
+        chunk = message.get("body") or b""
+        room = self._limit - self.size
+        if chunk and room > 0:
+            self._chunks.append(bytes(chunk[:room]))
+        self.size += len(chunk)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the body was longer than what is kept."""
+        return self.size > self._limit
+
+    def data(self, scope: Scope) -> Any:
+        """The body as Sentry's request interface wants it: parsed JSON or form fields, else text; None when empty.
+
+        Files and binary data are told by name and size only; a body over the limit is marked so.
+        """
+        if not self.size:
+            return None
+        if self.truncated:
+            return f"[body of {self.size} bytes; the limit is {self._limit}]"
+        content = b"".join(self._chunks)
+        media_type, _, parameters = (header(scope, b"content-type") or "").partition(";")
+        return _parsed(content, media_type.strip().lower(), parameters)
+
+
+def _parsed(content: bytes, media_type: str, parameters: str) -> Any:
+    if media_type == "application/x-www-form-urlencoded":
+        return _fields(parse_qsl(content.decode("utf-8", "replace"), keep_blank_values=True))
+    if media_type == "multipart/form-data":
+        return _fields(_parts(content, parameters)) or f"[multipart body of {len(content)} bytes]"
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        return f"[binary body of {len(content)} bytes]"
+    if media_type == "application/json" or media_type.endswith("+json"):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+    return text
+
+
+def _fields(pairs: Iterator[tuple[str, str]] | list[tuple[str, str]]) -> Mapping[str, Any]:
+    """Form fields by name; a repeated one as a list."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name not in found:
+            found[name] = value
+        elif isinstance(found[name], list):
+            found[name].append(value)
+        else:
+            found[name] = [found[name], value]
+    return found
+
+
+def _parts(content: bytes, parameters: str) -> Iterator[tuple[str, str]]:
+    """The fields of a multipart body (RFC 7578); of a file only its name and size."""
+    boundary = next((p.split("=", 1)[1].strip(' "') for p in parameters.split(";") if "boundary=" in p.lower()), "")
+    if not boundary:
+        return
+    for part in content.split(b"--" + boundary.encode("latin-1"))[1:-1]:
+        head, _, value = part.strip(b"\r\n").partition(b"\r\n\r\n")
+        disposition = head.decode("utf-8", "replace")
+        name = _parameter(disposition, "name")
+        filename = _parameter(disposition, "filename")
+        if name is None:
+            continue
+        yield name, f"[file {filename}, {len(value)} bytes]" if filename else value.decode("utf-8", "replace")
+
+
+def _parameter(disposition: str, name: str) -> str | None:
+    for piece in disposition.replace("\r\n", ";").split(";"):
+        key, _, value = piece.strip().partition("=")
+        if key.lower() == name:
+            return value.strip('"')
+    return None

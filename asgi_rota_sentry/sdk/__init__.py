@@ -1,0 +1,26 @@
+"""The only room that knows sentry-sdk: its options, the request's scope and span, the capture of errors, envelopes.
+
+Works on sentry-sdk 2.x with transactions, 2.x with streamed spans (`trace_lifecycle="stream"`) and 3.x.
+"""
+
+from asgi_rota_sentry.sdk.capture import add_breadcrumb, capture_exception, muted, remember_exception
+from asgi_rota_sentry.sdk.client import Client, current_client
+from asgi_rota_sentry.sdk.options import Hooks, build_options, initialise
+from asgi_rota_sentry.sdk.scope import RequestScope
+from asgi_rota_sentry.sdk.span import RequestSpan, begin_trace, start_span
+
+__all__ = [
+    "Client",
+    "Hooks",
+    "RequestScope",
+    "RequestSpan",
+    "add_breadcrumb",
+    "begin_trace",
+    "build_options",
+    "capture_exception",
+    "current_client",
+    "initialise",
+    "muted",
+    "remember_exception",
+    "start_span",
+]

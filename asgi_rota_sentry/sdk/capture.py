@@ -1,0 +1,63 @@
+"""The capture of exceptions, and what the SDK remembers of those that it has seen."""
+
+import inspect
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import sentry_sdk
+from sentry_sdk.integrations.logging import ignore_logger
+from sentry_sdk.utils import event_from_exception
+
+from asgi_rota_sentry.sdk.client import Client
+
+# What our own logger says is for the application's logs: as events it would come round to us again.
+ignore_logger("asgi_rota_sentry")
+
+_SEEN_MARK = "_handled_by_sentry"
+_TAKES_OPTIONS = "client_options" in inspect.signature(event_from_exception).parameters
+
+
+def capture_exception(client: Client, exc: BaseException, *, handled: bool = False) -> str | None:
+    """Send the exception as an event; returns the event's ID, or None when it was not accepted.
+
+    To be called for what was not captured in this request yet.
+    """
+    _forget_exception(client, exc)
+    mechanism = {"type": "asgi_rota_sentry", "handled": handled}
+    options = {"client_options": client.options} if _TAKES_OPTIONS else {}
+    event, hint = event_from_exception(exc, mechanism=mechanism, **options)
+    return sentry_sdk.capture_event(event, hint=hint)
+
+
+def add_breadcrumb(crumb: dict[str, Any]) -> None:
+    """Add a breadcrumb to whatever is captured next in this context."""
+    sentry_sdk.add_breadcrumb(crumb)
+
+
+@contextmanager
+def muted(is_muted: Callable[[], bool]) -> Iterator[None]:
+    """A scope in which an exception makes no event while `is_muted` says so, whoever captures it."""
+    with sentry_sdk.new_scope() as scope:
+        scope.add_event_processor(cast(Any, lambda event, hint: None if "exc_info" in hint and is_muted() else event))
+        yield
+
+
+def remember_exception(client: Client, exc: BaseException) -> None:
+    """Let the SDK know that this exception has been seen, so that a logger further out does not report it again."""
+    if client.last_seen is None:
+        return
+    try:
+        client.last_seen.set(weakref.ref(exc))
+    except TypeError:  # the built-in exceptions have no weak references
+        client.last_seen.set(exc)
+
+
+def _forget_exception(client: Client, exc: BaseException) -> None:
+    """Make the SDK forget that it has seen this exception: it was in an earlier request, and is a new event now."""
+    # sentry-sdk 2.x remembers the last exception of a context, 3.x marks the exception itself.
+    if client.last_seen is not None:
+        client.last_seen.set(None)
+    if getattr(exc, _SEEN_MARK, False):
+        delattr(exc, _SEEN_MARK)

@@ -1,0 +1,102 @@
+"""The request's span: a transaction on sentry-sdk 2.x, a segment where spans are streamed (2.x by option, 3.x)."""
+
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+import sentry_sdk
+from sentry_sdk import traces
+
+from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS, Client
+
+if HAS_TRANSACTIONS:
+    from asgi_rota_sentry.sdk import transaction
+from asgi_rota_sentry.sdk import segment
+from asgi_rota_sentry.sdk.scope import RequestScope
+
+TraceHeaders = Mapping[str, str]
+
+
+class RequestSpan(Protocol):
+    """What the journey needs of the request's span, whichever form it has."""
+
+    sampled: bool
+
+    def name(self) -> tuple[str, str]:
+        """The present name and its source (`route`, `url`, `custom`, …)."""
+
+    def rename(self, name: str, source: str) -> None:
+        """Name the span."""
+
+    def set_status_code(self, status: int) -> None:
+        """Note the HTTP status, and whether it is a failure."""
+
+    def fail(self) -> None:
+        """Mark the span as failed by an exception."""
+
+    def cancel(self) -> None:
+        """Mark the span as given up by the client."""
+
+    def set_data(self, data: Mapping[str, Any]) -> None:
+        """Attach data attributes."""
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Attach tags."""
+
+    def set_user_id(self, user_id: str) -> None:
+        """Note whose request it was, where no event processor does."""
+
+    def set_context(self, name: str, context: Mapping[str, Any]) -> None:
+        """Attach a context."""
+
+    def end(self, at: datetime | None = None) -> None:
+        """End and send the span, unless a layer around us began it."""
+
+
+def begin_trace(client: Client, scope: RequestScope, headers: TraceHeaders | None) -> None:
+    """Continue the trace that the headers name, or begin a new one; without a span of our own."""
+    if client.streaming:
+        if headers:
+            traces.continue_trace(dict(headers))
+        else:
+            traces.new_trace()
+    elif headers:
+        scope.scope.generate_propagation_context(dict(headers))
+    else:
+        scope.scope.set_new_propagation_context()
+
+
+def start_span(
+    client: Client, scope: RequestScope, asgi_scope: Any, *, headers: TraceHeaders | None, name: Callable[[], str]
+) -> RequestSpan | None:
+    """Start the span of one `http` or `websocket` request, in the trace that the headers name.
+
+    None with tracing off. `name` is asked only when somebody looks, most of all when the request is sampled. Without a
+    parent and without a sampler of the user's the draw comes first, so that an unsampled request costs next to nothing.
+    """
+    if scope.is_adopted:
+        return adopt_span(client, scope)
+    if not client.tracing:
+        begin_trace(client, scope, headers)
+        return None
+    kind = str(asgi_scope.get("type"))
+    begin_trace(client, scope, headers)
+    if client.streaming:
+        return segment.begin(scope, asgi_scope, kind=kind, name=name())
+    if headers or client.sampler or not client.draws_alone():
+        return transaction.begin(scope, asgi_scope, kind=kind, name=name(), draw=None)
+    # Six digits, as the SDK hands a draw on in `sample_rand`; nothing hangs on its being unpredictable.
+    draw = int(random.random() * 1_000_000) / 1_000_000  # noqa: S311
+    if draw >= client.traces_sample_rate:
+        return transaction.begin_unsampled(client, scope, kind=kind, name=name, draw=draw)
+    return transaction.begin(scope, asgi_scope, kind=kind, name=name(), draw=draw)
+
+
+def adopt_span(client: Client, scope: RequestScope) -> RequestSpan | None:
+    """The request span that the SDK's own ASGI middleware around us has begun, if it has; it is ended there."""
+    if client.streaming:
+        found = getattr(scope.current, "_server_segment_span", None)
+        return None if found is None else segment.SegmentSpan(found, is_adopted=True)
+    root = sentry_sdk.get_current_scope().transaction
+    return None if root is None else transaction.TransactionSpan(root, is_adopted=True)

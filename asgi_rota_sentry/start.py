@@ -1,0 +1,44 @@
+"""Starting the SDK: settings in, `sentry_sdk.init` with our options, our transport and the user's own options."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from asgi_rota_sentry import expected, sdk
+from asgi_rota_sentry.outbox import transport_for
+from asgi_rota_sentry.scrubbing import Scrubber
+from asgi_rota_sentry.settings import Settings
+
+_started_with: list[Settings] = []
+
+
+def init(settings: Settings | None = None, **sentry_options: Any) -> None:
+    """Initialise sentry-sdk with these settings; `Settings.from_env()` when left out.
+
+    `sentry_options` go to `sentry_sdk.init` and win over the settings
+    (https://docs.sentry.io/platforms/python/configuration/options/). In debug mode nothing leaves the machine, whatever
+    DSN or transport is given. Raises `SettingsError` for settings that cannot be used, `TypeError` for an option that
+    the SDK does not know.
+    """
+    settings = settings if settings is not None else Settings.from_env()
+    sdk.initialise(sentry_options_for(settings, sentry_options))
+    _started_with[:] = [settings]
+
+
+def sentry_options(settings: Settings | None = None, **own: Any) -> dict[str, Any]:
+    """What `init` would hand to `sentry_sdk.init`, for those who call that themselves."""
+    return sentry_options_for(settings if settings is not None else Settings.from_env(), own)
+
+
+def sentry_options_for(settings: Settings, own: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of `sentry_sdk.init` for these settings and the user's own options."""
+    if "dsn" in own:
+        settings = replace(settings, dsn=own["dsn"])
+    scrubber = Scrubber()
+    hooks = sdk.Hooks(should_drop=expected.should_drop, scrub=scrubber.payload)
+    return sdk.build_options(settings, own, transport=transport_for(settings, options=own), hooks=hooks)
+
+
+def current_settings() -> Settings:
+    """The settings that `init` was given, else those of the environment."""
+    return _started_with[0] if _started_with else Settings.from_env()

@@ -1,0 +1,145 @@
+"""What every test may use: a real SDK client whose transport keeps the envelopes in memory."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+import sentry_sdk
+from sentry_sdk.envelope import Envelope
+from sentry_sdk.transport import Transport
+
+from asgi_rota_sentry import Settings, faults, init
+from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
+
+
+class MemoryTransport(Transport):
+    """Keeps what would be sent, as it would be sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.envelopes: list[Envelope] = []
+        self.lost: list[tuple[str, str | None]] = []
+
+    def capture_envelope(self, envelope: Envelope) -> None:
+        self.envelopes.append(Envelope.deserialize(envelope.serialize()))
+
+    def record_lost_event(self, reason: str, data_category: Any = None, item: Any = None, *, quantity: int = 1) -> None:
+        self.lost.append((reason, data_category))
+
+    def items(self, kind: str) -> list[dict[str, Any]]:
+        """The payloads of all items of one type, in the order of their sending."""
+        sentry_sdk.flush()
+        found = [item for envelope in self.envelopes for item in envelope.items if item.type == kind]
+        return [json.loads(item.get_bytes()) for item in found]
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The error events and messages."""
+        return self.items("event")
+
+    @property
+    def spans(self) -> list[dict[str, Any]]:
+        """The request spans in one form for both lifecycles: name, source, status, tags, op, trace_id, data."""
+        return [_transaction(payload) for payload in self.items("transaction")] + [
+            _segment(span) for batch in self.items("span") for span in batch["items"] if span["is_segment"]
+        ]
+
+
+def _transaction(payload: dict[str, Any]) -> dict[str, Any]:
+    trace = payload["contexts"]["trace"]
+    return {
+        "name": payload["transaction"],
+        "source": payload["transaction_info"]["source"],
+        "status": trace.get("status", "ok"),
+        "failed": trace.get("status", "ok") not in ("ok", "not_found", "cancelled"),
+        "tags": payload.get("tags") or {},
+        "op": trace["op"],
+        "trace_id": trace["trace_id"],
+        "parent_span_id": trace.get("parent_span_id"),
+        "user": payload.get("user"),
+        "payload": payload,
+    }
+
+
+def _segment(span: dict[str, Any]) -> dict[str, Any]:
+    attributes = {name: attribute["value"] for name, attribute in span["attributes"].items()}
+    return {
+        "name": span["name"],
+        "source": attributes["sentry.segment.name.source"],
+        "status": span["status"],
+        "failed": span["status"] == "error",
+        "tags": {name: value for name, value in attributes.items() if name.startswith(("http.", "user."))},
+        "op": attributes["sentry.op"],
+        "trace_id": span["trace_id"],
+        "parent_span_id": span.get("parent_span_id"),
+        "user": {"id": attributes.get("user.id")},
+        "payload": span,
+    }
+
+
+LIFECYCLES = ["static", "stream"] if HAS_TRANSACTIONS else ["stream"]
+
+
+@pytest.fixture(params=LIFECYCLES)
+def lifecycle(request: pytest.FixtureRequest) -> str:
+    """How this SDK sends spans: in transactions, or streamed."""
+    return str(request.param)
+
+
+@pytest.fixture
+def sentry(lifecycle: str) -> Iterator[Callable[..., MemoryTransport]]:
+    """Start the SDK through `init`, with every request sampled: `sentry(settings_field=…, options={…})`."""
+
+    def start(options: dict[str, Any] | None = None, **fields: Any) -> MemoryTransport:
+        transport = MemoryTransport()
+        given = {"dsn": "http://key@127.0.0.1:9/1", "traces_sample_rate": 1.0, "profiles_sample_rate": 0.0, **fields}
+        own = {"transport": transport, "trace_lifecycle": lifecycle, "trace_propagation_targets": []}
+        own |= options or {}
+        if lifecycle == "static":
+            own.pop("trace_lifecycle")
+        init(Settings(**given), **own)
+        return transport
+
+    yield start
+    _reset()
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> Iterator[None]:
+    """No test sees the SDK, or the silence of a fault, of another."""
+    faults.forget()
+    yield
+    _reset()
+
+
+def _reset() -> None:
+    from asgi_rota_sentry import start
+
+    start._started_with.clear()
+    sentry_sdk.get_client().close(timeout=0)
+    sentry_sdk.get_global_scope().set_client(None)
+    sentry_sdk.get_isolation_scope().clear()
+    sentry_sdk.get_current_scope().clear()
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Every async test runs on both event loops."""
+    return str(request.param)
+
+
+Get = Callable[..., Awaitable[httpx.Response]]
+
+
+@pytest.fixture
+def fetch() -> Get:
+    """One HTTP request to an ASGI app: `await fetch(app, "/path")`; what the app raises is swallowed, as servers do."""
+
+    async def send(app: Any, url: str, method: str = "GET", *, raises: bool = False, **given: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=raises, client=("198.51.100.7", 1234))
+        async with httpx.AsyncClient(transport=transport, base_url="http://rota.example") as client:
+            return await client.request(method, url, **given)
+
+    return send

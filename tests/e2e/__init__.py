@@ -1,0 +1,1 @@
+"""Tests against real servers and browsers, run by `make e2e`."""
