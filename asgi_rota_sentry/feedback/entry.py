@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from asgi_rota_sentry.feedback.fields import without_encoded_words
+
 MISSING, UNKNOWN, KNOWN = "missing", "unknown", "known"
 """What is known of the event that feedback names: none is named; this server has not seen it; it has."""
 
@@ -36,8 +38,8 @@ class Feedback:
 
     @property
     def subject(self) -> str:
-        """One line for the subject of an e-mail or the title of a list; without line breaks."""
-        words = " ".join(self.message.split())
+        """One line for the subject of an e-mail or the title of a list, safe to put into a header."""
+        words = without_encoded_words(" ".join(self.message.split()))
         words = words if len(words) <= _SUBJECT_LENGTH else words[: _SUBJECT_LENGTH - 1] + "…"
         return f"Feedback on error {self.event_id[:8]}: {words}" if self.event_id else f"Feedback: {words}"
 

@@ -57,6 +57,11 @@ def one_line(text: str) -> str:
     return " ".join(readable(text).split())
 
 
+def without_encoded_words(text: str) -> str:
+    """The text with nothing in it that a mail library would decode, line breaks included (RFC 2047, section 2)."""
+    return text.replace("=?", "= ?")
+
+
 def event_id_of(text: str) -> str | None:
     """The event ID in the form that Sentry uses, 32 hexadecimal digits; None for what is none."""
     bare = text.strip().replace("-", "").lower()
@@ -71,7 +76,7 @@ def read(given: Mapping[str, Any], *, strict: bool) -> Draft:
     """
     draft = Draft(trapped=bool(given.get(TRAP)))
     draft.message = _text(draft, given, "message", "comments")
-    draft.name = _text(draft, given, "name")
+    draft.name = without_encoded_words(_text(draft, given, "name"))
     draft.email = _text(draft, given, "email")
     draft.url = _text(draft, given, "url")
     if not draft.message and not any(fault.field in ("message", "comments") for fault in draft.faults):
@@ -110,7 +115,7 @@ def _text(draft: Draft, given: Mapping[str, Any], *names: str) -> str:
 
 def _is_email(text: str) -> bool:
     try:
-        return values.email(text) is not None
+        return "=?" not in text and values.email(text) is not None
     except ValueError:
         return False
 
