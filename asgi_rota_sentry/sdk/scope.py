@@ -100,6 +100,8 @@ class RequestScope:
     def _close_own(self) -> None:
         """Go back to the outer scopes, unless the scope is adopted or was never quite opened."""
         token, outer, self._token = self._token, self._outer, None
+        if token is not None and self.client.streaming and hasattr(self.current, "_server_segment_span"):
+            self.current._server_segment_span = None  # the segment knows the scope, too
         self.__dict__.pop("scope", None)
         self.__dict__.pop("current", None)
         self._outer = None
