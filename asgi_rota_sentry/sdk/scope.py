@@ -88,8 +88,9 @@ class RequestScope:
         for verdict in self._verdicts.values():
             self._budget.refused(verdict)
         self._verdicts.clear()
-        self._seen.clear()
         self._give_back()
+        if not self.is_adopted:  # else the layer around us is yet to see them
+            self._seen.clear()
 
     def _give_back(self) -> None:
         """Of the exception that was admitted last, no event was made."""
