@@ -16,7 +16,7 @@ from asgi_rota_sentry.scrubbing.memory import Memory
 from asgi_rota_sentry.scrubbing.quiet import tell
 from asgi_rota_sentry.scrubbing.spans import FILTERED, Span, replaced
 
-_DEEPEST = 200
+_DEEPEST = 120
 _MOST_ALIKE = 8
 _ITSELF = FILTERED, Change("contains itself", whole=True)
 _LEFT_ALONE = frozenset({type(None), bool, float})
