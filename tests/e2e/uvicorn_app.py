@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -46,7 +47,7 @@ class App:
         seen: set[int] = set()
         while len(seen) < self.workers:
             assert time.monotonic() < deadline, self.log.read_text()[-3000:]
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, HTTPException):
                 seen.add(self.get("/ping")["pid"])
             time.sleep(0 if seen else 0.1)
         return self
@@ -66,7 +67,7 @@ class App:
         def request(_: int) -> list[str]:
             try:
                 answered: list[str] = self.get(f"/boom?n={each}")
-            except OSError:
+            except (OSError, HTTPException):
                 return []  # the application was killed
             return answered
 
