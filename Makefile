@@ -4,7 +4,7 @@ SDK2 := 2.75.0
 SDK3 := 3.0.0b2
 PIP_FLAGS := -q --disable-pip-version-check
 
-.PHONY: demo demo-django test test-sdk2 test-sdk3 check bench e2e clean
+.PHONY: demo demo-django test test-sdk2 test-sdk3 check bench e2e e2e-tools clean
 
 .venv/.ready: pyproject.toml tests/requirements.txt Makefile
 	$(PYTHON) -m venv .venv
@@ -35,11 +35,22 @@ check: .venv/.ready
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-bench: .venv/.ready
-	.venv/bin/python -m tests.bench
+# BENCH="--quick" and the like reach both runs; `.venv/bin/python -m tests.bench --help` says what there is.
+bench: .venv/.ready .venv-sdk3/.ready
+	.venv/bin/python -m tests.bench $(BENCH)
+	.venv-sdk3/bin/python -m tests.bench $(BENCH)
 
-e2e: .venv/.ready
+e2e: .venv/.ready e2e-tools
 	.venv/bin/python -m pytest -m e2e
+
+# A browser and a Redis from Debian's packages, where they are missing; the servers install themselves into .e2e/.
+e2e-tools:
+	@command -v npm >/dev/null || { echo "The end-to-end tests need node and npm."; exit 1; }
+	@if ! command -v chromium >/dev/null || ! command -v redis-server >/dev/null; then \
+		if [ "$$(id -u)" -ne 0 ]; then echo "The end-to-end tests need chromium and redis-server."; exit 1; fi; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			chromium redis-server >/dev/null; \
+	fi
 
 clean:
 	rm -rf .venv .venv-sdk3 .e2e .asgi_rota_sentry

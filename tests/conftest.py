@@ -8,7 +8,6 @@ import httpx
 import pytest
 import sentry_sdk
 from sentry_sdk.envelope import Envelope
-from sentry_sdk.integrations.dedupe import DedupeIntegration  # noqa: F401 - registers its processor
 from sentry_sdk.transport import Transport
 
 from asgi_rota_sentry import Settings, faults, init
@@ -96,7 +95,8 @@ def sentry(lifecycle: str) -> Iterator[Callable[..., MemoryTransport]]:
     def start(options: dict[str, Any] | None = None, **fields: Any) -> MemoryTransport:
         transport = MemoryTransport()
         given = {"dsn": "http://key@127.0.0.1:9/1", "traces_sample_rate": 1.0, "profiles_sample_rate": 0.0, **fields}
-        own = {"transport": transport, "trace_lifecycle": lifecycle, **(options or {})}
+        own = {"transport": transport, "trace_lifecycle": lifecycle, "trace_propagation_targets": []}
+        own |= options or {}
         if lifecycle == "static":
             own.pop("trace_lifecycle")
         init(Settings(**given), **own)

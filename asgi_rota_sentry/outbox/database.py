@@ -10,11 +10,11 @@ from pathlib import Path
 from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError, OutboxFullError, OutboxMissingError
 from asgi_rota_sentry.outbox.forks import ForkSafe
 
-_VERSION = 1
+_VERSION = 2
 _PROGRAM = int.from_bytes(b"ROTA")
 _BUSY_SECONDS = 2.0
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_SCHEMA = (
+_ENVELOPES = (
     """CREATE TABLE envelope (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         state TEXT NOT NULL,
@@ -37,8 +37,31 @@ _SCHEMA = (
     "CREATE INDEX envelope_repeats ON envelope (rank, fingerprint)",
     "CREATE TABLE note (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
     f"PRAGMA application_id = {_PROGRAM}",
-    f"PRAGMA user_version = {_VERSION}",
 )
+# What visitors wrote, which stays when its envelope has gone to the server. `envelope_id` is the envelope's event ID.
+_FEEDBACK = (
+    """CREATE TABLE feedback (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL,
+        envelope_id TEXT NOT NULL,
+        state TEXT NOT NULL,
+        delivered_at REAL,
+        written_at REAL NOT NULL,
+        event_id TEXT,
+        event TEXT NOT NULL,
+        message TEXT NOT NULL,
+        name TEXT NOT NULL,
+        email TEXT NOT NULL,
+        url TEXT NOT NULL,
+        user_id TEXT,
+        role TEXT,
+        trace_id TEXT,
+        environment TEXT NOT NULL,
+        release TEXT NOT NULL)""",
+    "CREATE INDEX feedback_envelope_id ON feedback (envelope_id)",
+)
+_STEPS = (_ENVELOPES, _FEEDBACK)
+"""What leads from each version of the file to the next."""
 
 
 class Database(ForkSafe):
@@ -200,7 +223,8 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> int:
 def _create_tables(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0:  # another process may have been quicker
-        for statement in _SCHEMA:
+    for step in _STEPS[version:]:  # none, when another process was quicker
+        for statement in step:
             connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {_VERSION}")
     connection.execute("COMMIT")

@@ -9,6 +9,7 @@ from typing import Any
 
 from asgi_rota_sentry.outbox.bounds import Bounds, Dropped, make_room
 from asgi_rota_sentry.outbox.database import Database
+from asgi_rota_sentry.outbox.feedback import mark_delivered
 from asgi_rota_sentry.outbox.summary import summarise
 from asgi_rota_sentry.sdk.envelopes import Envelope, parse_envelope
 
@@ -136,6 +137,7 @@ class Outbox:
     def done(self, number: int, captured_at: float) -> None:
         """The server took this one: it goes. The time makes sure that it is the same one, even in a new file."""
         with self._database.use(write=True) as connection:
+            mark_delivered(connection, number, captured_at)
             connection.execute("DELETE FROM envelope WHERE number = ? AND captured_at = ?", (number, captured_at))
             _count(connection, "sent", 1)
             _note(connection, "last_success", time.time())

@@ -43,12 +43,16 @@ def bounds_of(settings: Settings) -> Bounds:
 class NowhereTransport(Transport):
     """Takes every envelope and forgets it: no DSN and no outbox, or debug mode and no outbox."""
 
+    keeps_locally = True
+
     def capture_envelope(self, envelope: Envelope) -> None:
         """Do nothing."""
 
 
 class LocalTransport(Transport):
     """Keeps every envelope in the outbox to be looked at, and never opens a connection."""
+
+    keeps_locally = True
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()

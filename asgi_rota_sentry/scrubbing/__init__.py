@@ -1,15 +1,10 @@
-"""Events without secrets."""
+"""Scrubbing: a payload for Sentry in, the same without passwords, keys, tokens, card numbers and the like out.
 
-from collections.abc import Iterable
-from typing import Any
+Pure functions: nothing here knows the SDK, and nothing but `command` does I/O.
+"""
 
+from asgi_rota_sentry.scrubbing.changes import Removal
+from asgi_rota_sentry.scrubbing.scrubber import Report, Scrubber
+from asgi_rota_sentry.scrubbing.spans import FILTERED
 
-class Scrubber:
-    """Takes secrets out of payloads."""
-
-    def __init__(self, *, keys: Iterable[str] = (), patterns: Iterable[str] = (), exempt: Iterable[str] = ()) -> None:
-        self._keys = (keys, patterns, exempt)
-
-    def payload(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """The payload without secrets."""
-        return payload
+__all__ = ["FILTERED", "Removal", "Report", "Scrubber"]

@@ -1,12 +1,16 @@
-"""The only room that knows sentry-sdk: its options, the request's span, the capture of errors, its private names.
+"""The only room that knows sentry-sdk: its options, the request's scope and span, the capture of errors, envelopes.
 
 Works on sentry-sdk 2.x with transactions, 2.x with streamed spans (`trace_lifecycle="stream"`) and 3.x.
 """
 
-from asgi_rota_sentry.sdk.capture import RequestScope, add_breadcrumb, capture_exception, remember_exception
+from asgi_rota_sentry.sdk.capture import add_breadcrumb, capture_exception, isolated, muted, remember_exception
 from asgi_rota_sentry.sdk.client import Client, current_client
+from asgi_rota_sentry.sdk.feedback import environment_and_release, feedback_envelope, hand_over, is_kept_by
+from asgi_rota_sentry.sdk.guard import install as install_guard
 from asgi_rota_sentry.sdk.options import Hooks, build_options, initialise
-from asgi_rota_sentry.sdk.span import RequestSpan, continue_trace, start_span
+from asgi_rota_sentry.sdk.scope import RequestScope
+from asgi_rota_sentry.sdk.span import RequestSpan, begin_trace, start_span
+from asgi_rota_sentry.sdk.tallies import capture_tally
 
 __all__ = [
     "Client",
@@ -14,11 +18,19 @@ __all__ = [
     "RequestScope",
     "RequestSpan",
     "add_breadcrumb",
+    "begin_trace",
     "build_options",
     "capture_exception",
-    "continue_trace",
+    "capture_tally",
     "current_client",
+    "environment_and_release",
+    "feedback_envelope",
+    "hand_over",
     "initialise",
+    "install_guard",
+    "is_kept_by",
+    "isolated",
+    "muted",
     "remember_exception",
     "start_span",
 ]

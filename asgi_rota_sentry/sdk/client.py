@@ -9,12 +9,16 @@ from sentry_sdk.consts import DEFAULT_OPTIONS
 from sentry_sdk.integrations import asgi as _asgi
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
+from asgi_rota_sentry.sdk import ready
+
+ORIGIN = "auto.http.asgi_rota_sentry"
+
 #: Whether this SDK still has the transactions of 2.x.
 HAS_TRANSACTIONS = "before_send_transaction" in DEFAULT_OPTIONS
 
 # While it is true, the SDK's own ASGI middleware, which its Starlette and Django integrations put around the
 # application, opens no scope and no span of its own. Private; without it there would be two transactions a request.
-_own_layer_open: ContextVar[bool] = getattr(_asgi, "_asgi_middleware_applied", ContextVar("asgi_rota_sentry_unused"))
+_layer_around: ContextVar[Any] = getattr(_asgi, "_asgi_middleware_applied", ContextVar("asgi_rota_sentry_unused"))
 
 
 def streams(options: Mapping[str, Any]) -> bool:
@@ -34,7 +38,11 @@ class Client:
         "options",
         "raw",
         "sampler",
+        "scrubs_before_serializing",
+        "sdk_info",
+        "session_attributes",
         "sessions",
+        "sessions_counted_by",
         "streaming",
         "traces_sample_rate",
         "tracing",
@@ -47,8 +55,14 @@ class Client:
         self.tracing = has_tracing_enabled(options)
         self.streaming = streams(options)
         self.sampler = callable(options.get("traces_sampler"))
-        self.traces_sample_rate = options.get("traces_sample_rate")
+        self.traces_sample_rate: Any = options.get("traces_sample_rate")
+        known = {name: options.get(name) for name in ("release", "environment")}
+        self.session_attributes = {name: str(value) for name, value in known.items() if value is not None}
+        self.sessions_counted_by = tuple(sorted(self.session_attributes.items()))
         self.sessions = bool(options.get("auto_session_tracking") and options.get("release"))
+        # A scrubber of the SDK's puts marks into the event that only its serializer understands.
+        self.scrubs_before_serializing = bool(options.get("event_scrubber"))
+        self.sdk_info = ready.sdk_info(raw.integrations)
         self.before_breadcrumb = options.get("before_breadcrumb")
         self.max_breadcrumbs: int = options.get("max_breadcrumbs") or 100
         self.max_body = {"never": 0, "small": 1_000, "medium": 10_000, "always": 1_000_000}.get(
@@ -56,6 +70,13 @@ class Client:
         )
         # The dedupe integration's memory of the exception that it saw last in this context.
         self.last_seen: ContextVar[Any] | None = getattr(raw.get_integration("dedupe"), "_last_seen", None)
+
+    def draws_alone(self) -> bool:
+        """Whether the fixed rate alone decides: it is usable, and the SDK does not sample less under pressure."""
+        rate = self.traces_sample_rate
+        monitor = self.raw.monitor
+        usable = isinstance(rate, int | float) and 0 < rate <= 1
+        return usable and (monitor is None or not monitor.downsample_factor)
 
     @property
     def collects_personal_data(self) -> bool:
@@ -89,14 +110,22 @@ def current_client() -> Client | None:
     return client
 
 
-def own_layer(*, is_open: bool) -> Any:
-    """Tell the SDK's own ASGI layer whether ours is open; returns the token for `close_own_layer`."""
-    return _own_layer_open.set(is_open)
+def layer_around() -> Any:
+    """What opened the scopes that we are in: True for the SDK's own ASGI middleware, else what `open_layer` was given.
+
+    False where nothing did.
+    """
+    return _layer_around.get(False)
 
 
-def close_own_layer(token: Any) -> None:
-    """Undo `own_layer`; harmless in another context."""
+def open_layer(owner: object) -> Any:
+    """Tell the SDK's own ASGI layer that `owner`'s is open; returns the token for `close_layer`."""
+    return _layer_around.set(owner)
+
+
+def close_layer(token: Any) -> None:
+    """Undo `open_layer`; harmless in another context."""
     try:
-        _own_layer_open.reset(token)
+        _layer_around.reset(token)
     except ValueError:
-        _own_layer_open.set(False)
+        _layer_around.set(False)

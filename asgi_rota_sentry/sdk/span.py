@@ -1,15 +1,21 @@
 """The request's span: a transaction on sentry-sdk 2.x, a segment where spans are streamed (2.x by option, 3.x)."""
 
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
 import sentry_sdk
 from sentry_sdk import traces
 
-from asgi_rota_sentry.sdk.client import Client
+from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS, Client
 
-ORIGIN = "auto.http.asgi_rota_sentry"
+if HAS_TRANSACTIONS:
+    from asgi_rota_sentry.sdk import transaction
+from asgi_rota_sentry.sdk import segment
+from asgi_rota_sentry.sdk.scope import RequestScope
+
+TraceHeaders = Mapping[str, str]
 
 
 class RequestSpan(Protocol):
@@ -38,126 +44,59 @@ class RequestSpan(Protocol):
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Attach tags."""
 
-    def set_user_id(self, user_id: str) -> None:
+    def set_user(self, user: Mapping[str, Any], preferences: Mapping[str, str]) -> None:
         """Note whose request it was, where no event processor does."""
 
     def set_context(self, name: str, context: Mapping[str, Any]) -> None:
         """Attach a context."""
 
     def end(self, at: datetime | None = None) -> None:
-        """End and send the span."""
+        """End and send the span, unless a layer around us began it."""
 
 
-class _TransactionSpan:
-    """A transaction of sentry-sdk 2.x."""
-
-    def __init__(self, transaction: Any) -> None:
-        self._transaction = transaction
-        self.sampled = bool(transaction.sampled)
-
-    def name(self) -> tuple[str, str]:
-        return self._transaction.name, str(getattr(self._transaction.source, "value", self._transaction.source))
-
-    def rename(self, name: str, source: str) -> None:
-        self._transaction.name = name
-        self._transaction.source = source
-
-    def set_status_code(self, status: int) -> None:
-        self._transaction.set_http_status(status)
-
-    def fail(self) -> None:
-        self._transaction.set_status("internal_error")
-
-    def cancel(self) -> None:
-        self._transaction.set_status("cancelled")
-
-    def set_data(self, data: Mapping[str, Any]) -> None:
-        for name, value in data.items():
-            self._transaction.set_data(name, value)
-
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        for name, value in tags.items():
-            self._transaction.set_tag(name, value)
-
-    def set_user_id(self, user_id: str) -> None:
-        """The event processor of the request puts the user into its transaction."""
-
-    def set_context(self, name: str, context: Mapping[str, Any]) -> None:
-        self._transaction.set_context(name, dict(context))
-
-    def end(self, at: datetime | None = None) -> None:
-        self._transaction.finish(end_timestamp=at)
-
-
-class _SegmentSpan:
-    """A streamed segment span."""
-
-    def __init__(self, segment: Any) -> None:
-        self._segment = segment
-        self.sampled = bool(segment.sampled)
-
-    def name(self) -> tuple[str, str]:
-        attributes = self._segment.get_attributes()
-        return self._segment.name or "", str(attributes.get("sentry.segment.name.source") or "url")
-
-    def rename(self, name: str, source: str) -> None:
-        self._segment.name = name
-        self._segment.set_attribute("sentry.segment.name.source", source)
-
-    def set_status_code(self, status: int) -> None:
-        self._segment.status = "error" if status >= 400 else "ok"
-        self._segment.set_attribute("http.response.status_code", status)
-
-    def fail(self) -> None:
-        self._segment.status = "error"
-
-    def cancel(self) -> None:
-        self._segment.set_attribute("asgi.cancelled", True)
-
-    def set_data(self, data: Mapping[str, Any]) -> None:
-        self._segment.set_attributes(dict(data))
-
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        self._segment.set_attributes(dict(tags))
-
-    def set_user_id(self, user_id: str) -> None:
-        self._segment.set_attribute("user.id", user_id)
-
-    def set_context(self, name: str, context: Mapping[str, Any]) -> None:
-        self._segment.set_attributes({f"{name}.{key}": value for key, value in context.items()})
-
-    def end(self, at: datetime | None = None) -> None:
-        self._segment.end(at)
-
-
-def start_span(client: Client, *, kind: str, name: str, asgi_scope: Any, headers: Mapping[str, str]) -> RequestSpan:
-    """Start the span of one `http` or `websocket` request, continuing the trace that the headers name."""
+def begin_trace(client: Client, scope: RequestScope, headers: TraceHeaders | None) -> None:
+    """Continue the trace that the headers name, or begin a new one; without a span of our own."""
     if client.streaming:
-        return _start_segment(kind=kind, name=name, asgi_scope=asgi_scope, headers=headers)
-    transaction = sentry_sdk.continue_trace(dict(headers), op=f"{kind}.server", name=name, source="url", origin=ORIGIN)
-    sentry_sdk.start_transaction(transaction, custom_sampling_context={"asgi_scope": asgi_scope})
-    sentry_sdk.get_current_scope().span = transaction
-    return _TransactionSpan(transaction)
-
-
-def _start_segment(*, kind: str, name: str, asgi_scope: Any, headers: Mapping[str, str]) -> RequestSpan:
-    traces.continue_trace(dict(headers))
-    sentry_sdk.Scope.set_custom_sampling_context({"asgi_scope": asgi_scope})
-    attributes: dict[str, Any] = {
-        "sentry.segment.name.source": "url",
-        "sentry.origin": ORIGIN,
-        "sentry.op": f"{kind}.server",
-        "network.protocol.name": kind,
-    }
-    segment = traces.start_span(name=name, attributes=attributes, parent_span=None)
-    # The SDK's integrations put the route on the server's segment, which they find here.
-    sentry_sdk.get_current_scope()._server_segment_span = segment
-    return _SegmentSpan(segment)
-
-
-def continue_trace(client: Client, headers: Mapping[str, str]) -> None:
-    """Continue an incoming trace without a span of our own: for methods that make no transaction."""
-    if client.streaming:
-        traces.continue_trace(dict(headers))
+        if headers:
+            traces.continue_trace(dict(headers))
+        else:
+            traces.new_trace()
+    elif headers:
+        scope.scope.generate_propagation_context(dict(headers))
     else:
-        sentry_sdk.get_isolation_scope().generate_propagation_context(dict(headers))
+        scope.scope.set_new_propagation_context()
+
+
+def start_span(
+    client: Client, scope: RequestScope, asgi_scope: Any, *, headers: TraceHeaders | None, name: Callable[[], str]
+) -> RequestSpan | None:
+    """Start the span of one `http` or `websocket` request, in the trace that the headers name.
+
+    None with tracing off. `name` is asked only when somebody looks, most of all when the request is sampled. Without a
+    parent and without a sampler of the user's the draw comes first, so that an unsampled request costs next to nothing.
+    """
+    if scope.is_adopted:
+        return adopt_span(client, scope)
+    if not client.tracing:
+        begin_trace(client, scope, headers)
+        return None
+    kind = str(asgi_scope.get("type"))
+    begin_trace(client, scope, headers)
+    if client.streaming:
+        return segment.begin(scope, asgi_scope, kind=kind, name=name())
+    if headers or client.sampler or not client.draws_alone():
+        return transaction.begin(scope, asgi_scope, kind=kind, name=name(), draw=None)
+    # Six digits, as the SDK hands a draw on in `sample_rand`; nothing hangs on its being unpredictable.
+    draw = int(random.random() * 1_000_000) / 1_000_000  # noqa: S311
+    if draw >= client.traces_sample_rate:
+        return transaction.begin_unsampled(client, scope, kind=kind, name=name, draw=draw)
+    return transaction.begin(scope, asgi_scope, kind=kind, name=name(), draw=draw)
+
+
+def adopt_span(client: Client, scope: RequestScope) -> RequestSpan | None:
+    """The request span that the SDK's own ASGI middleware around us has begun, if it has; it is ended there."""
+    if client.streaming:
+        found = getattr(scope.current, "_server_segment_span", None)
+        return None if found is None else segment.SegmentSpan(found, is_adopted=True)
+    root = sentry_sdk.get_current_scope().transaction
+    return None if root is None else transaction.TransactionSpan(root, is_adopted=True)

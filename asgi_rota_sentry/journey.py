@@ -1,0 +1,448 @@
+"""The journey of one request: it arrives, is opened, run, answered or failed, and left.
+
+`Journey.run` reads in that order. What is costly waits until there is an event or a sampled span.
+"""
+
+import inspect
+import time
+from contextvars import ContextVar, Token
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import anyio
+
+from asgi_rota_sentry import counters, expected, faults, identity, request, sdk, trail
+from asgi_rota_sentry.budget import Budget
+from asgi_rota_sentry.enrichment import Enrichment, Event
+from asgi_rota_sentry.feedback import FeedbackRoute
+from asgi_rota_sentry.identity import Identify, Identity
+from asgi_rota_sentry.pages import Answer, ErrorPages, Situation
+from asgi_rota_sentry.reply import Headers, Reply
+from asgi_rota_sentry.settings import Settings
+from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
+
+#: The journey that this context belongs to.
+current: ContextVar["Journey | None"] = ContextVar("asgi_rota_sentry_journey", default=None)
+
+# The methods that make no transaction, as in the SDK's own ASGI layer.
+_UNTRACED_METHODS = frozenset({"HEAD", "OPTIONS"})
+# How long an async `identify` may take, and the answer of a request that was cancelled.
+_IDENTIFY_SECONDS = 1.0
+_LAST_SECONDS = 1.0
+_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
+_TRACE_HEADERS = frozenset({b"sentry-trace", b"baggage", b"traceparent"})
+
+
+class Configuration(Protocol):
+    """What the middleware is configured with, and every journey shares."""
+
+    feedback: FeedbackRoute
+    identify: Identify
+    identifies_async: bool
+    pages: ErrorPages
+    settings: Settings
+    trail: trail.Trail
+    budget: Budget
+
+    def is_excluded(self, scope: Scope) -> bool:
+        """Whether this path gets isolation and error capture only."""
+
+
+class Journey:
+    """One request's way through the middleware, and all that is learnt on it."""
+
+    is_open = False
+    _client: sdk.Client | None = None
+    _sentry: sdk.RequestScope | None = None
+    _span: sdk.RequestSpan | None = None
+    _body: request.Body | None = None
+    _visitor: bytes | None = None
+    _identity: Identity | None = None
+    _actions: list[tuple[Any, ...]] | None = None
+    _failed_with: BaseException | None = None
+    _token: Token["Journey | None"] | None = None
+    _is_excluded = False
+    _is_cancelled = False
+    _last_knowledge: Enrichment | None = None
+    _status = 0
+    _arrived_at = 0.0
+    _answered_at = 0.0
+    _ended_at = 0.0
+
+    def __init__(self, config: Configuration, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        self._config = config
+        self._app = app
+        self._scope = scope
+        self._root_path: str = scope.get("root_path") or ""  # routers write into the scope's own
+        is_http = scope.get("type") == "http"
+        self._reply = Reply(receive, send, config.pages if is_http else None, scope.get("method") or "GET", self)
+
+    async def run(self) -> Any:
+        """Take the request to the application and its answer back."""
+        __tracebackhide__ = True
+        try:
+            self._open()
+            if self._config.identifies_async and self._sentry is not None:
+                await self._resolve_identity()
+        except Exception:
+            faults.report("opening a request")
+        try:
+            result = await self._app(self._scope, self._reply.receive, self._reply.send)
+            if self._reply.is_holding:
+                await self._reply.conclude(failed=False)
+        except Exception as exc:
+            await self._fail(exc)
+            raise
+        except BaseException as exc:
+            await self._abandon(exc)
+            raise
+        else:
+            return result
+        finally:
+            self._leave()
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a call in this context can still belong to this request.
+
+        After the last byte it is another one, which the server began in the context that this one left behind.
+        """
+        return self.is_open and not self._reply.ended
+
+    # Open
+
+    def _open(self) -> None:
+        self._token = current.set(self)
+        self.is_open = True
+        client = sdk.current_client()
+        if client is None:
+            return
+        self._client = client
+        self._arrived_at = time.time()
+        sentry = self._sentry = sdk.RequestScope(client, self._enrich, expected.should_drop, self._config.budget)
+        sentry.open()
+        config, scope = self._config, self._scope
+        if config.is_excluded(scope):
+            self._is_excluded = True
+            return
+        found: dict[bytes, bytes] = dict(request.raw_headers(scope))
+        headers = None if _TRACE_HEADERS.isdisjoint(found) else _trace_headers(found)
+        if scope.get("method") in _UNTRACED_METHODS:
+            sdk.begin_trace(client, sentry, headers)
+        else:
+            self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
+        if b"cookie" in found:
+            key = config.trail.key
+            self._visitor = key(found[b"cookie"]) or key(request.cookie_header(scope))
+        if client.max_body and not _BODY_HEADERS.isdisjoint(found):
+            self._body = request.Body(client.max_body)
+            self._reply.take = _Watched(self._reply.take, self._body)
+
+    def _first_name(self) -> str:
+        """The span's name before the application has routed: what the SDK's own layer would call it."""
+        return request.url(self._scope, without_host=True)
+
+    async def _resolve_identity(self) -> None:
+        """Await an async `identify`; one that hangs is given up (a sync one cannot be interrupted)."""
+        try:
+            with anyio.fail_after(_IDENTIFY_SECONDS):
+                found = self._config.identify(self._scope)
+                found = await found if inspect.isawaitable(found) else found
+            self._identity = found if isinstance(found, Identity) else None
+        except Exception:
+            faults.report("reading the identity")
+
+    def add_action(self, category: str, message: str, data: dict[str, Any]) -> None:
+        """Remember what the user did, for the visitor's later requests."""
+        if self._actions is None:
+            self._actions = []
+        self._actions.append(("action", time.time(), category, message, data))
+
+    # Events
+
+    def is_unwanted(self, exc: BaseException, *, handled: bool) -> bool:
+        """Whether no event is to be built of this exception, whoever is about to build one."""
+        return self._sentry is not None and self._sentry.skips(exc, handled=handled)
+
+    def _enrich(self, event: Event) -> None:
+        """Put what is known of this request into one of its events, and remember it for feedback on it."""
+        knowledge = self._last_knowledge or self._knowledge()
+        knowledge(event)
+        if event.get("type") != "transaction":
+            self._config.feedback.events.remember(event)
+
+    def _knowledge(self) -> Enrichment:
+        enrichment = Enrichment(
+            self._scope,
+            identify=self._config.identify,
+            earlier=self._earlier,
+            personal=self._client is not None and self._client.collects_personal_data,
+            plain=self._is_excluded,
+            trusted_proxies=self._config.settings.trusted_proxies,
+        )
+        enrichment.resolved = self._identity
+        enrichment.body = self._body
+        enrichment.arrived_at = self._arrived_at
+        enrichment.answered_at = self._answered_at
+        enrichment.status = self._status
+        return enrichment
+
+    def _earlier(self) -> list[trail.Breadcrumb]:
+        return self._config.trail.earlier(self._visitor, self._owner(surely=True))
+
+    def _owner(self, *, surely: bool) -> str | None:
+        """Whose request it is: an ID, "" for certainly nobody's, None for not known.
+
+        Asked with every request of a session, so a reader of the application's own is called only `surely`.
+        """
+        if self._config.identify is identity.read:
+            return identity.owner(self._scope)
+        found = self._knowledge().who() if surely else self._identity
+        return found.id if found is not None else None
+
+    # Answer
+
+    def on_start(self, status: int, headers: Headers) -> None:
+        """The response begins: the story of the visitor, and the status of the span."""
+        if self._sentry is None:
+            return
+        try:
+            self._status = status
+            self._answered_at = time.time()
+            if self._span is not None and self._span.sampled:
+                self._span.set_status_code(status)
+            if not self._is_excluded:
+                self._note_trail(status, headers)
+        except Exception:
+            faults.report("noting a response")
+
+    def on_end(self) -> None:
+        """The last byte is out: the span ends, unless an exception may still follow and must come first."""
+        try:
+            self._ended_at = time.time()
+            if self._span is not None and self._status < 500:
+                self._end_span()
+        except Exception:
+            faults.report("ending a span")
+
+    def page(self, status: int, headers: Headers) -> Answer:
+        """The page in place of a bare answer."""
+        scope, sentry = self._scope, self._sentry
+        who = self._knowledge().who()
+        event_id = self._failure_id() if status >= 500 else None
+        situation = Situation(
+            status=status,
+            method=request.method(scope),
+            path=request.path(scope),
+            root_path=self._root_path,
+            accept=request.header(scope, b"accept"),
+            accept_language=request.header(scope, b"accept-language"),
+            event_id=event_id,
+            trace_id=sentry.trace_id if sentry is not None else None,
+            reported=event_id is not None and self._client is not None and self._client.reports,
+            user_name=who.username,
+            user_email=who.email,
+            theme=who.preferences.get("theme"),
+            language=who.preferences.get("language"),
+        )
+        counters.count(f"pages.{status}")
+        return self._config.pages.answer(situation, headers)
+
+    def is_decided(self) -> bool:
+        """Whether it is known by now which event stands for a failure."""
+        return self._sentry is not None and self._sentry.event_id(unhandled_only=True) is not None
+
+    def _failure_id(self) -> str | None:
+        """The event of the exception that ended the request, else the one that stands for its 5xx answer."""
+        if self._sentry is None:
+            return None
+        return self._sentry.event_id_of(self._failed_with) if self._failed_with else self._sentry.event_id()
+
+    # Fail
+
+    async def _fail(self, exc: Exception) -> None:
+        """Capture the exception once, and answer with the page when nothing was sent yet."""
+        __tracebackhide__ = True
+        try:
+            if expected.is_disconnect(exc) or (self._reply.client_gone and isinstance(exc, OSError)):
+                self._cancel()
+                return
+            self._failed_with = exc
+            self._capture(exc)
+            if self._span is not None:
+                self._span.fail()
+        except Exception:
+            faults.report("capturing an exception")
+        try:
+            await self._reply.conclude(failed=True)
+        except Exception:
+            # The client is gone, or the server refuses: the application's own exception is the one to tell.
+            faults.report("answering a failed request")
+
+    def _capture(self, exc: BaseException) -> None:
+        client, sentry = self._client, self._sentry
+        if client is None or sentry is None:
+            return
+        if sentry.skips(exc):
+            sdk.remember_exception(client, exc)
+        else:
+            sdk.capture_exception(client, exc)
+        counters.count("errors")
+
+    async def _abandon(self, exc: BaseException) -> None:
+        """Leave a request that was cancelled, or whose process is about to end."""
+        __tracebackhide__ = True
+        try:
+            if isinstance(exc, BaseExceptionGroup) and any(
+                isinstance(leaf, Exception) for leaf in expected.leaves(exc)
+            ):
+                self._capture(exc)
+            self._cancel()
+        except Exception:
+            faults.report("leaving a cancelled request")
+        if self._reply.is_holding and not isinstance(exc, GeneratorExit):
+            await self._release_at_last()
+
+    async def _release_at_last(self) -> None:
+        """The application has sent its answer before it was cancelled, so the client shall have it."""
+        with anyio.move_on_after(_LAST_SECONDS, shield=True):
+            try:
+                await self._reply.conclude(failed=False)
+            except Exception:
+                faults.report("answering a cancelled request")
+
+    def _cancel(self) -> None:
+        self._is_cancelled = True
+        counters.count("requests.cancelled")
+        if self._span is not None and not self._reply.ended:
+            self._span.cancel()
+
+    # Leave
+
+    def _leave(self) -> None:
+        self.is_open = False
+        try:
+            if self._is_unanswered() and self._sentry is not None and not self._is_excluded:
+                self._note_trail(500, ())
+            if self._span is not None:
+                self._end_span()
+        except Exception:
+            faults.report("ending a span")
+        self._failed_with = None
+        try:
+            # What would make a cycle is let go, so that the request needs no garbage collector.
+            del self._reply
+            sentry, self._sentry = self._sentry, None
+            if sentry is not None:
+                sentry.close()
+        except Exception:
+            faults.report("leaving a request")
+        if self._token is not None:
+            _reset(self._token)
+
+    def _is_unanswered(self) -> bool:
+        """Whether the server has to answer in the application's place: it does so with a 500."""
+        if self._reply.started or self._is_cancelled:
+            return False
+        return self._failed_with is not None or self._scope.get("type") == "http"
+
+    def _end_span(self) -> None:
+        span, self._span = self._span, None
+        if span is None:
+            return
+        if span.sampled:
+            self._describe(span)
+        try:
+            span.end(datetime.fromtimestamp(self._ended_at, UTC) if self._ended_at and span.sampled else None)
+        finally:
+            self._last_knowledge = None
+
+    def _describe(self, span: sdk.RequestSpan) -> None:
+        """Give a sampled span its name and its tags."""
+        # The span's own event, which is about to be made, is told the same.
+        knowledge = self._last_knowledge = self._knowledge()
+        span.rename(*knowledge.transaction_name(*span.name()))
+        tags = {"http.method": request.method(self._scope), "http.url": request.path(self._scope)}
+        if self._status:
+            tags["http.status_code"] = str(self._status)
+        user, who = knowledge.user(self._sentry.user if self._sentry is not None else None)
+        if who.role:
+            tags["user.role"] = who.role
+        span.set_tags(tags)
+        span.set_user(user if knowledge.person.personal else {"id": user.get("id")}, who.preferences)
+
+    def _note_trail(self, status: int, headers: Headers) -> None:
+        """Let the visitor's story go on with this request."""
+        config = self._config
+        renewed = config.trail.renewed_key(headers)
+        if renewed is None and self._visitor is None:
+            return
+        # With its status the request stands where it was answered: after the click that it came from was noted.
+        answered_at = self._answered_at or time.time()
+        entry = ("request", answered_at, request.method(self._scope), request.path(self._scope), status)
+        entries = [*self._actions, entry] if self._actions else [entry]
+        self._actions = None
+        owner = self._owner(surely=renewed is not None)
+        if renewed is not None:
+            config.trail.renew(self._visitor, renewed)
+        config.trail.note(renewed or self._visitor or b"", entries, owner=owner)
+
+
+class _Watched:
+    """A `receive` that keeps what passes, as far as its bound goes."""
+
+    __slots__ = ("_body", "_receive")
+
+    def __init__(self, receive: Receive, body: request.Body) -> None:
+        self._receive = receive
+        self._body = body
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        try:
+            if message.get("type") == "http.request":
+                self._body.note(message)
+        except Exception:
+            faults.report("noting a part of the body")
+        return message
+
+
+def _reset(token: Token[Journey | None]) -> None:
+    """Undo `current.set`; harmless in another context, as when an unfinished coroutine is collected."""
+    try:
+        current.reset(token)
+    except ValueError:
+        current.set(None)
+
+
+def _trace_headers(headers: dict[bytes, bytes]) -> dict[str, str] | None:
+    """The headers that continue a trace: Sentry's own, else what W3C Trace Context says of the parent.
+
+    A `traceparent` names the trace and the parent, but its sampling flag is another system's decision, so the draw
+    stays ours (https://www.w3.org/TR/trace-context/).
+    """
+    found = {name.decode(): headers[name].decode("latin-1") for name in _TRACE_HEADERS if name in headers}
+    parts = found.pop("traceparent", "").strip().split("-")
+    if "sentry-trace" not in found and _is_traceparent(parts):
+        found["sentry-trace"] = f"{parts[1]}-{parts[2]}"
+    return found or None
+
+
+def _is_traceparent(parts: list[str]) -> bool:
+    """Version, trace ID, parent ID and flags in lower-case hexadecimal; no ID is all zeros."""
+    if len(parts) < 4 or [len(part) for part in parts[:4]] != [2, 32, 16, 2] or parts[0] == "ff":
+        return False
+    hexadecimal = all(character in "0123456789abcdef" for part in parts[:4] for character in part)
+    return hexadecimal and bool(parts[1].strip("0")) and bool(parts[2].strip("0"))
+
+
+def _is_unwanted(exc: BaseException, handled: bool) -> bool:
+    here = current.get()
+    try:
+        return here is not None and here.is_unwanted(exc, handled=handled)
+    except Exception:
+        faults.report("deciding on an error")
+        return False
+
+
+sdk.install_guard(_is_unwanted)

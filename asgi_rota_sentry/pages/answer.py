@@ -1,0 +1,147 @@
+"""The answer that a visitor gets for a 404 or a 5xx: whether there is one, in which form and with which headers."""
+
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from asgi_rota_sentry import faults
+from asgi_rota_sentry.pages import accept, bare, languages, situation, templates
+from asgi_rota_sentry.pages.bare import Headers
+from asgi_rota_sentry.pages.headers import merge
+from asgi_rota_sentry.pages.situation import Situation
+from asgi_rota_sentry.settings import Settings
+
+logger = logging.getLogger("asgi_rota_sentry")
+
+_NOTHING = ("content-security-policy", "default-src 'none'; frame-ancestors 'none'")
+_ALWAYS = (("cache-control", "no-store"), ("x-content-type-options", "nosniff"), ("referrer-policy", "same-origin"))
+_HEADER_SAFE = re.compile(r"[\w-]+", re.ASCII)
+_TEMPLATES = ("404.html", "500.html", "feedback.html", "thanks.html")
+
+_Made = tuple[list[tuple[str, str]], bytes]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A complete response; for HEAD the body is empty and the headers are those of GET."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class ErrorPages:
+    """Decides which answers get a page, and makes the page.
+
+    Templates and languages are read once, here; what is broken in `settings.pages_dir` is logged and the built-in one
+    takes its place.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._languages = languages.load(settings.pages_dir)
+        english = self._languages[languages.DEFAULT]
+        self._fields = situation.values(settings, Situation(status=404), languages.DEFAULT, english).keys()
+        self._pages = {name: self._load(name) for name in _TEMPLATES}
+        search = urlsplit(settings.search_url)
+        self._forms = f"'self' {search.scheme}://{search.netloc}" if search.netloc else "'self'"
+
+    def _load(self, name: str) -> templates.Page:
+        """The user's template of that name, or else the built-in one."""
+        folder = None if self._settings.pages_dir is None else Path(self._settings.pages_dir)
+        if folder is not None and not (folder / name).is_file():
+            logger.info("There is no %s in %s; the built-in one serves.", name, folder)
+        elif folder is not None:
+            try:
+                return templates.load(name, self._fields, folder)
+            except templates.TemplateError as fault:
+                logger.warning("%s cannot be used, the built-in one serves instead: %s.", folder / name, fault)
+        return templates.load(name, self._fields)
+
+    def may_replace(self, status: int, headers: Headers, method: str = "GET", beginning: bytes = b"") -> bool:
+        """Whether an answer is worth holding back, as far as it is known: its start, and the beginning of its body.
+
+        Ask at the start message, and again with each part of the body: the first False lets the answer go, so that a
+        stream is not delayed.
+        """
+        if not bare.is_error(status) or self._settings.pages == "never" or method == "CONNECT":
+            return False
+        if self._settings.pages == "always":
+            return not bare.is_stream(headers)
+        return bare.could_be_bare(status, headers, beginning)
+
+    def is_bare(self, status: int, headers: Headers, body: bytes, method: str = "GET") -> bool:
+        """Whether this complete answer is to be replaced: empty, or exactly a framework's own default."""
+        if self._settings.pages == "always":
+            return self.may_replace(status, headers, method)
+        return self._settings.pages == "bare" and bare.is_bare(status, headers, body, method)
+
+    def answer(self, known: Situation, headers: Headers = ()) -> Answer:
+        """The page for a 404 or 5xx; `headers` are those of the answer that it replaces. Never raises."""
+        return self._safely(known, headers, lambda: self._represent(known))
+
+    def feedback(self, known: Situation, message: str = "", fault: str = "", url: str | None = None) -> Answer:
+        """The feedback form alone, as HTML, with what was written before. Never raises.
+
+        `fault` has the keys of the texts that say why the form comes again, such as `fault_empty`, with spaces between.
+        `url` is the page that the feedback is about, when that is not the one in `known`.
+        """
+
+        def own_words(texts: languages.Texts) -> dict[str, str]:
+            why = " ".join(texts[key] for key in fault.split())
+            words = {"status": "", "title": texts["form"], "lead": "", "message": message, "fault": why}
+            return words if url is None else words | {"url": url}
+
+        return self._safely(known, (), lambda: self._html(known, "feedback.html", own_words))
+
+    def thanks(self, known: Situation) -> Answer:
+        """The page that follows when feedback has been kept, as HTML. Never raises."""
+
+        def own_words(texts: languages.Texts) -> dict[str, str]:
+            return {"status": "", "title": texts["thanks_title"], "lead": texts["thanks_lead"]}
+
+        return self._safely(known, (), lambda: self._html(known, "thanks.html", own_words))
+
+    def _safely(self, known: Situation, replaced: Headers, make: Callable[[], _Made]) -> Answer:
+        """The complete answer, or a minimal one when there is a fault of ours."""
+        try:
+            own, body = make()
+            own += [*_ALWAYS, ("content-length", str(len(body)))]
+            merged = merge(replaced, own)
+        except Exception:
+            faults.report("making an error page")
+            body = situation.phrase(known.status).encode()
+            merged = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+        return Answer(known.status, merged, b"" if known.method == "HEAD" else body)
+
+    def _represent(self, known: Situation) -> _Made:
+        """Our own headers and the body of an error's answer, in the form that the client likes best."""
+        media_type = accept.media_type(known.accept)
+        if media_type == accept.HTML:
+            own, body = self._html(known, "404.html" if known.status == 404 else "500.html", lambda _: {})
+        elif media_type == accept.PLAIN:
+            language = accept.language(self._languages, known.language, known.accept_language)
+            own = [("content-type", "text/plain; charset=utf-8"), ("content-language", language), _NOTHING]
+            body = situation.plain(known, self._languages[language])
+        else:
+            own = [("content-type", media_type), _NOTHING]
+            body = situation.problem(known, self._languages[languages.DEFAULT])
+        if known.status >= 500 and known.event_id and _HEADER_SAFE.fullmatch(known.event_id):
+            own.append(("x-sentry-event-id", known.event_id))
+        return own, body
+
+    def _html(self, known: Situation, name: str, own_words: Callable[[languages.Texts], dict[str, str]]) -> _Made:
+        """Our own headers and the body of a page in the visitor's language."""
+        language = accept.language(self._languages, known.language, known.accept_language)
+        texts = self._languages[language]
+        page = self._pages[name]
+        fields = situation.values(self._settings, known, language, texts) | own_words(texts)
+        own = [
+            ("content-type", "text/html; charset=utf-8"),
+            ("content-language", language),
+            ("content-security-policy", f"{page.policy}; form-action {self._forms}"),
+        ]
+        return own, page.render(fields).encode("utf-8", "replace")

@@ -1,0 +1,26 @@
+"""The headers of a page: those of the replaced answer that still hold, and our own."""
+
+from asgi_rota_sentry.pages.bare import Headers
+
+# Besides every `content-…` header: what speaks of the replaced body, or has a browser fetch for it.
+_OF_THE_BODY = frozenset(
+    b"accept-ranges age cache-control digest etag expires last-modified link pragma referrer-policy refresh "
+    b"repr-digest sourcemap trailer transfer-encoding vary x-content-type-options x-frame-options "
+    b"x-sentry-event-id".split()
+)
+_VARIES_BY = ("Accept", "Accept-Language")
+
+
+def merge(replaced: Headers, own: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """The replaced answer's headers, in order, without those of its body, then ours; `Vary` is the union of both."""
+    kept = [
+        (name, value)
+        for name, value in replaced
+        if name.lower() not in _OF_THE_BODY and not name.lower().startswith(b"content-")
+    ]
+    varies = [value.decode("latin-1") for name, value in replaced if name.lower() == b"vary"]
+    fields = dict.fromkeys(part.strip() for value in varies for part in value.split(",") if part.strip())
+    known = {field.lower() for field in fields}
+    fields |= dict.fromkeys(field for field in _VARIES_BY if field.lower() not in known and "*" not in known)
+    named = [*own, ("vary", ", ".join(fields))]
+    return kept + [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named]

@@ -1,0 +1,120 @@
+"""Page templates: `string.Template` with includes and conditions, each value escaped.
+
+A template is HTML with three marks, each in an HTML comment:
+
+    <!--include form.html-->                    another file, put in when the template is loaded
+    <!--if support_email--> … <!--end-->        left out when the field is empty; `if not` for the opposite
+    $event_id                                   the field's value, escaped
+
+Style sheets and scripts stand in the page itself, without fields, and are allowed by their hash (Content Security
+Policy Level 3, https://www.w3.org/TR/CSP3/).
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Collection, Mapping
+from hashlib import sha256
+from html import escape
+from pathlib import Path
+from string import Template
+
+BUILT_IN = Path(__file__).parent / "templates"
+
+_MARK = re.compile(r"<!--\s*(?:(?P<end>end)|if\s+(?P<negated>not\s+)?(?P<field>\w+))\s*-->")
+_INCLUDE = re.compile(r"<!--\s*include\s+([\w-]+\.\w+)\s*-->")
+_CODE = re.compile(r"<(style|script)\b[^>]*>(.*?)</\1\s*>", re.IGNORECASE | re.DOTALL)
+_INDENT = re.compile(r"\n\s+")
+
+
+class TemplateError(ValueError):
+    """A template that cannot be used; the message says why."""
+
+
+class Page:
+    """One template, ready to be filled in: `source` is its text with all files included.
+
+    `fields` are the names it may use; `policy` is its Content-Security-Policy, without `form-action`. Raises
+    `TemplateError` for an unknown field, unbalanced conditions, or a field inside a style sheet or a script, where no
+    escaping would make it safe.
+    """
+
+    def __init__(self, source: str, fields: Collection[str], *, built_in: bool) -> None:
+        self._pieces: list[tuple[tuple[tuple[str, bool], ...], Template]] = []
+        self.policy = _policy(source, built_in=built_in)
+        conditions: list[tuple[str, bool]] = []
+        start = 0
+        for mark in _MARK.finditer(source):
+            self._add(source[start : mark.start()], conditions, fields)
+            start = mark.end()
+            if mark["field"]:
+                conditions.append((mark["field"], not mark["negated"]))
+            elif conditions:
+                conditions.pop()
+            else:
+                raise TemplateError("there is an <!--end--> without its <!--if …-->")
+        if conditions:
+            raise TemplateError(f"<!--if {conditions[-1][0]}--> has no <!--end-->")
+        self._add(source[start:], conditions, fields)
+
+    def _add(self, text: str, conditions: list[tuple[str, bool]], fields: Collection[str]) -> None:
+        piece = Template(text)
+        if not piece.is_valid():
+            raise TemplateError("a $ stands without a field name; a dollar sign itself is $$")
+        for name in [*piece.get_identifiers(), *(name for name, _ in conditions)]:
+            if name not in fields:
+                raise TemplateError(f"${name} is not a field; expected one of {', '.join(sorted(fields))}")
+        self._pieces.append((tuple(conditions), piece))
+
+    def render(self, fields: Mapping[str, str]) -> str:
+        """The page with each field's value escaped and put in."""
+        escaped = {name: escape(value) for name, value in fields.items()}
+        return "".join(
+            piece.substitute(escaped)
+            for conditions, piece in self._pieces
+            if all(bool(fields[name]) is wanted for name, wanted in conditions)
+        )
+
+
+def _policy(source: str, *, built_in: bool) -> str:
+    """What a page may load: the styles and scripts in it; in a user's template also files of the same host."""
+    found: dict[str, list[str]] = {"style": [], "script": []}
+    for block in _CODE.finditer(source):
+        code = Template(block[2])
+        if code.get_identifiers() or _MARK.search(block[2]):
+            raise TemplateError(f"a <{block[1]}> has a field or a condition in it, which is not safe")
+        digest = sha256(code.safe_substitute().encode()).digest()
+        found[block[1].lower()].append(f"'sha256-{b64encode(digest).decode()}'")
+    own = [] if built_in else ["'self'"]
+    directives = [
+        ["default-src", *(own or ["'none'"])],
+        ["style-src", *own, *found["style"]],
+        ["script-src", *own, *found["script"]],
+        ["img-src", *own, "data:"],
+        ["base-uri", "'none'"],
+        ["frame-ancestors", "'none'"],
+    ]
+    return "; ".join(" ".join(directive) for directive in directives)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").replace("\r\n", "\n")
+    except (OSError, UnicodeError) as fault:
+        raise TemplateError(f"{path.name} cannot be read: {fault}") from fault
+
+
+def load(name: str, fields: Collection[str], folder: Path | None = None) -> Page:
+    """The template of that name, built-in or from a folder of the user's, whose files may include the built-in ones.
+
+    Raises `TemplateError`.
+    """
+
+    def included(found: re.Match[str]) -> str:
+        own = None if folder is None else folder / found[1]
+        return _read(own if own is not None and own.is_file() else BUILT_IN / found[1]).rstrip("\n")
+
+    source = _read((folder or BUILT_IN) / name)
+    source = _INCLUDE.sub(included, _INCLUDE.sub(included, source))
+    if folder is None:
+        return Page(_INDENT.sub("\n", source), fields, built_in=True)
+    return Page(source, fields, built_in=False)

@@ -1,0 +1,54 @@
+"""What need not be searched a second time: names judged, texts without secrets, lines of code.
+
+Of what an application handled it holds nothing in which a secret was found. Each table is emptied when it is full.
+"""
+
+from typing import Any
+
+from asgi_rota_sentry.scrubbing.changes import Change
+from asgi_rota_sentry.scrubbing.keys import Verdict
+
+_MOST = 8192
+_MOST_CODE = 2048
+_LONGEST = 512
+
+
+class Memory:
+    """The tables that all walks of a scrubber share; reading and adding are safe from any thread."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, Verdict] = {}
+        self.texts: set[str] = set()
+        self.source: dict[str, tuple[str, Change | None]] = {}
+        self.code: dict[tuple[Any, ...], str] = {}
+        self.lasting: dict[str, Any] = {}
+
+    def keep_name(self, name: str, verdict: Verdict) -> None:
+        """Remember what a name says."""
+        if len(self.names) >= _MOST:
+            self.names.clear()
+        if len(name) <= _LONGEST:
+            self.names[name] = verdict
+
+    def keep_text(self, text: str) -> None:
+        """Remember a text without secrets."""
+        if len(self.texts) >= _MOST:
+            self.texts.clear()
+        if len(text) <= _LONGEST:
+            self.texts.add(text)
+
+    def keep_source(self, line: str, found: tuple[str, Change | None]) -> None:
+        """Remember a line of code and what becomes of it."""
+        if len(self.source) >= _MOST:
+            self.source.clear()
+        if len(line) <= _LONGEST:
+            self.source[line] = found
+
+    def keep_code(self, code: tuple[Any, ...]) -> str:
+        """Remember a frame's lines of code without secrets; returns them in one."""
+        if len(self.code) >= _MOST_CODE:
+            self.code.clear()
+        lines = "\0".join(line for line in code if isinstance(line, str))
+        if len(lines) <= _LONGEST * 20:
+            self.code[code] = lines
+        return lines

@@ -1,0 +1,23 @@
+"""`_meta`, where the SDK notes what it shortened or removed: kept in step with what was scrubbed.
+
+Its tree mirrors the event's, with an entry under the empty name where there is something to say
+(https://develop.sentry.dev/sdk/data-model/event-payloads/types/#_meta).
+"""
+
+from typing import Any
+
+from asgi_rota_sentry.scrubbing.changes import Change
+
+
+def without(meta: Any, changes: Any) -> Any:
+    """The part of `_meta` that still holds: what it said of a text that was changed since is left out.
+
+    Its positions and lengths would be wrong, and a name in it may be the secret. None where nothing is left.
+    """
+    if not isinstance(meta, dict) or isinstance(changes, Change):
+        return None
+    if not changes:
+        return meta
+    by_name = {str(key): inner for key, inner in changes.items()}
+    kept = {key: without(inner, by_name[key]) if key in by_name else inner for key, inner in meta.items()}
+    return {key: inner for key, inner in kept.items() if inner is not None} or None

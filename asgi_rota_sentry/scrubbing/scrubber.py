@@ -1,0 +1,104 @@
+"""`Scrubber`, which ties the parts together: two walks over a payload, then its `_meta`."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from asgi_rota_sentry.scrubbing import layout, meta
+from asgi_rota_sentry.scrubbing.again import Again, present, worth_seeking
+from asgi_rota_sentry.scrubbing.assignments import Assignments
+from asgi_rota_sentry.scrubbing.changes import Change, Changes, Removal, joined, removals
+from asgi_rota_sentry.scrubbing.judge import Judge
+from asgi_rota_sentry.scrubbing.keys import Names, words
+from asgi_rota_sentry.scrubbing.memory import Memory
+from asgi_rota_sentry.scrubbing.patterns import compiled
+from asgi_rota_sentry.scrubbing.spans import FILTERED
+from asgi_rota_sentry.scrubbing.text import TextScrubber
+from asgi_rota_sentry.scrubbing.walk import Walk
+
+_logger = logging.getLogger("asgi_rota_sentry")
+_KEPT_ON_FAULT = ("event_id", "timestamp", "start_timestamp", "platform", "level", "type", "sdk", "trace_id", "span_id")
+
+
+class Report(NamedTuple):
+    """A scrubbed payload and the tree of what was removed from it."""
+
+    payload: dict[str, Any]
+    changes: Changes | Change | None
+
+    @property
+    def removals(self) -> tuple[Removal, ...]:
+        """What was removed, as a list."""
+        return tuple(removals(self.changes))
+
+
+class Scrubber:
+    """Removes secrets from payloads and texts; one serves the whole process and any number of threads.
+
+    `keys` are more names whose values go, in any spelling, also as a part of a longer name. `patterns` are regular
+    expressions (Python's `re`, at most two open repeats and none inside another, so that none takes for ever) whose
+    matches go. `exempt` are names (`session_count`) or dotted paths (`request.data.pin`, the indices of lists left out
+    or not) whose values stay. Raises ValueError for a pattern that cannot be used.
+    """
+
+    def __init__(self, *, keys: Iterable[str] = (), patterns: Iterable[str] = (), exempt: Iterable[str] = ()) -> None:
+        keys, exempt = tuple(keys), tuple(exempt)
+        self._names = Names(keys, exempt)
+        stems = tuple(words(key)[0] for key in keys if words(key))
+        self._text = TextScrubber(self._names, Assignments(self._names, stems), map(compiled, patterns))
+        self._judge = Judge(self._names, self._text)
+        self._memory = Memory()
+        self._exempt_paths = frozenset(entry for entry in exempt if "." in entry)
+
+    def payload(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """The payload without secrets: an event, transaction, feedback, check-in, log, metric, span or session.
+
+        What is given is never changed; parts in which there is no secret are shared with the result. Never raises:
+        a part that cannot be read is replaced by `[Filtered]`.
+        """
+        return self.report(payload).payload
+
+    def report(self, payload: Mapping[str, Any]) -> Report:
+        """The payload without secrets, together with what was removed, where and why."""
+        try:
+            return self._scrubbed(payload)
+        except Exception as fault:  # noqa: BLE001 - reporting an error must not make another one
+            _logger.warning("A payload could not be scrubbed (%s); all but its ID was removed.", type(fault).__name__)
+            return Report(_bare(payload), Change("could not be read", whole=True))
+
+    def text(self, text: str) -> str:
+        """The text with each secret in it replaced by `[Filtered]`; never raises."""
+        try:
+            return self._text.scrub(text)
+        except Exception as fault:  # noqa: BLE001 - as above
+            _logger.warning("A text could not be scrubbed (%s); it was removed.", type(fault).__name__)
+            return FILTERED
+
+    def _scrubbed(self, payload: Mapping[str, Any]) -> Report:
+        shape = layout.of(payload)
+        body = {key: value for key, value in payload.items() if key != "_meta"}
+        walk = Walk(self._judge, self._memory, self._exempt_paths)
+        result = walk.visit(body, shape)
+        changes = walk.changes if result is not body else None
+        sought = worth_seeking(walk.secrets)
+        if sought and (sought := present(sought, (*walk.texts, *walk.blobs))):
+            again, first = Again(sought), result
+            result = again.visit(first, shape)
+            changes = joined(changes, again.changes) if result is not first else changes
+        if not isinstance(result, dict):
+            return Report(_bare(payload), changes)
+        if kept := meta.without(payload.get("_meta"), changes):
+            result = {**result, "_meta": kept}
+        return Report(result, changes)
+
+
+def _bare(payload: Any) -> dict[str, Any]:
+    """What is left of a payload that cannot be read: its ID, its time and the like."""
+    try:
+        return {
+            key: payload[key]
+            for key in _KEPT_ON_FAULT
+            if key in payload and isinstance(payload[key], str | int | float)
+        }
+    except Exception:  # noqa: BLE001 - it is no mapping at all
+        return {}

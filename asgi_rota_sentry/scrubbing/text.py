@@ -1,0 +1,55 @@
+"""One text in, the same without its secrets out."""
+
+import re
+from collections.abc import Iterable
+
+from asgi_rota_sentry.scrubbing import beside, numbers, patterns, sql, tokens, urls
+from asgi_rota_sentry.scrubbing.assignments import Assignments
+from asgi_rota_sentry.scrubbing.keys import Names
+from asgi_rota_sentry.scrubbing.spans import Span, merged, replaced
+
+_SHORTEST = 6
+# How Python shows an object that says nothing of itself: nothing to search.
+_OBJECT = re.compile(r"<(?:[\w.]|<locals>| (?!at 0x))++ at 0x[0-9a-f]++>")
+
+
+class TextScrubber:
+    """Finds and replaces the secrets of a text: by the names in it, by form, and by the user's patterns.
+
+    A text of less than `shortest` characters has none.
+    """
+
+    def __init__(self, names: Names, assignments: Assignments, own: Iterable[re.Pattern[str]] = ()) -> None:
+        self._names = names
+        self._assignments = assignments
+        self._own = tuple(own)
+        self.shortest = 1 if self._own else _SHORTEST
+
+    def spans(self, text: str, *, source: bool = False) -> list[Span]:
+        """What must go, in order; a `source` line is code, where a name is followed by an expression."""
+        found: list[Span] = []
+        for pattern in self._own:
+            found += patterns.matches(pattern, text)
+        if len(text) >= _SHORTEST and not (text[0] == "<" and _OBJECT.fullmatch(text)):
+            low = _lowered(text)
+            if "/" in text or "@" in text:
+                found += urls.find(text)
+            found += tokens.find(text, low)
+            found += numbers.find(text)
+            found += self._assignments.find(text, low, source=source)
+            found += sql.find(text, low, self._names)
+            found += beside.find(text, low)
+        return merged(found) if found else found
+
+    def scrub(self, text: str, *, source: bool = False) -> str:
+        """The text with every secret in it replaced by `[Filtered]`."""
+        spans = self.spans(text, source=source)
+        return replaced(text, spans) if spans else text
+
+
+def _lowered(text: str) -> str:
+    """The text in lower case, every character in its place."""
+    low = text.lower()
+    if len(low) == len(text):
+        return low
+    return "".join(character.lower() if character.isascii() else character for character in text)

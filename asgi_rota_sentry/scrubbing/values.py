@@ -1,0 +1,177 @@
+"""Where a value inside a text begins and ends, and whether it is worth hiding at all."""
+
+import re
+from typing import NamedTuple
+
+from asgi_rota_sentry.scrubbing.vocabulary import word_set
+
+
+class Value(NamedTuple):
+    """The part `start` to `end` of a text."""
+
+    start: int
+    end: int
+
+
+_QUOTE = re.compile(r"""[bBuUrRfF]{0,2}(\\{0,8}["'`]|%22|%27|&quot;|&\#3[49];)""")
+_PLAIN_REST = {
+    '"': re.compile(r'(?:[^"\\\n]|\\.)*+', re.DOTALL),
+    "'": re.compile(r"(?:[^'\\\n]|\\.)*+", re.DOTALL),
+    "`": re.compile(r"[^`\n]*+"),
+}
+_UNQUOTED = re.compile(r"""(?:[^\s&;"'`<>\\]|\\(?![nrt"']))*+""")
+_TO_LINE_END = re.compile(r"""(?:[^\r\n"'\\]|\\(?![nr"']))*+""")
+_SCHEME = re.compile(
+    r"(?:basic|bearer|token|digest|negotiate|ntlm|apikey|api-key|hmac|aws4-hmac-sha256|hawk|signature)\s{1,4}",
+    re.IGNORECASE,
+)
+_NEXT = re.compile(r",(?=\s|$|[\w.\-]{1,64}[=:]|[\"'])|[)\]}](?=$|[\s,.;:)\]}])|%26|%22|%27|\?")
+_HARMLESS = re.compile(
+    r"""(?:none|null|nil|undefined|true|false|nan|\.{2,}|…|[*•●x]{3,}|[?]|%\(?\w{0,64}\)?s|\$\d{1,3}|:\w{1,64}|\$?\{{0,2}\s?[\w.\-]{0,64}\s?\}{1,2}|\$\([\w\s.\-]{0,64}\)
+        |[A-Za-z_][\w.]{0,64}\([^()]{0,64}\)
+        |\[(?:filtered|redacted|removed|masked|hidden|secret)[^\[\]]{0,32}\]|<[^<>]{0,64}>|\(?(?:redacted|filtered|hidden|masked|removed)\)?
+        |@?p\d{1,2}|\*{1,}|-{1,}|_{1,}|''|"")?""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_PLACEHOLDER = re.compile(r"\$?\{{1,2}\s?[\w.\-]{1,64}\s?\}{1,2}|%\(\w{1,64}\)s|\$\([\w\s.\-]{0,64}\)")
+_TYPE = re.compile(
+    r"(?:\w+\.)?(?:Secret|Any|Str|Optional|Union|List|Dict)\w*(?:\[.*)?|\w+(?:Field|Str|Bytes|Column)(?:\(.*)?"
+)
+_OBJECT = re.compile(
+    r"<[\w. ]{1,128} (?:object )?at 0x[0-9a-fA-F]{4,20}>"
+    r"|<(?:class|function|module|bound method|property|built-in)\b[^<>]{0,200}>?"
+)
+_PROSE = word_set(
+    """required missing invalid expired incorrect wrong blank empty unknown revoked valid ok failed fail not must is are
+    was the this that too cannot should has have been can't please enter no yes a an of for and or to in on at by from
+    str int bool float bytes optional any string number dict list object text varchar char integer char(128) unset
+    field fields error errors denied forbidden rejected reset changed updated created found mismatch does do did you
+    your only may will would could set cleared short long common numeric weak similar provide provided enabled
+    disabled hidden redacted masked omitted default unchanged present absent unauthorized malformed bad unsupported
+    accepted ensure make use using used when if it its self typing callable type none. successfully success expires
+    rotated issued verified unverified pending locked sent generated deleted removed confirmed loaded validated"""
+)
+_MOST_PROSE = 24
+
+
+def is_trivial(value: str) -> bool:
+    """Whether there is nothing to hide: nothing, None, True, a placeholder, or what was hidden before."""
+    value = value.strip()
+    if len(value) > 256:
+        return False
+    while len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1]
+    if value[:2] in ("b'", 'b"') and value[-1:] in "'\"" and len(value) > 2:
+        value = value[2:-1]
+    return _HARMLESS.fullmatch(value) is not None or (value[:1] == "<" and _OBJECT.fullmatch(value) is not None)
+
+
+def is_count(name: str, value: str) -> bool:
+    """Whether the value only counts what the name names: `tokens: 512`."""
+    return name.lower().endswith("tokens") and len(value) < 8 and value.isdigit()
+
+
+def is_cryptic(word: str) -> bool:
+    """Whether a word of prose is one that only a password is: six characters, letters with digits or signs between."""
+    letters = any(character.isalpha() for character in word)
+    signs = any(character.isdigit() or character in "!$%^&*#@+=~|" for character in word)
+    return len(word) >= 6 and letters and signs
+
+
+def read(text: str, start: int, *, sign: str, closed: bool, source: bool) -> Value | None:
+    """The value that begins at `start`, after a `sign` such as `=` or `:`.
+
+    `closed` says that the name stood in quotes, as in JSON; in `source` code only a quoted value counts.
+    """
+    quote = _QUOTE.match(text, start)
+    if quote:
+        return Value(quote.end(), _closing(text, quote.end(), quote[1]))
+    if source or _PLACEHOLDER.match(text, start):
+        return None
+    if text[start : start + 1] in ("[", "(", "{") and text[start : start + 1]:
+        if text.startswith("[Filtered]", start):
+            return None
+        return _bracketed(text, start)
+    if text.startswith("<", start):
+        end = text.find(">", start, start + 512)
+        return Value(start, end + 1 if end >= 0 else len(text))
+    if sign in (":", "%3A", "%3a") and not closed:
+        return _header_or_prose(text, start)
+    return _unquoted(text, start)
+
+
+def read_word(text: str, start: int) -> Value | None:
+    """The word at `start`, or what stands in quotes there."""
+    quote = _QUOTE.match(text, start)
+    if quote:
+        return Value(quote.end(), _closing(text, quote.end(), quote[1]))
+    before = text[start - 1 : start]
+    return Value(start, _closing(text, start, before)) if before in "\"'" and before else _unquoted(text, start)
+
+
+def _closing(text: str, start: int, quote: str) -> int:
+    """Where the quoted value that begins at `start` ends; a truncated one ends with the text."""
+    rest = _PLAIN_REST.get(quote)
+    if rest is not None:
+        if text.startswith(quote * 2, start):
+            end = text.find(quote * 3, start + 2)
+            return end if end >= 0 else len(text)
+        found = rest.match(text, start)
+        return found.end() if found else len(text)
+    end = text.find(quote, start)
+    while end > start and quote[0] == "\\" and text[end - 1] == "\\":
+        end = text.find(quote, end + 1)
+    return end if end >= 0 else len(text)
+
+
+_BRACKETS = re.compile(r"""[\[({]|[\])}]|[bBuU]?(\\{0,8}["'])""")
+
+
+def _bracketed(text: str, start: int) -> Value:
+    """The bracketed group at `start`."""
+    depth, position = 0, start
+    while found := _BRACKETS.search(text, position):
+        position = found.end()
+        if found[1]:
+            position = _closing(text, position, found[1]) + len(found[1])
+        elif found[0] in "[({":
+            depth += 1
+        else:
+            depth -= 1
+            if not depth:
+                return Value(start, found.end())
+    return Value(start, len(text))
+
+
+def _unquoted(text: str, start: int) -> Value | None:
+    scheme = _SCHEME.match(text, start)
+    begin = scheme.end() if scheme else start
+    found = _UNQUOTED.match(text, begin)
+    end = found.end() if found else begin
+    following = _NEXT.search(text, begin, end)
+    if following:
+        end = following.start()
+    while end > begin and text[end - 1] in ".,":
+        end -= 1
+    return Value(start, end) if end > begin else None
+
+
+def _header_or_prose(text: str, start: int) -> Value | None:
+    """After `name:` without quotes: a header's value, a line of YAML, or a sentence, which is left alone."""
+    scheme = _SCHEME.match(text, start)
+    if scheme:
+        line = _TO_LINE_END.match(text, scheme.end())
+        stop = line.end() if line else len(text)
+        first = _unquoted(text, scheme.end())
+        digest = "=" in text[scheme.end() : min(stop, scheme.end() + 200)] and "," in text[scheme.end() : stop]
+        return Value(start, stop) if digest else first and Value(start, first.end)
+    found = _unquoted(text, start)
+    if found is None:
+        return None
+    word = text[found.start : found.end]
+    if len(word) <= _MOST_PROSE and (word.lower().strip("().,!?[]").split("[")[0] in _PROSE or _TYPE.fullmatch(word)):
+        return None
+    after = text[found.end : found.end + 2]
+    if word.isalpha() and after[:1] == " " and after[1:].islower() and (word.istitle() or word.islower()):
+        return None
+    return found

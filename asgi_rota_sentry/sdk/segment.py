@@ -1,0 +1,94 @@
+"""The request's segment span where spans are streamed: sentry-sdk 2.x by option, 3.x always."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sentry_sdk import traces
+from sentry_sdk.scope import Scope
+
+from asgi_rota_sentry.sdk.client import ORIGIN
+from asgi_rota_sentry.sdk.scope import RequestScope
+
+# As the SDK spells a scope's user on spans and logs.
+_USER_ATTRIBUTES = {
+    "user.id": "id",
+    "user.name": "username",
+    "user.email": "email",
+    "user.ip_address": "ip_address",
+}
+
+
+class SegmentSpan:
+    """A streamed segment span."""
+
+    sampled: bool
+
+    def __init__(self, segment: Any, *, is_adopted: bool = False) -> None:
+        self._segment = segment
+        self._is_adopted = is_adopted
+        self.sampled = bool(segment.sampled)
+
+    def name(self) -> tuple[str, str]:
+        """The present name and its source."""
+        attributes = self._segment.get_attributes()
+        return self._segment.name or "", str(attributes.get("sentry.segment.name.source") or "url")
+
+    def rename(self, name: str, source: str) -> None:
+        """Name the segment."""
+        self._segment.name = name
+        self._segment.set_attribute("sentry.segment.name.source", source)
+
+    def set_status_code(self, status: int) -> None:
+        """Note the HTTP status; as in the SDK, an answer of 400 and more is an error."""
+        self._segment.status = "error" if status >= 400 else "ok"
+        self._segment.set_attribute("http.response.status_code", status)
+
+    def fail(self) -> None:
+        """Mark the segment as failed by an exception."""
+        self._segment.status = "error"
+
+    def cancel(self) -> None:
+        """Mark the segment as given up by the client; its status knows only `ok` and `error`."""
+        self._segment.set_attribute("asgi.cancelled", True)
+
+    def set_data(self, data: Mapping[str, Any]) -> None:
+        """Attach attributes."""
+        self._segment.set_attributes(dict(data))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Attach tags as attributes."""
+        self._segment.set_attributes(dict(tags))
+
+    def set_user(self, user: Mapping[str, Any], preferences: Mapping[str, str]) -> None:
+        """Note whose request it was: no event processor sees a streamed span."""
+        attributes = {name: user[key] for name, key in _USER_ATTRIBUTES.items() if user.get(key)}
+        if "user.ip_address" in attributes:
+            attributes["client.address"] = attributes["user.ip_address"]
+        self._segment.set_attributes(
+            {**attributes, **{f"preferences.{key}": value for key, value in preferences.items()}}
+        )
+
+    def set_context(self, name: str, context: Mapping[str, Any]) -> None:
+        """Attach a context as attributes."""
+        self._segment.set_attributes({f"{name}.{key}": value for key, value in context.items()})
+
+    def end(self, at: datetime | None = None) -> None:
+        """End and send the segment."""
+        if not self._is_adopted:
+            self._segment.end(at)
+
+
+def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str) -> SegmentSpan:
+    """The span of a request that the SDK is to decide on."""
+    Scope.set_custom_sampling_context({"asgi_scope": asgi_scope})
+    attributes: dict[str, Any] = {
+        "sentry.segment.name.source": "url",
+        "sentry.origin": ORIGIN,
+        "sentry.op": f"{kind}.server",
+        "network.protocol.name": kind,
+    }
+    segment = traces.start_span(name=name, attributes=attributes, parent_span=None)
+    # The SDK's integrations put the route on the server's segment, which they find here.
+    scope.current._server_segment_span = segment
+    return SegmentSpan(segment)

@@ -1,0 +1,198 @@
+"""The request's transaction on sentry-sdk 2.x, and its stand-in for a request that is not sampled."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import sentry_sdk
+from sentry_sdk.tracing import Transaction
+from sentry_sdk.tracing_utils import Baggage
+
+from asgi_rota_sentry.sdk.client import ORIGIN, Client
+from asgi_rota_sentry.sdk.scope import RequestScope
+
+
+class TransactionSpan:
+    """A transaction of sentry-sdk 2.x."""
+
+    sampled: bool
+
+    def __init__(self, transaction: Any, *, is_adopted: bool = False) -> None:
+        self._transaction = transaction
+        self._is_adopted = is_adopted
+        self.sampled = bool(transaction.sampled)
+
+    def name(self) -> tuple[str, str]:
+        """The present name and its source."""
+        return self._transaction.name, str(getattr(self._transaction.source, "value", self._transaction.source))
+
+    def rename(self, name: str, source: str) -> None:
+        """Name the transaction."""
+        self._transaction.name = name
+        self._transaction.source = source
+
+    def set_status_code(self, status: int) -> None:
+        """Note the HTTP status; Sentry's table makes the span's status of it."""
+        self._transaction.set_http_status(status)
+
+    def fail(self) -> None:
+        """Mark the transaction as failed by an exception."""
+        self._transaction.set_status("internal_error")
+
+    def cancel(self) -> None:
+        """Mark the transaction as given up by the client."""
+        self._transaction.set_status("cancelled")
+
+    def set_data(self, data: Mapping[str, Any]) -> None:
+        """Attach data attributes."""
+        for name, value in data.items():
+            self._transaction.set_data(name, value)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Attach tags."""
+        for name, value in tags.items():
+            self._transaction.set_tag(name, value)
+
+    def set_user(self, user: Mapping[str, Any], preferences: Mapping[str, str]) -> None:
+        """The event processor of the request puts the user into its transaction."""
+
+    def set_context(self, name: str, context: Mapping[str, Any]) -> None:
+        """Attach a context."""
+        self._transaction.set_context(name, dict(context))
+
+    def end(self, at: datetime | None = None) -> None:
+        """End and send the transaction."""
+        if not self._is_adopted:
+            self._transaction.finish(end_timestamp=at)
+
+
+class _StandIn(Transaction):
+    """An unsampled transaction that becomes a real one only when somebody looks at it.
+
+    Its slots are empty at first. Reading an empty one fills them all, as the SDK would have filled them: from the
+    request's propagation context, and with the draw that left the request unsampled.
+    """
+
+    __slots__ = ("_client", "_draw", "_kind", "_naming", "is_real")
+
+    is_real: bool
+    _client: Client
+    _draw: float
+    _kind: str
+    _naming: Callable[[], str]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("name", "source"):
+            self.name = self._naming()
+            self.source = "url"
+        elif name.startswith("__") or self.is_real:
+            raise AttributeError(name)
+        else:
+            self._become_real()
+        return getattr(self, name)
+
+    def _become_real(self) -> None:
+        self.is_real = True
+        context = sentry_sdk.get_isolation_scope().get_active_propagation_context()
+        name, source = self.name, self.source
+        kind = f"{self._kind}.server"
+        super().__init__(
+            name=name,
+            source=source,
+            op=kind,
+            origin=ORIGIN,
+            trace_id=context.trace_id,
+            sampled=False,
+            same_process_as_parent=False,
+            baggage=Baggage({"sample_rand": f"{self._draw:.6f}"}),
+        )
+        self.sample_rate = float(self._client.traces_sample_rate)
+
+    def update_active_thread(self) -> None:
+        """A request that is not sampled has no profile."""
+
+    def set_profiler_id(self, profiler_id: str | None) -> None:
+        """A request that is not sampled has no profile."""
+
+
+class _UnsampledSpan:
+    """The request span of a request that is not sampled: nothing is kept, the SDK counts what was not sent."""
+
+    sampled = False
+
+    def __init__(self, transaction: _StandIn, client: Client) -> None:
+        self._transaction = transaction
+        self._client = client
+
+    def name(self) -> tuple[str, str]:
+        return self._transaction.name, str(self._transaction.source)
+
+    def rename(self, name: str, source: str) -> None:
+        """Nobody sees the name."""
+
+    def set_status_code(self, status: int) -> None:
+        """Nobody sees the status."""
+
+    def fail(self) -> None:
+        """Nobody sees the failure here; the error has its own event."""
+
+    def cancel(self) -> None:
+        """Nobody sees it."""
+
+    def set_data(self, data: Mapping[str, Any]) -> None:
+        """Nobody sees the data."""
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Nobody sees the tags."""
+
+    def set_user(self, user: Mapping[str, Any], preferences: Mapping[str, str]) -> None:
+        """Nobody sees the user."""
+
+    def set_context(self, name: str, context: Mapping[str, Any]) -> None:
+        """Nobody sees the context."""
+
+    def end(self, at: datetime | None = None) -> None:
+        """Count the transaction as not sampled, as the SDK does when it ends one."""
+        if self._transaction.is_real:
+            self._transaction.finish(end_timestamp=at)
+            return
+        transport = self._client.raw.transport
+        if transport is not None:
+            transport.record_lost_event("sample_rate", data_category="transaction")
+            transport.record_lost_event("sample_rate", data_category="span")
+
+
+def begin_unsampled(
+    client: Client, scope: RequestScope, *, kind: str, name: Callable[[], str], draw: float
+) -> _UnsampledSpan:
+    """The span of a request that the draw left out."""
+    transaction = _StandIn.__new__(_StandIn)
+    transaction.is_real = False
+    transaction.sampled = False
+    transaction._span_recorder = None
+    transaction._naming = name
+    transaction._kind = kind
+    transaction._draw = draw
+    transaction._client = client
+    # Not through the property, which would look at the name.
+    scope.current._span = transaction
+    return _UnsampledSpan(transaction, client)
+
+
+def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str, draw: float | None) -> TransactionSpan:
+    """The span of a request that the draw has chosen, or that the SDK is to decide on (`draw` None)."""
+    context = scope.scope.get_active_propagation_context()
+    transaction = Transaction(
+        op=f"{kind}.server",
+        name=name,
+        source="url",
+        origin=ORIGIN,
+        baggage=context.baggage if draw is None else Baggage({"sample_rand": f"{draw:.6f}"}),
+        parent_sampled=context.parent_sampled,
+        trace_id=context.trace_id,
+        parent_span_id=context.parent_span_id,
+        same_process_as_parent=False,
+    )
+    sentry_sdk.start_transaction(transaction, custom_sampling_context={"asgi_scope": asgi_scope})
+    scope.current.span = transaction
+    return TransactionSpan(transaction)

@@ -1,0 +1,1 @@
+"""The staff rota with Starlette."""

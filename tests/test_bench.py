@@ -1,0 +1,77 @@
+"""The benchmark computes what it says; no time is asserted, because a machine may be as slow as it likes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench import report
+from tests.bench.cost import summary
+from tests.bench.throughput import throughput
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*arguments: str) -> dict[str, Any]:
+    """One tiny run of the benchmark in a process of its own, as JSON."""
+    command = [sys.executable, "-m", "tests.bench", "--seconds", "0.01", "--json", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout)["parts"])
+
+
+def test_what_is_added_is_the_difference_to_the_bare_app_within_each_round() -> None:
+    """A machine that becomes slower between rounds changes neither the medians' meaning nor the ratio."""
+    rounds = [{"bare": slow, "ours": slow + 10, "sdk": slow + 40} for slow in (1.0, 500.0, 20.0, 3.0)]
+    result = summary(rounds)
+    assert result["ours"]["median"] == 10
+    assert result["sdk"]["median"] == 40
+    assert set(result["ratio"].values()) == {0.25}
+
+
+@pytest.mark.parametrize("app", ["raw", "starlette", "starlette-plain"])
+def test_every_request_at_100_percent_is_one_transaction_in_both(app: str) -> None:
+    """The variants that are compared really did their work: one transaction a request, from ours and from the SDK's."""
+    result = run("--part", "cost", "--case", "100", "--app", app)["cost"][f"{app} 100"]
+    assert result["rounds"] >= 3
+    assert {name: result["seen"][name]["transaction"] for name in ("ours", "sdk")} == {"ours": 1.0, "sdk": 1.0}
+
+
+@pytest.mark.parametrize("app", ["raw", "starlette"])
+def test_every_failing_request_is_one_error_event_in_both(app: str) -> None:
+    """The raising case measures captured errors, none dropped by a limit and none captured twice."""
+    result = run("--part", "cost", "--case", "raises", "--app", app)["cost"][f"{app} raises"]
+    assert {name: result["seen"][name]["event"] for name in ("ours", "sdk")} == {"ours": 1.0, "sdk": 1.0}
+
+
+def test_a_client_is_bound_for_its_own_batches_only() -> None:
+    """With tracing off neither variant sends a transaction, and without a client nothing is sent at all."""
+    parts = run("--part", "cost", "--case", "off", "--case", "uninitialised", "--app", "raw")["cost"]
+    assert all("transaction" not in parts["raw off"]["seen"][name] for name in ("ours", "sdk"))
+    assert set(parts["raw uninitialised"]["seen"]) == {"requests"}
+
+
+def test_memory_and_growth_are_measured() -> None:
+    """Requests held open hold memory, more with the SDK's middleware than without."""
+    parts = run("--part", "memory", "--part", "soak", "--held", "50", "--soak", "200", "--app", "raw")
+    assert parts["memory"]["raw"]["bare"] > 0
+    assert parts["memory"]["raw"]["sdk"] > 0
+    assert parts["soak"]["raw"]["requests"] == 200
+
+
+def test_a_wrong_sampled_share_is_said() -> None:
+    """A share far from its rate is reported as wrong, one within chance as right."""
+    seen = {"requests": 10_000, "ours": {"transaction": 0.2}, "sdk": {"transaction": 0.103}}
+    wrong, right = report.share_lines("10", {"seen": seen})
+    assert "WRONG: ours sampled 0.2000" in wrong
+    assert "sdk sampled 0.1030 of 10000 requests: right" in right
+
+
+def test_without_wrk_the_throughput_is_skipped_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without wrk gets a line that says what is missing, not an error."""
+    monkeypatch.setenv("PATH", "")
+    assert throughput("raw", 0.1, 1) is None
+    assert "wrk is not installed" in report.throughput_line("raw", None)

@@ -1,0 +1,61 @@
+"""Which exceptions make no event."""
+
+import pytest
+from django.core.exceptions import PermissionDenied, RequestAborted
+from django.http import Http404
+from fastapi import HTTPException as FastAPIError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.websockets import WebSocketDisconnect
+
+from asgi_rota_sentry.expected import is_disconnect, is_expected, leaves
+
+
+class NoSuchShift(Http404):
+    """An application's own kind of a known exception."""
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        Http404(),
+        NoSuchShift("x"),
+        PermissionDenied(),
+        HTTPException(404),
+        FastAPIError(403),
+        ExceptionGroup("two", [HTTPException(404), ExceptionGroup("deep", [Http404()])]),
+    ],
+)
+def test_answers_below_500_are_expected(exc: BaseException) -> None:
+    """Known classes, their subclasses, and groups of nothing else."""
+    assert is_expected(exc)
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        ValueError(),
+        HTTPException(500),
+        FastAPIError(503),
+        ExceptionGroup("mixed", [HTTPException(404), ValueError()]),
+        type("HTTPException", (Exception,), {"status_code": 404})(),
+    ],
+)
+def test_everything_else_is_a_fault(exc: BaseException) -> None:
+    """A 5xx, one real fault in a group, a namesake from another library (an API client's 404)."""
+    assert not is_expected(exc)
+
+
+def test_a_client_that_left_is_told_from_a_fault() -> None:
+    """The frameworks' exceptions for a lost client, alone or in a group."""
+    for exc in (ClientDisconnect(), WebSocketDisconnect(), RequestAborted(), ExceptionGroup("x", [ClientDisconnect()])):
+        assert is_disconnect(exc)
+    assert not is_disconnect(ExceptionGroup("x", [ClientDisconnect(), ValueError()]))
+    assert not is_disconnect(ConnectionResetError())
+
+
+def test_leaves_are_the_members_at_any_depth_in_order() -> None:
+    """A group stands for its members."""
+    one, two, three = ValueError(1), KeyError(2), TypeError(3)
+    assert list(leaves(ExceptionGroup("a", [one, ExceptionGroup("b", [two]), three]))) == [one, two, three]
+    assert list(leaves(one)) == [one]

@@ -1,0 +1,593 @@
+"""The journey of a request, seen through real apps and a real SDK client on both of its lifecycles."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+import sentry_sdk
+from fastapi import FastAPI
+from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from asgi_rota_sentry import Identity, RotaSentryMiddleware, Settings, counters, record_action
+from tests.conftest import Get, MemoryTransport
+
+pytestmark = pytest.mark.anyio
+
+Sentry = Callable[..., MemoryTransport]
+MANAGER = {"id": "SCW1001", "username": "scw1001", "email": "scw1001@example.com", "role": "Manager", "theme": "dark"}
+
+
+async def home(request: Request) -> Response:
+    return PlainTextResponse("home")
+
+
+async def broken(request: Request) -> Response:
+    await request.body()
+    return PlainTextResponse(str(int("abc")))
+
+
+async def missing(request: Request) -> Response:
+    raise HTTPException(404)
+
+
+def rota(**kwargs: Any) -> Starlette:
+    inner = [Route("/{shift}/", home), Route("/{shift}/broken/", broken, methods=["GET", "POST"])]
+    return Starlette(routes=[Route("/", home), Route("/missing/", missing), Mount("/shifts", routes=inner)], **kwargs)
+
+
+def signed_in(app: Any, user: Any = MANAGER) -> Any:
+    async def with_user(scope: Any, receive: Any, send: Any) -> None:
+        scope["user"] = user
+        await app(scope, receive, send)
+
+    return with_user
+
+
+async def test_an_error_becomes_one_event_with_who_what_and_how(sentry: Sentry, fetch: Get) -> None:
+    """The whole promise in one request: exception, request, who, tags, story, environment, release."""
+    server = sentry(environment="test", release="rota@1")
+    app = RotaSentryMiddleware(signed_in(rota()))
+    response = await fetch(
+        app, "/shifts/7/broken/?week=3", "POST", json={"day": "Monday"}, headers={"referer": "/shifts/"}
+    )
+    (event,) = server.events
+    (exception,) = event["exception"]["values"]
+    assert (exception["type"], exception["mechanism"]["handled"]) == ("ValueError", False)
+    assert exception["stacktrace"]["frames"][-1]["function"] == "broken"
+    assert event["request"]["url"] == "http://rota.example/shifts/7/broken/"
+    assert (event["request"]["method"], event["request"]["query_string"]) == ("POST", "week=3")
+    assert event["request"]["data"] == {"day": "Monday"}
+    assert event["user"] == {"id": "SCW1001", "role": "Manager"}
+    assert event["contexts"]["preferences"]["theme"] == "dark"
+    assert event["contexts"]["request"]["referrer"] == "/shifts/"
+    assert event["tags"] == {
+        "http.method": "POST",
+        "http.url": "/shifts/7/broken/",
+        "http.status_code": "500",
+        "user.role": "Manager",
+    }
+    assert (event["transaction"], event["transaction_info"]["source"]) == ("/shifts/{shift}/broken/", "route")
+    assert (event["environment"], event["release"]) == ("test", "rota@1")
+    assert [(crumb["category"], crumb["message"]) for crumb in event["breadcrumbs"]["values"]] == [
+        ("request", "POST /shifts/7/broken/"),
+        ("request", "POST /shifts/7/broken/ (500 Internal Server Error)"),
+        ("exception", "ValueError: invalid literal for int() with base 10: 'abc'"),
+    ]
+    assert (response.status_code, response.headers["x-sentry-event-id"]) == (500, event["event_id"])
+
+
+async def test_each_request_makes_one_span_with_name_status_and_tags(sentry: Sentry, fetch: Get) -> None:
+    """One transaction (or segment) a request, named by the route template with its mount prefix."""
+    server = sentry()
+    app = RotaSentryMiddleware(signed_in(rota()))
+    for path in ("/shifts/7/", "/shifts/7/broken/", "/nowhere"):
+        await fetch(app, path)
+    spans = server.spans
+    assert [(span["name"], span["source"], span["op"]) for span in spans] == [
+        ("/shifts/{shift}/", "route", "http.server"),
+        ("/shifts/{shift}/broken/", "route", "http.server"),
+        ("/nowhere", "url", "http.server"),
+    ]
+    assert [span["tags"]["http.status_code"] for span in spans] == ["200", "500", "404"]
+    assert {span["tags"]["user.role"] for span in spans} == {"Manager"}
+    assert {span["user"]["id"] for span in spans} == {"SCW1001"}
+    assert [span["failed"] for span in spans][:2] == [False, True]
+
+
+async def test_the_error_comes_before_its_span_and_shares_the_trace(sentry: Sentry, fetch: Get) -> None:
+    """Sentry links the two by the trace ID; an incoming trace is continued."""
+    server = sentry()
+    trace = "1f2e3d4c5b6a79881f2e3d4c5b6a7988"
+    await fetch(
+        RotaSentryMiddleware(rota()), "/shifts/7/broken/", headers={"sentry-trace": f"{trace}-1234567890abcdef-1"}
+    )
+    order = [item.type for envelope in server.envelopes for item in envelope.items if item.type != "sessions"]
+    assert order.index("event") == 0
+    assert len(order) == 1 or order[1] in ("transaction", "span")
+    assert server.events[0]["contexts"]["trace"]["trace_id"] == trace
+    assert server.spans[0]["trace_id"] == trace
+    assert server.spans[0]["parent_span_id"] == "1234567890abcdef"
+
+
+@pytest.mark.parametrize("header", ["nonsense", "", "1-2-3-4", "\xff"])
+async def test_a_malformed_trace_header_is_ignored(sentry: Sentry, fetch: Get, header: str) -> None:
+    """The request works all the same."""
+    server = sentry()
+    response = await fetch(RotaSentryMiddleware(rota()), "/", headers={"sentry-trace": header.encode("latin-1")})
+    assert response.status_code == 200
+    assert len(server.spans) == 1
+
+
+async def test_the_exception_reaches_the_server_itself_with_its_chain(sentry: Sentry) -> None:
+    """The same object is raised, cause and context intact, and the app's own frames end its traceback."""
+    sentry()
+    cause = KeyError("cause")
+    error = RuntimeError("effect")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise error from cause
+
+    with pytest.raises(RuntimeError) as caught:
+        await RotaSentryMiddleware(app)({"type": "http", "path": "/"}, _nothing, _ignore)
+    assert caught.value is error
+    assert error.__cause__ is cause
+    assert error.__suppress_context__
+
+
+async def _nothing() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _silence() -> dict[str, Any]:
+    await anyio.sleep_forever()
+    return {}
+
+
+async def _ignore(message: Any) -> None:
+    """Take a message and do nothing."""
+
+
+async def talk(app: Any, path: str, *texts: str) -> list[Any]:
+    """Drive a websocket application through its handshake and these texts; returns what it sent."""
+    incoming = [{"type": "websocket.connect"}, *({"type": "websocket.receive", "text": text} for text in texts)]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return incoming.pop(0) if incoming else {"type": "websocket.disconnect", "code": 1001}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "websocket", "scheme": "ws", "path": path, "headers": [(b"host", b"rota.example")]}
+    await app({**scope, "query_string": b"", "subprotocols": []}, receive, send)
+    return sent
+
+
+STACKS: dict[str, Callable[[], Any]] = {
+    "around Starlette": lambda: RotaSentryMiddleware(rota()),
+    "inside Starlette": lambda: rota(middleware=[Middleware(RotaSentryMiddleware)]),
+    "applied twice": lambda: RotaSentryMiddleware(RotaSentryMiddleware(rota())),
+    "inside and around": lambda: RotaSentryMiddleware(rota(middleware=[Middleware(RotaSentryMiddleware)])),
+    "with BaseHTTPMiddleware": lambda: RotaSentryMiddleware(
+        rota(middleware=[Middleware(BaseHTTPMiddleware, dispatch=_onward)])
+    ),
+    "mounted twice": lambda: RotaSentryMiddleware(Starlette(routes=[Mount("/", RotaSentryMiddleware(rota()))])),
+    "mounted FastAPI": lambda: RotaSentryMiddleware(_mounted_fastapi()),
+}
+
+
+async def _onward(request: Request, call_next: Any) -> Any:
+    return await call_next(request)
+
+
+def _mounted_fastapi() -> Any:
+    api = FastAPI()
+    api.add_middleware(BaseHTTPMiddleware, dispatch=_onward)
+    api.mount("/", rota())
+    return api
+
+
+@pytest.mark.parametrize("stack", STACKS)
+async def test_never_two_events_or_two_spans_for_one_request(sentry: Sentry, fetch: Get, stack: str) -> None:
+    """However the layers are put together, the SDK's own ones included."""
+    server = sentry()
+    app = STACKS[stack]()
+    assert (await fetch(app, "/shifts/7/")).text == "home"
+    await fetch(app, "/shifts/7/broken/")
+    assert len(server.events) == 1
+    assert len(server.spans) == 2
+
+
+async def test_a_server_that_logs_the_exception_makes_no_second_event(sentry: Sentry, fetch: Get) -> None:
+    """uvicorn logs what was re-raised, with `exc_info`, after the middleware is left."""
+    server = sentry()
+    for stack in ("around Starlette", "with BaseHTTPMiddleware"):
+        try:
+            await fetch(STACKS[stack](), "/shifts/7/broken/", raises=True)
+        except ValueError:
+            logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+    assert len(server.events) == 2
+
+
+async def test_the_same_exception_object_in_a_later_request_is_an_event_again(sentry: Sentry, fetch: Get) -> None:
+    """Deduplication ends with the request."""
+    server = sentry()
+    error = ValueError("the one and only")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise error
+
+    for _ in range(3):
+        await fetch(RotaSentryMiddleware(app), "/")
+    assert len(server.events) == 3
+
+
+async def test_a_group_and_its_member_are_one_event(sentry: Sentry, fetch: Get) -> None:
+    """A task group's exception, captured once inside and raised again as a group."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        error = ValueError("inside")
+        sentry_sdk.capture_exception(error)
+        raise ExceptionGroup("outside", [error])
+
+    await fetch(RotaSentryMiddleware(app), "/")
+    assert len(server.events) == 1
+
+
+async def test_the_page_shows_the_event_of_this_exception(sentry: Sentry, fetch: Get) -> None:
+    """Not that of a message captured after it or before it."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sentry_sdk.capture_message("before", level="error")
+        try:
+            int("abc")
+        except ValueError:
+            sentry_sdk.capture_exception()
+            sentry_sdk.capture_message("after", level="error")
+            raise
+
+    response = await fetch(RotaSentryMiddleware(app), "/")
+    ids = {(event.get("message") or "exception"): event["event_id"] for event in server.events}
+    assert response.headers["x-sentry-event-id"] == ids["exception"]
+    assert len(ids) == 3
+
+
+async def test_no_event_id_where_no_event_was_accepted(sentry: Sentry, fetch: Get) -> None:
+    """A dropped exception has no ID; nor does the stale one of an outer scope appear."""
+    server = sentry(options={"before_send": lambda event, hint: None if "exception" in event else event})
+    sentry_sdk.capture_message("outside")
+    response = await fetch(RotaSentryMiddleware(rota()), "/shifts/7/broken/")
+    assert response.status_code == 500
+    assert "x-sentry-event-id" not in response.headers
+    assert [event["message"] for event in server.events] == ["outside"]
+
+
+async def test_sampling_an_error_is_drawn_once(sentry: Sentry, fetch: Get) -> None:
+    """A second layer that sees the exception does not give it a second chance."""
+    draws: list[int] = []
+
+    def sampler(event: Any, hint: Any) -> float:
+        draws.append(1)
+        return 0.0
+
+    server = sentry(options={"error_sampler": sampler})
+    await fetch(STACKS["with BaseHTTPMiddleware"](), "/shifts/7/broken/")
+    assert len(draws) == 1
+    assert server.events == []
+
+
+async def test_an_expected_error_makes_no_event_but_is_counted_and_logged(
+    sentry: Sentry, fetch: Get, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also when it is logged or captured by hand, in a group, or lets the app fail."""
+    server = sentry()
+    before = counters.counts().get("errors.ignored", 0)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sentry_sdk.capture_exception(HTTPException(403))
+        raise ExceptionGroup("nothing here", [HTTPException(404)])
+
+    with caplog.at_level(logging.INFO, logger="asgi_rota_sentry"):
+        response = await fetch(RotaSentryMiddleware(app), "/")
+    sentry_sdk.capture_exception(HTTPException(404))
+    assert server.events == []
+    assert response.status_code == 500
+    assert counters.counts()["errors.ignored"] - before >= 3
+    assert "An expected error makes no event: HTTPException: 403" in caplog.text
+
+
+@pytest.mark.parametrize("error", [ClientDisconnect(), OSError("gone")], ids=["disconnect", "send"])
+async def test_a_client_that_leaves_is_no_error(sentry: Sentry, error: Exception) -> None:
+    """No event, no page; the exception propagates and the span is not a failure."""
+    server = sentry()
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        if isinstance(error, OSError):
+            raise error
+        sent.append(message)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if isinstance(error, OSError):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise error
+
+    with pytest.raises(type(error)):
+        await RotaSentryMiddleware(app)({"type": "http", "method": "GET", "path": "/", "headers": []}, _nothing, send)
+    assert (server.events, sent) == ([], [])
+    assert [span["failed"] for span in server.spans] == [False]
+
+
+async def test_a_stream_that_fails_midway_is_captured_and_nothing_is_appended(sentry: Sentry, fetch: Get) -> None:
+    """After the response began, the exception is captured and raised, and the span is failed."""
+    server = sentry()
+    sent: list[Any] = []
+
+    async def chunks() -> Any:
+        yield b"one"
+        raise ValueError("midway")
+
+    async def view(request: Request) -> Response:
+        return StreamingResponse(chunks())
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/", view)]))
+    with pytest.raises((ValueError, ExceptionGroup)):
+        await app({"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}, _silence, send)
+    assert [message.get("body") for message in sent] == [None, b"one"]
+    (event,) = server.events
+    assert [crumb["message"] for crumb in event["breadcrumbs"]["values"]][1] == "GET / (200 OK)"
+    assert [span["failed"] for span in server.spans] == [True]
+
+
+async def test_an_app_s_own_answers_pass_untouched(sentry: Sentry, fetch: Get) -> None:
+    """A 404 or 500 of the app's own making is not ours to replace."""
+    sentry()
+
+    async def own(request: Request) -> Response:
+        return JSONResponse({"error": "mine"}, int(request.path_params["status"]))
+
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/{status}", own)]))
+    for status in (404, 500, 503, 403):
+        response = await fetch(app, f"/{status}")
+        assert (response.status_code, response.json()) == (status, {"error": "mine"})
+
+
+async def test_a_large_error_answer_is_let_go_as_it_is(sentry: Sentry, fetch: Get) -> None:
+    """Nothing over 64 KiB is ever held."""
+    sentry()
+
+    async def view(request: Request) -> Response:
+        return PlainTextResponse("x" * 100_000, 404)
+
+    response = await fetch(RotaSentryMiddleware(Starlette(routes=[Route("/", view)])), "/")
+    assert response.text == "x" * 100_000
+
+
+async def test_the_app_gets_the_same_scope_and_its_result_is_handed_on(sentry: Sentry) -> None:
+    """Routers write into the scope that outer layers read; servers inspect what an app returns."""
+    sentry()
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> str:
+        seen.append(scope)
+        return "result"
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    assert await RotaSentryMiddleware(app)(scope, _nothing, _ignore) == "result"
+    assert seen == [scope]
+    assert seen[0] is scope
+    assert set(scope) == {"type", "method", "path", "headers"}
+
+
+@pytest.mark.parametrize("scope", [{}, {"type": "other"}, {"type": "mcp.session", "x": 1}])
+async def test_unknown_scopes_pass_untouched(sentry: Sentry, scope: dict[str, Any]) -> None:
+    """Neither the scope nor the callables are changed."""
+    server = sentry()
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.extend([scope, receive, send])
+
+    await RotaSentryMiddleware(app)(scope, _nothing, _ignore)
+    assert [one is other for one, other in zip(seen, [scope, _nothing, _ignore], strict=True)] == [True] * 3
+    assert server.spans == []
+
+
+async def test_a_lifespan_failure_is_captured_and_raised(sentry: Sentry) -> None:
+    """Startup that fails is an event, an app without a lifespan is none; lifespan makes no span."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        raise RuntimeError("no database")
+
+    async def knows_no_lifespan(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError("only http here")
+
+    with pytest.raises(RuntimeError):
+        await RotaSentryMiddleware(app)({"type": "lifespan"}, _nothing, _ignore)
+    with pytest.raises(ValueError, match="only http"):
+        await RotaSentryMiddleware(knows_no_lifespan)({"type": "lifespan"}, _nothing, _ignore)
+    assert [event["exception"]["values"][0]["value"] for event in server.events] == ["no database"]
+    assert server.spans == []
+
+
+async def test_an_app_without_lifespan_makes_no_event(sentry: Sentry) -> None:
+    """Django raises before it asks for the startup message, by which servers know that it takes none: no error."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError("only HTTP, not lifespan")
+
+    with pytest.raises(ValueError, match="not lifespan"):
+        await RotaSentryMiddleware(SentryAsgiMiddleware(app))({"type": "lifespan"}, _nothing, _ignore)
+    assert server.events == []
+
+
+async def test_websockets_have_a_span_and_their_errors_an_event(sentry: Sentry) -> None:
+    """A websocket's exception is captured with its request, user and role, and raised."""
+    server = sentry()
+
+    async def live(websocket: WebSocket) -> None:
+        await websocket.accept()
+        if await websocket.receive_text() == "fail":
+            raise ValueError("live")
+        await websocket.close(4000)
+
+    app = RotaSentryMiddleware(signed_in(Starlette(routes=[WebSocketRoute("/live/{room}", live)])))
+    sent = await talk(app, "/live/7", "done")
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.close"]
+    with pytest.raises(ValueError, match="live"):
+        await talk(app, "/live/7", "fail")
+    (event,) = server.events
+    assert event["request"]["url"] == "ws://rota.example/live/7"
+    assert event["user"] == {"id": "SCW1001", "role": "Manager"}
+    assert event["transaction"] == "/live/{room}"
+    assert [(span["name"], span["op"]) for span in server.spans] == [("/live/{room}", "websocket.server")] * 2
+
+
+async def test_a_visitor_s_earlier_requests_and_actions_lead_to_the_error(sentry: Sentry, fetch: Get) -> None:
+    """The story of PRODUCT: requests with their answers and actions in order; no other visitor's among them."""
+    server = sentry()
+
+    async def create(request: Request) -> Response:
+        if request.method == "GET":
+            record_action("click", 'User clicked "Create Shift" button')
+            return PlainTextResponse("form")
+        record_action("form", "User filled shift creation form", fields=2)
+        return PlainTextResponse(str(int("abc")))
+
+    app = RotaSentryMiddleware(
+        Starlette(routes=[Route("/", home), Route("/shifts/create/", create, methods=["GET", "POST"])])
+    )
+    await fetch(app, "/", headers={"cookie": "session=mine"})
+    await fetch(app, "/", headers={"cookie": "session=theirs"})
+    await fetch(app, "/shifts/create/", headers={"cookie": "a=b; session=mine; c=d"})
+    await fetch(app, "/shifts/create/", "POST", headers={"cookie": "session=mine"})
+    (event,) = server.events
+    assert [(crumb["category"], crumb["message"]) for crumb in event["breadcrumbs"]["values"]] == [
+        ("request", "GET / (200 OK)"),
+        ("click", 'User clicked "Create Shift" button'),
+        ("request", "GET /shifts/create/ (200 OK)"),
+        ("request", "POST /shifts/create/"),
+        ("form", "User filled shift creation form"),
+        ("request", "POST /shifts/create/ (500 Internal Server Error)"),
+        ("exception", "ValueError: invalid literal for int() with base 10: 'abc'"),
+    ]
+
+
+async def test_identity_is_there_when_the_event_is_made(sentry: Sentry, fetch: Get) -> None:
+    """A message or a handled error in the middle of a request knows the user, not only the exception at its end."""
+    server = sentry()
+
+    async def view(request: Request) -> Response:
+        sentry_sdk.capture_message("in the middle")
+        sentry_sdk.capture_exception(KeyError("handled"))
+        return PlainTextResponse("fine")
+
+    await fetch(RotaSentryMiddleware(signed_in(Starlette(routes=[Route("/", view)]))), "/")
+    assert [event["user"] for event in server.events] == [{"id": "SCW1001", "role": "Manager"}] * 2
+    assert [event["tags"]["user.role"] for event in server.events] == ["Manager"] * 2
+
+
+async def test_a_user_that_the_app_set_wins(sentry: Sentry, fetch: Get) -> None:
+    """`sentry_sdk.set_user` is never overwritten."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["user"] = MANAGER
+        sentry_sdk.set_user({"id": "own"})
+        raise ValueError
+
+    await fetch(RotaSentryMiddleware(app), "/")
+    assert server.events[0]["user"] == {"id": "own"}
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "failing"])
+async def test_identify_reads_whatever_the_app_has(
+    sentry: Sentry, fetch: Get, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Sync or async; a failing one is logged once and changes nothing."""
+    server = sentry()
+
+    def identify(scope: Any) -> Identity | None:
+        if kind == "failing":
+            raise RuntimeError("no such table")
+        return Identity(id="42", role="Auditor")
+
+    async def identify_async(scope: Any) -> Identity | None:
+        return identify(scope)
+
+    app = RotaSentryMiddleware(rota(), identify=identify_async if kind == "async" else identify)
+    for _ in range(2):
+        assert (await fetch(app, "/shifts/7/broken/")).status_code == 500
+    expected = None if kind == "failing" else {"id": "42", "role": "Auditor"}
+    assert [event.get("user") for event in server.events] == [expected] * 2
+    assert caplog.text.count("A fault while reading the identity") == (1 if kind == "failing" else 0)
+
+
+async def test_excluded_paths_get_isolation_and_error_capture_only(sentry: Sentry, fetch: Get) -> None:
+    """No span and no breadcrumb of ours for a health check; its error is an event all the same."""
+    server = sentry(exclude_paths=("/healthz", "/static/*"))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sentry_sdk.set_tag("leaked", "yes")
+        raise ValueError
+
+    for path in ("/healthz", "/static/a.css"):
+        await fetch(RotaSentryMiddleware(app), path)
+    sentry_sdk.capture_message("after")
+    assert server.spans == []
+    crumbs = [crumb["category"] for event in server.events for crumb in event["breadcrumbs"]["values"]]
+    assert not {"request", "exception"} & set(crumbs)
+    assert "leaked" not in (server.events[-1].get("tags") or {})
+
+
+async def test_without_the_sdk_everything_works_and_the_page_is_served(fetch: Get) -> None:
+    """The middleware may be there before the SDK is."""
+    app = RotaSentryMiddleware(rota(), Settings())
+    assert (await fetch(app, "/")).text == "home"
+    response = await fetch(app, "/shifts/7/broken/")
+    assert response.status_code == 500
+    assert "x-sentry-event-id" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("not an app",), "app is 'not an app'; expected an ASGI application"),
+        ((rota(), {"debug": True}), "settings is {'debug': True}; expected asgi_rota_sentry.Settings"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_start(arguments: tuple[Any, ...], message: str) -> None:
+    """A clear error that says what was given and what is expected."""
+    with pytest.raises(TypeError, match=message):
+        RotaSentryMiddleware(*arguments)
+
+
+async def test_head_and_options_make_no_span_but_their_errors_an_event(sentry: Sentry, fetch: Get) -> None:
+    """As the SDK's own layer does; the incoming trace is continued all the same."""
+    server = sentry()
+    trace = "1f2e3d4c5b6a79881f2e3d4c5b6a7988"
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError
+
+    await fetch(RotaSentryMiddleware(app), "/", "OPTIONS", headers={"sentry-trace": f"{trace}-1234567890abcdef-1"})
+    assert server.spans == []
+    assert server.events[0]["contexts"]["trace"]["trace_id"] == trace

@@ -1,0 +1,139 @@
+"""A user's own templates and languages in `pages_dir`: used when they are sound, logged and passed over when not."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from asgi_rota_sentry.pages import Answer, ErrorPages, Situation
+from asgi_rota_sentry.settings import Settings
+
+LOGGER = "asgi_rota_sentry"
+EVENT = "0123456789abcdef0123456789abcdef"
+
+
+def pages_of(folder: Path) -> ErrorPages:
+    return ErrorPages(Settings(pages_dir=str(folder), support_email="support@example.com"))
+
+
+def ask(pages: ErrorPages, status: int = 404, language: str = "en", path: str = "/x") -> Answer:
+    return pages.answer(
+        Situation(
+            status=status, accept="text/html", language=language, path=path, event_id=EVENT if status == 500 else None
+        )
+    )
+
+
+def policy(answer: Answer) -> str:
+    return dict(answer.headers)[b"content-security-policy"].decode()
+
+
+def test_own_template(tmp_path: Path) -> None:
+    """An own template replaces the built-in one of its name alone, with all fields, conditions and included files."""
+    (tmp_path / "404.html").write_text(
+        "<html lang=$lang><style><!--include own.css--></style><h1>$t_missing_title: $words</h1>"
+        "<!--if event_id-->$event_id<!--end--><!--if not event_id-->costs $$5<!--end-->"
+        "<!--if home_url--><!--if support_email-->$support_email<!--end--><!--end--><!--include form.html-->",
+        encoding="utf-8",
+    )
+    (tmp_path / "own.css").write_text("h1 { color: teal }", encoding="utf-8")
+    pages = pages_of(tmp_path)
+    answer = ask(pages, path="/a/<b>")
+    page = answer.body.decode()
+    assert page.startswith("<html lang=en><style>h1 { color: teal }</style><h1>We can’t find that page: b</h1>costs $5")  # noqa: RUF001
+    assert "support@example.com" in page
+    assert 'action="/api/error-feedback/"' in page
+    assert "Something went wrong" in ask(pages, status=500).body.decode()
+
+
+def test_own_template_may_use_files_of_its_host(tmp_path: Path) -> None:
+    """An own page may load images, styles and scripts from its own host; inline code still needs its hash."""
+    (tmp_path / "404.html").write_text("<script>a()</script><img src='/logo.svg'>", encoding="utf-8")
+    pages = pages_of(tmp_path)
+    assert "script-src 'self' 'sha256-" in policy(ask(pages))
+    assert "img-src 'self' data:" in policy(ask(pages))
+    assert "default-src 'none'" in policy(ask(pages, status=500))
+    assert "unsafe" not in policy(ask(pages))
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        (b"<h1>$titel</h1>", "$titel is not a field; expected one of dashboard_url, "),
+        (b"costs $ 5", "a $ stands without a field name"),
+        (b"<!--if event_id-->x", "<!--if event_id--> has no <!--end-->"),
+        (b"x<!--end-->", "there is an <!--end--> without its <!--if"),
+        (b"<!--if nothing-->x<!--end-->", "$nothing is not a field"),
+        (b"<script>var path = '$path';</script>", "a <script> has a field or a condition in it"),
+        (b"<STYLE>/*<!--if theme-->*/<!--end--></STYLE>", "a <STYLE> has a field or a condition in it"),
+        (b"<!--include absent.html-->", "absent.html cannot be read"),
+        (b"\xff\xfe", "404.html cannot be read"),
+    ],
+)
+def test_broken_template(tmp_path: Path, caplog: pytest.LogCaptureFixture, template: bytes, reason: str) -> None:
+    """A broken template is passed over, with a warning at start that names the file and the reason."""
+    (tmp_path / "404.html").write_bytes(template)
+    with caplog.at_level(logging.WARNING, LOGGER):
+        pages = pages_of(tmp_path)
+    (record,) = caplog.records
+    assert str(tmp_path / "404.html") in record.getMessage()
+    assert reason in record.getMessage()
+    assert ask(pages).body == ask(ErrorPages(Settings(support_email="support@example.com"))).body
+
+
+def test_missing_template(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A template that is not there is built in; the log says so, at start and quietly."""
+    with caplog.at_level(logging.INFO, LOGGER):
+        pages = pages_of(tmp_path)
+    assert {(record.levelname, record.getMessage().split(" in ")[0]) for record in caplog.records} == {
+        ("INFO", f"There is no {name}") for name in ("404.html", "500.html", "feedback.html", "thanks.html")
+    }
+    assert "We can" in ask(pages).body.decode()
+
+
+def test_include_stays_in_its_folder(tmp_path: Path) -> None:
+    """An include names a file beside the template, so no path leads elsewhere."""
+    (tmp_path / "404.html").write_text("<!--include ../secret.txt-->", encoding="utf-8")
+    (tmp_path.parent / "secret.txt").write_text("secret", encoding="utf-8")
+    assert b"secret<" not in ask(pages_of(tmp_path)).body.replace(b"secret.txt", b"")
+    assert b"<!--include ../secret.txt-->" in ask(pages_of(tmp_path)).body
+
+
+def test_own_language(tmp_path: Path) -> None:
+    """A language file adds a language, from right to left too; what it leaves out is in English."""
+    (tmp_path / "languages").mkdir()
+    (tmp_path / "languages" / "ar.toml").write_text('direction = "rtl"\nmissing_title = "<لا>"\n', encoding="utf-8")
+    page = ask(pages_of(tmp_path), language="ar-EG").body.decode()
+    assert '<html lang="ar" dir="rtl">' in page
+    assert "<h1>&lt;لا&gt;</h1>" in page
+    assert "Take me home" in page
+
+
+def test_own_words(tmp_path: Path) -> None:
+    """A file named as a built-in language changes the words that it has, and no others."""
+    (tmp_path / "languages").mkdir()
+    (tmp_path / "languages" / "de.toml").write_text('take_me_home = "Heim"\n', encoding="utf-8")
+    page = ask(pages_of(tmp_path), language="de").body.decode()
+    assert ">Heim</a>" in page
+    assert "Diese Seite finden wir nicht" in page
+
+
+@pytest.mark.parametrize("content", [b"title = ", b"missing_title = 3", b"\xff\xfe"])
+def test_broken_language(tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes) -> None:
+    """A broken language file is logged at start and passed over."""
+    (tmp_path / "languages").mkdir()
+    (tmp_path / "languages" / "it.toml").write_bytes(content)
+    with caplog.at_level(logging.WARNING, LOGGER):
+        pages = pages_of(tmp_path)
+    assert "it.toml cannot be used" in caplog.text
+    assert '<html lang="en"' in ask(pages, language="it").body.decode()
+
+
+def test_misspelt_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A key that does not exist is most often misspelt, so it is logged."""
+    (tmp_path / "languages").mkdir()
+    (tmp_path / "languages" / "it.toml").write_text('titel = "x"\nsearch_button = "Cerca"\n', encoding="utf-8")
+    with caplog.at_level(logging.WARNING, LOGGER):
+        pages = pages_of(tmp_path)
+    assert "it.toml has unknown keys: titel" in caplog.text
+    assert "Cerca" in ask(pages, language="it").body.decode()

@@ -1,0 +1,108 @@
+"""What a scope and a bounded body say about the request."""
+
+from typing import Any
+
+import pytest
+
+from asgi_rota_sentry import request
+
+
+def scope_of(**fields: Any) -> dict[str, Any]:
+    return {"type": "http", "method": "GET", "path": "/", "headers": [], "scheme": "https", **fields}
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({"headers": [(b"host", b"rota.example")], "path": "/a b"}, "https://rota.example/a%20b"),
+        ({"server": ("127.0.0.1", 8000), "path": "/x"}, "https://127.0.0.1:8000/x"),
+        ({"server": ("127.0.0.1", 443), "path": "/x"}, "https://127.0.0.1/x"),
+        ({"server": ("/run/app.sock", None), "scheme": "http"}, "/"),
+        ({"path": "/x"}, "/x"),
+        ({"headers": [(b"host", b"h")], "root_path": "/api", "path": "/api/x"}, "https://h/api/x"),
+        ({"headers": [(b"host", b"h")], "root_path": "/api", "path": "/x"}, "https://h/api/x"),
+        ({"headers": [(b"host", b"h")], "root_path": "/api", "path": "/apix"}, "https://h/api/apix"),
+    ],
+)
+def test_url_without_query_with_the_mount_prefix_once(fields: dict[str, Any], url: str) -> None:
+    """The URL resolves with and without a Host header; `root_path` is never doubled."""
+    assert request.url(scope_of(**fields)) == url
+
+
+def test_a_scope_with_nothing_in_it_is_no_crash() -> None:
+    """Servers and tests leave out what they like."""
+    bare: dict[str, Any] = {}
+    assert (request.url(bare), request.path(bare), request.method(bare), request.query_string(bare)) == (
+        "",
+        "",
+        "GET",
+        "",
+    )
+    assert (request.headers(bare, personal=True), request.cookies(bare), request.header(bare, b"host")) == (
+        {},
+        {},
+        None,
+    )
+
+
+def test_headers_keep_what_helps_and_filter_who_it_was() -> None:
+    """Bytes that are no UTF-8 are read as Latin-1; repeated headers are joined; personal ones need permission."""
+    scope = scope_of(
+        headers=[
+            (b"accept", b"a"),
+            (b"accept", b"b"),
+            (b"x-odd", b"\xff"),
+            (b"cookie", b"s=1"),
+            (b"X-Forwarded-For", b"1.2.3.4"),
+        ]
+    )
+    assert request.headers(scope, personal=False) == {
+        "accept": "a, b",
+        "x-odd": "ÿ",
+        "cookie": "[Filtered]",
+        "x-forwarded-for": "[Filtered]",
+    }
+    assert request.headers(scope, personal=True)["cookie"] == "s=1"
+
+
+def test_cookies_are_read_by_name() -> None:
+    """Quoted values, odd pairs and blanks do no harm."""
+    scope = scope_of(headers=[(b"cookie", b'a=1; b="two words"; =x; odd; c=')])
+    assert request.cookies(scope) == {"a": "1", "b": "two words", "c": ""}
+
+
+def body_of(content: bytes, content_type: str, limit: int = 1000) -> Any:
+    body = request.Body(limit)
+    for chunk in (content[:7], content[7:]):
+        body.note({"type": "http.request", "body": chunk})
+    return body.data(scope_of(headers=[(b"content-type", content_type.encode())]))
+
+
+def test_a_body_is_shown_by_its_type() -> None:
+    """JSON and forms parsed, text as text, binary and files by size only."""
+    assert body_of(b'{"day": "Monday"}', "application/json") == {"day": "Monday"}
+    assert body_of(b'{"day": ', "application/json") == '{"day": '
+    assert body_of(b"day=Monday&hours=abc&day=2", "application/x-www-form-urlencoded") == {
+        "day": ["Monday", "2"],
+        "hours": "abc",
+    }
+    assert body_of("größe".encode(), "text/plain") == "größe"
+    assert body_of(b"\xff\xfe\x00\x01\x02\x03\x04\x05", "image/png") == "[binary body of 8 bytes]"
+    multipart = (
+        b'--b\r\nContent-Disposition: form-data; name="day"\r\n\r\nMonday\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="rota.csv"\r\n\r\nsecret,data\r\n--b--\r\n'
+    )
+    assert body_of(multipart, "multipart/form-data; boundary=b") == {
+        "day": "Monday",
+        "file": "[file rota.csv, 11 bytes]",
+    }
+
+
+def test_a_body_over_the_limit_is_marked_and_not_kept() -> None:
+    """Memory is bounded whatever a client sends."""
+    body = request.Body(10)
+    for _ in range(1000):
+        body.note({"type": "http.request", "body": b"x" * 100})
+    assert body.truncated
+    assert body.data(scope_of()) == "[body of 100000 bytes; the limit is 10]"
+    assert sum(len(chunk) for chunk in body._chunks) == 10

@@ -1,0 +1,141 @@
+"""Settings: validated once, with messages that name the variable, what was given and what is expected."""
+
+from dataclasses import FrozenInstanceError, fields
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from asgi_rota_sentry import Settings, SettingsError
+
+
+def faults_of(environ: dict[str, str]) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env(environ)
+    return caught.value.faults
+
+
+def test_an_empty_environment_gives_the_documented_defaults() -> None:
+    """Nothing configured is a complete configuration."""
+    settings = Settings.from_env({})
+    assert settings == Settings()
+    assert (settings.dsn, settings.environment, settings.release) == (None, "development", None)
+    assert (settings.traces_sample_rate, settings.profiles_sample_rate) == (0.1, 0.1)
+    assert (settings.send_default_pii, settings.debug) == (False, False)
+    assert (settings.pages, settings.slow_request_seconds, settings.errors_per_minute) == ("bare", 1.0, 60)
+    assert (settings.home_url, settings.dashboard_url, settings.search_url) == ("/", "/dashboard/", "/search/")
+    assert settings.feedback_path == "/api/error-feedback/"
+    assert settings.outbox_path == ".asgi_rota_sentry/outbox.sqlite3"
+
+
+def test_every_field_is_read_from_its_variable(tmp_path: Path) -> None:
+    """What the table says of a variable is what its field gets."""
+    settings = Settings.from_env(
+        {
+            "SENTRY_DSN": "https://key@errors.example/3",
+            "SENTRY_ENVIRONMENT": " production ",
+            "SENTRY_RELEASE": "rota@1.2",
+            "SENTRY_TRACES_SAMPLE_RATE": "0.25",
+            "SENTRY_PROFILES_SAMPLE_RATE": "1",
+            "SENTRY_SEND_DEFAULT_PII": "Yes",
+            "ROTA_SENTRY_DEBUG": "on",
+            "ROTA_SENTRY_EXCLUDE_PATHS": "/healthz, /static/*",
+            "ROTA_SENTRY_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
+            "ROTA_SENTRY_SLOW_REQUEST_SECONDS": "2.5",
+            "ROTA_SENTRY_ERRORS_PER_MINUTE": "0",
+            "ROTA_SENTRY_OUTBOX": "",
+            "ROTA_SENTRY_PAGES": "Always",
+            "ROTA_SENTRY_PAGES_DIR": str(tmp_path),
+            "ROTA_SENTRY_HOME_URL": "https://rota.example/",
+            "ROTA_SENTRY_DASHBOARD_URL": "",
+            "ROTA_SENTRY_SUPPORT_EMAIL": "help@rota.example",
+            "ROTA_SENTRY_FEEDBACK_PATH": "/feedback",
+            "PATH": "/usr/bin",
+        }
+    )
+    assert settings.dsn == "https://key@errors.example/3"
+    assert (settings.environment, settings.release) == ("production", "rota@1.2")
+    assert (settings.traces_sample_rate, settings.profiles_sample_rate) == (0.25, 1.0)
+    assert (settings.send_default_pii, settings.debug) == (True, True)
+    assert settings.exclude_paths == ("/healthz", "/static/*")
+    assert settings.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
+    assert (settings.slow_request_seconds, settings.errors_per_minute, settings.outbox_path) == (2.5, 0, "")
+    assert (settings.pages, settings.pages_dir) == ("always", str(tmp_path))
+    assert (settings.home_url, settings.dashboard_url) == ("https://rota.example/", "")
+    assert (settings.support_email, settings.feedback_path) == ("help@rota.example", "/feedback")
+
+
+def test_the_message_names_the_variable_what_was_given_and_what_is_expected() -> None:
+    """A person can mend the environment from the message alone."""
+    assert faults_of({"SENTRY_TRACES_SAMPLE_RATE": "2"}) == (
+        "SENTRY_TRACES_SAMPLE_RATE is '2'; expected a number from 0 to 1.",
+    )
+
+
+def test_all_faults_of_one_environment_are_reported_together() -> None:
+    """Nobody has to start the server once for each fault."""
+    faults = faults_of({"SENTRY_DSN": "nonsense", "ROTA_SENTRY_DEBUG": "maybe", "ROTA_SENTRY_PAGES": "sometimes"})
+    assert [fault.split(" is ")[0] for fault in faults] == ["SENTRY_DSN", "ROTA_SENTRY_DEBUG", "ROTA_SENTRY_PAGES"]
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("SENTRY_DSN", "https://errors.example/3"),
+        ("SENTRY_DSN", "https://key@errors.example/project"),
+        ("SENTRY_DSN", "https://key@errors.example:port/3"),
+        ("SENTRY_DSN", "ftp://key@errors.example/3"),
+        ("SENTRY_TRACES_SAMPLE_RATE", "nan"),
+        ("SENTRY_TRACES_SAMPLE_RATE", "-0.1"),
+        ("SENTRY_SEND_DEFAULT_PII", "perhaps"),
+        ("ROTA_SENTRY_TRUSTED_PROXIES", "10.0.0.0/64"),
+        ("ROTA_SENTRY_TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("ROTA_SENTRY_EXCLUDE_PATHS", "healthz"),
+        ("ROTA_SENTRY_EXCLUDE_PATHS", "/a*b"),
+        ("ROTA_SENTRY_SLOW_REQUEST_SECONDS", "0"),
+        ("ROTA_SENTRY_ERRORS_PER_MINUTE", "1.5"),
+        ("ROTA_SENTRY_ERRORS_PER_MINUTE", "inf"),
+        ("ROTA_SENTRY_PAGES_DIR", "no/such/folder"),
+        ("ROTA_SENTRY_HOME_URL", "javascript:alert(1)"),
+        ("ROTA_SENTRY_HOME_URL", "//evil.example/"),
+        ("ROTA_SENTRY_SEARCH_URL", "search"),
+        ("ROTA_SENTRY_SUPPORT_EMAIL", "help at rota"),
+        ("ROTA_SENTRY_FEEDBACK_PATH", "feedback"),
+        ("ROTA_SENTRY_FEEDBACK_PATH", "/feedback?x=1"),
+        ("ROTA_SENTRY_SESSION_COOKIES", "a b"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(name: str, given: str) -> None:
+    """Bad input is refused at start, with the variable and the value in the message."""
+    (fault,) = faults_of({name: given})
+    assert fault.startswith(f"{name} is {given!r}; expected ")
+
+
+def test_an_unknown_variable_of_ours_is_refused_with_a_hint() -> None:
+    """A typing error in a variable's name does not pass in silence."""
+    assert faults_of({"ROTA_SENTRY_PAGE": "never"}) == (
+        "ROTA_SENTRY_PAGE is not a setting; did you mean ROTA_SENTRY_PAGES?",
+    )
+
+
+def test_settings_from_code_are_checked_the_same_way() -> None:
+    """A field's name takes the place of the variable's; an unknown field is an error too."""
+    with pytest.raises(SettingsError, match=r"^traces_sample_rate is 2; expected a number from 0 to 1\.$"):
+        Settings(traces_sample_rate=2)
+    with pytest.raises(TypeError, match="trace_rate"):
+        Settings(trace_rate=1)  # type: ignore[call-arg]
+    assert Settings(exclude_paths=["/healthz"]).exclude_paths == ("/healthz",)  # type: ignore[arg-type]
+
+
+def test_a_password_is_not_repeated_in_a_message() -> None:
+    """An error message ends up in logs."""
+    (fault,) = faults_of({"SENTRY_DSN": "https://key:hunter2@errors.example/project"})
+    assert "hunter2" not in fault
+
+
+def test_settings_are_frozen() -> None:
+    """What was validated stays as it was validated."""
+    settings = Settings()
+    with pytest.raises(FrozenInstanceError):
+        settings.debug = True  # type: ignore[misc]
+    assert Settings(**{spec.name: getattr(settings, spec.name) for spec in fields(settings)}) == settings
