@@ -12,7 +12,9 @@ from typing import Any, Protocol
 import anyio
 
 from asgi_rota_sentry import counters, expected, faults, identity, request, sdk, trail
+from asgi_rota_sentry.budget import Budget
 from asgi_rota_sentry.enrichment import Enrichment, Event
+from asgi_rota_sentry.feedback import FeedbackRoute
 from asgi_rota_sentry.identity import Identify, Identity
 from asgi_rota_sentry.pages import Answer, ErrorPages, Situation
 from asgi_rota_sentry.reply import Headers, Reply
@@ -34,11 +36,13 @@ _TRACE_HEADERS = frozenset({b"sentry-trace", b"baggage", b"traceparent"})
 class Configuration(Protocol):
     """What the middleware is configured with, and every journey shares."""
 
+    feedback: FeedbackRoute
     identify: Identify
     identifies_async: bool
     pages: ErrorPages
     settings: Settings
     trail: trail.Trail
+    budget: Budget
 
     def is_excluded(self, scope: Scope) -> bool:
         """Whether this path gets isolation and error capture only."""
@@ -69,6 +73,7 @@ class Journey:
         self._config = config
         self._app = app
         self._scope = scope
+        self._root_path: str = scope.get("root_path") or ""  # routers write into the scope's own
         is_http = scope.get("type") == "http"
         self._reply = Reply(receive, send, config.pages if is_http else None, scope.get("method") or "GET", self)
 
@@ -114,7 +119,7 @@ class Journey:
             return
         self._client = client
         self._arrived_at = time.time()
-        sentry = self._sentry = sdk.RequestScope(client, self._enrich, expected.should_drop)
+        sentry = self._sentry = sdk.RequestScope(client, self._enrich, expected.should_drop, self._config.budget)
         sentry.open()
         config, scope = self._config, self._scope
         if config.is_excluded(scope):
@@ -155,10 +160,16 @@ class Journey:
 
     # Events
 
+    def is_unwanted(self, exc: BaseException, *, handled: bool) -> bool:
+        """Whether no event is to be built of this exception, whoever is about to build one."""
+        return self._sentry is not None and self._sentry.skips(exc, handled=handled)
+
     def _enrich(self, event: Event) -> None:
-        """Put what is known of this request into one of its events."""
+        """Put what is known of this request into one of its events, and remember it for feedback on it."""
         knowledge = self._last_knowledge or self._knowledge()
         knowledge(event)
+        if event.get("type") != "transaction":
+            self._config.feedback.events.remember(event)
 
     def _knowledge(self) -> Enrichment:
         enrichment = Enrichment(
@@ -223,6 +234,7 @@ class Journey:
             status=status,
             method=request.method(scope),
             path=request.path(scope),
+            root_path=self._root_path,
             accept=request.header(scope, b"accept"),
             accept_language=request.header(scope, b"accept-language"),
             event_id=event_id,
@@ -271,9 +283,9 @@ class Journey:
         client, sentry = self._client, self._sentry
         if client is None or sentry is None:
             return
-        if sentry.has_seen(exc):
+        if sentry.skips(exc):
             sdk.remember_exception(client, exc)
-        elif not expected.should_drop(exc):
+        else:
             sdk.capture_exception(client, exc)
         counters.count("errors")
 
@@ -422,3 +434,15 @@ def _is_traceparent(parts: list[str]) -> bool:
         return False
     hexadecimal = all(character in "0123456789abcdef" for part in parts[:4] for character in part)
     return hexadecimal and bool(parts[1].strip("0")) and bool(parts[2].strip("0"))
+
+
+def _is_unwanted(exc: BaseException, handled: bool) -> bool:
+    here = current.get()
+    try:
+        return here is not None and here.is_unwanted(exc, handled=handled)
+    except Exception:
+        faults.report("deciding on an error")
+        return False
+
+
+sdk.install_guard(_is_unwanted)

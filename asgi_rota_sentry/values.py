@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from asgi_rota_sentry.scrubbing.patterns import compiled
+
 Network = IPv4Network | IPv6Network
 
 _TRUE = {"1", "true", "yes", "on"}
@@ -18,6 +20,7 @@ _FALSE = {"0", "false", "no", "off"}
 _EMAIL = re.compile(r"[^@\s<>\"',;:()\\]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_RATE = re.compile(r"([1-9][0-9]{0,8}) ?(?:/|per) ?(second|minute|hour|day)")
 
 
 def _stripped(given: Any) -> str:
@@ -138,6 +141,22 @@ def names(given: Any) -> tuple[str, ...]:
     return found
 
 
+def keys(given: Any) -> tuple[str, ...]:
+    """Names of values or dotted paths to them, each with a letter or digit in it."""
+    found = tuple(text(item) for item in _items(given))
+    if not all(any(character.isalnum() for character in name) for name in found):
+        raise ValueError(given)
+    return found
+
+
+def patterns(given: Any) -> tuple[str, ...]:
+    """Regular expressions that cannot take for ever; in one text they are separated by white space."""
+    found = tuple(given.split() if isinstance(given, str) else given)
+    for pattern in found:
+        compiled(pattern)
+    return found
+
+
 def networks(given: Any) -> tuple[Network, ...]:
     """Networks in CIDR notation (RFC 4632); a single address is a network of one."""
     return tuple(
@@ -187,6 +206,31 @@ def email(given: Any) -> str | None:
     return value
 
 
+def rate(given: Any) -> str:
+    """A rate such as `10/minute`, or empty for none."""
+    value = _stripped(given).lower()
+    found = _RATE.fullmatch(value)
+    if value and not found:
+        raise ValueError(given)
+    return f"{found[1]}/{found[2]}" if found else ""
+
+
+def server_url(*schemes: str) -> Callable[[Any], str | None]:
+    """A parser that accepts the URL of a server with one of these schemes, or None for nothing."""
+
+    def parse(given: Any) -> str | None:
+        value = optional_text(given)
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in schemes or not parts.hostname or _CONTROL.search(value):
+            raise ValueError(given)
+        _ = parts.port  # raises ValueError for a port that is no number
+        return value
+
+    return parse
+
+
 def one_of(*words: str) -> Callable[[Any], str]:
     """A parser that accepts just these words, in any case."""
 
@@ -199,4 +243,4 @@ def one_of(*words: str) -> Callable[[Any], str]:
     return parse
 
 
-EMPTY_MEANS_NONE = frozenset({path, link})
+EMPTY_MEANS_NONE = frozenset({path, link, rate})

@@ -77,9 +77,8 @@ class Judge:
             return Judged.STAYS
         if verdict is Verdict.COOKIES:
             return self._cookies(name, value)
-        if verdict is Verdict.MAYBE:
-            if not isinstance(value, str) or not looks_random(bare(value), hexadecimal=name.lower() != "key"):
-                return Judged.ORDINARY
+        if verdict is Verdict.MAYBE and not _looks_secret(name, value):
+            return Judged.ORDINARY
         change = Change(f"beside {name!r}", whole=True)
         secrets = tuple(_leaves(value))
         if isinstance(value, Mapping) and {"value", "type"} <= value.keys():
@@ -115,6 +114,11 @@ class Judge:
     def _is_secret_cookie(self, key: Any, value: Any) -> bool:
         text = value if isinstance(value, str) else str(value)
         return not is_trivial(text) and is_secret_cookie(bare(str(key)), bare(text), self.names)
+
+
+def _looks_secret(name: str, value: Any) -> bool:
+    """Whether the value under a name that may tell of a secret is one, by its looks."""
+    return isinstance(value, str) and looks_random(bare(value), hexadecimal=name.lower() != "key")
 
 
 def _is_harmless(name: str, value: Any) -> bool:

@@ -98,13 +98,14 @@ HARMLESS_AFTER = word_set(
     location manager map match matched matches max message method middleware min minutes missing modal mode model
     modified module ms name names namespace needed network notice number_of object option options order origin owner
     owners page pages parser path paths pattern percentage period permission permissions policies policy position prefix
-    present    price prompt protected protection provider providers purpose quality quota rate ratio reason regex region remaining
-    request requests required requirement requirements reset result retries role roles rotated rotation rounds rule
-    rules samesite sauce scope scopes score screen seconds secure serializer service set setting settings shown size
+    present price prompt protected protection provider providers purpose quality quota rate ratio reason regex region
+    remaining request requests required requirement requirements reset result retries role roles rotated rotation
+    rounds rule rules samesite sauce scope scopes score screen seconds secure serializer service set setting settings shown
+    size
     source sources stage stats status state step storage store strategy strength style success suffix summary supply
     symbol table target template text_field time timeout timestamp title total ttl type types updated upgrade uri uris
     url urls usage use used user username users uuid valid validation validator validators validity verified version
-    versions    view views warning widget width santa garden bound binding per hint_shown mask masked placeholder
+    versions view views warning widget width santa garden bound binding per hint_shown mask masked placeholder
     """
 )
 HARMLESS_NEXT = word_set(
@@ -114,8 +115,8 @@ HARMLESS_NEXT = word_set(
 # The word that begins it makes it a yes or no, or a number: `has_password`, `max_tokens`.
 HARMLESS_BEFORE = word_set(
     "has have is was are no num n max min total count avg mean use uses using allow allows require requires required "
-    "can should must needs need show hide forgot without missing invalid valid did enable disable number nb supports with "
-    "www"
+    "can should must needs need show hide forgot without missing invalid valid did enable disable number nb supports "
+    "with www"
 )
 HARMLESS_PAIRS = (
     _pairs("boarding first second third multi single low high band render bus ski day by test one two", "pass")

@@ -44,6 +44,14 @@ def muted(is_muted: Callable[[], bool]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def isolated() -> Iterator[None]:
+    """A scope that has nothing of what is around it, and leaves nothing there."""
+    with sentry_sdk.isolation_scope() as scope:
+        scope.clear()
+        yield
+
+
 def remember_exception(client: Client, exc: BaseException) -> None:
     """Let the SDK know that this exception has been seen, so that a logger further out does not report it again."""
     if client.last_seen is None:
