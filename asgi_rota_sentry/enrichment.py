@@ -4,12 +4,14 @@ Worked out when there is an event, not for every request.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from asgi_rota_sentry import faults, request, route, trail
 from asgi_rota_sentry.identity import Identity
+from asgi_rota_sentry.person import Person, User
 from asgi_rota_sentry.types import Scope
+from asgi_rota_sentry.values import Network
 
 Event = dict[str, Any]
 _FRAMEWORK_SOURCES = frozenset({"route", "component", "view", "task"})
@@ -18,20 +20,7 @@ _FRAMEWORK_SOURCES = frozenset({"route", "component", "view", "task"})
 class Enrichment:
     """The facts of one request, put into each of its events."""
 
-    __slots__ = (
-        "actions",
-        "answered_at",
-        "arrived_at",
-        "body",
-        "client_address",
-        "earlier",
-        "identify",
-        "personal",
-        "plain",
-        "resolved",
-        "scope",
-        "status",
-    )
+    __slots__ = ("_who", "answered_at", "arrived_at", "body", "earlier", "person", "plain", "scope", "status")
 
     def __init__(
         self,
@@ -41,79 +30,82 @@ class Enrichment:
         earlier: Callable[[], list[trail.Breadcrumb]],
         personal: bool,
         plain: bool = False,
+        trusted_proxies: Sequence[Network] = (),
     ) -> None:
         self.scope = scope
-        self.identify = identify
+        self.person = Person(scope, identify, personal=personal, trusted_proxies=trusted_proxies)
         self.earlier = earlier
-        self.personal = personal
         self.plain = plain
-        self.resolved: Identity | None = None
         self.body: request.Body | None = None
         self.arrived_at = time.time()
         self.answered_at = 0.0
         self.status = 0
+        self._who: Identity | None = None
 
     def __call__(self, event: Event) -> None:
         """Enrich one event; a fault in one part leaves the others."""
-        for part in (self._request, self._user, self._tags, self._name, self._breadcrumbs):
+        for part in (self._request, self._user, self._tags, self._name, self._breadcrumbs, self._withhold):
             try:
                 part(event)
             except Exception:
                 faults.report("adding what is known of the request to an event")
 
-    def who(self) -> Identity | None:
-        """The user as far as the application has loaded them."""
-        try:
-            found = self.identify(self.scope)
-        except Exception:
-            faults.report("reading the identity")
-            return self.resolved
-        if isinstance(found, Identity):
-            return found
-        if found is not None and hasattr(found, "close"):
-            found.close()  # an async reader: the journey has awaited it
-        return self.resolved
+    @property
+    def resolved(self) -> Identity | None:
+        """What an async `identify` has found."""
+        return self.person.resolved
+
+    @resolved.setter
+    def resolved(self, found: Identity | None) -> None:
+        self.person.resolved = found
+
+    def who(self) -> Identity:
+        """The user as far as the application has loaded them; of an anonymous one the preferences only. Read once."""
+        if self._who is None:
+            self._who = self.person.who()
+        return self._who
+
+    def user(self, set_by_app: Mapping[str, Any] | None) -> tuple[User, Identity]:
+        """The user as Sentry shows them, and the identity; that of nobody where the application set another user."""
+        who = self.who()
+        user = self.person.with_address(self.person.describe(set_by_app, who))
+        return user, who if user.get("id") in (None, who.id) else Identity()
 
     def _request(self, event: Event) -> None:
-        scope, personal = self.scope, self.personal
+        scope, personal, address = self.scope, self.person.personal, self.person.address
         found: dict[str, Any] = {
             "url": request.url(scope),
             "method": request.method(scope),
             "query_string": request.query_string(scope),
             "headers": request.headers(scope, personal=personal),
         }
+        # What the SDK's integrations put there believes any header, and knows nothing of the settings.
+        theirs = {key: value for key, value in (event.get("request") or {}).items() if key not in ("env", "cookies")}
         if personal:
             found["cookies"] = request.cookies(scope)
-            if scope.get("client"):
-                found["env"] = {"REMOTE_ADDR": scope["client"][0]}
+            if address:
+                found["env"] = {"REMOTE_ADDR": address}
         data = self.body.data(scope) if self.body is not None else None
         if data is not None:
             found["data"] = data
-        event["request"] = {**(event.get("request") or {}), **found}
+        event["request"] = {**theirs, **found}
         context = {
             "url": found["url"],
             "method": found["method"],
             "query_string": found["query_string"],
             "user_agent": request.header(scope, b"user-agent"),
             "referrer": request.header(scope, b"referer"),
-            "ip_address": scope["client"][0] if personal and scope.get("client") else None,
+            "ip_address": address if personal else None,
         }
         self._context(event, "request", {key: value for key, value in context.items() if value})
 
     def _user(self, event: Event) -> None:
-        who = self.who()
-        if who is None:
-            return
-        known = {"id": who.id, "username": who.username, "email": who.email} if self.personal else {"id": who.id}
-        ours = {key: value for key, value in {**known, "role": who.role}.items() if value}
-        theirs = event.get("user") or {}
-        if not theirs or theirs.get("id") in (None, who.id) or str(theirs["id"]) == who.id:
-            event["user"] = {**ours, **theirs}
-            self._context(event, "preferences", dict(who.preferences))
-            if who.role:
-                _tag(event, "user.role", who.role)
-        if self.personal and self.scope.get("client"):
-            event["user"].setdefault("ip_address", self.scope["client"][0])
+        user, who = self.user(event.get("user"))
+        if user or "user" in event:
+            event["user"] = user
+        self._context(event, "preferences", dict(who.preferences))
+        if who.role:
+            _tag(event, "user.role", who.role)
 
     def _tags(self, event: Event) -> None:
         _tag(event, "http.method", request.method(self.scope))
@@ -137,6 +129,11 @@ class Enrichment:
         if name and source in _FRAMEWORK_SOURCES:
             return name, source
         return request.path(self.scope), "url"
+
+    def _withhold(self, event: Event) -> None:
+        withheld = self.person.withheld(self.who())
+        if withheld is not None:
+            withheld(event)
 
     def _breadcrumbs(self, event: Event) -> None:
         if self.plain or event.get("type") == "transaction":

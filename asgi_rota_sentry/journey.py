@@ -9,12 +9,16 @@ from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from asgi_rota_sentry import counters, expected, faults, request, sdk, trail
+import anyio
+
+from asgi_rota_sentry import counters, expected, faults, identity, request, sdk, trail
+from asgi_rota_sentry.budget import Budget
 from asgi_rota_sentry.enrichment import Enrichment, Event
 from asgi_rota_sentry.feedback import FeedbackRoute
 from asgi_rota_sentry.identity import Identify, Identity
 from asgi_rota_sentry.pages import Answer, ErrorPages, Situation
 from asgi_rota_sentry.reply import Headers, Reply
+from asgi_rota_sentry.settings import Settings
 from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
 
 #: The journey that this context belongs to.
@@ -22,6 +26,9 @@ current: ContextVar["Journey | None"] = ContextVar("asgi_rota_sentry_journey", d
 
 # The methods that make no transaction, as in the SDK's own ASGI layer.
 _UNTRACED_METHODS = frozenset({"HEAD", "OPTIONS"})
+# How long an async `identify` may take, and the answer of a request that was cancelled.
+_IDENTIFY_SECONDS = 1.0
+_LAST_SECONDS = 1.0
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 _TRACE_HEADERS = frozenset({b"sentry-trace", b"baggage", b"traceparent"})
 
@@ -33,7 +40,9 @@ class Configuration(Protocol):
     identify: Identify
     identifies_async: bool
     pages: ErrorPages
+    settings: Settings
     trail: trail.Trail
+    budget: Budget
 
     def is_excluded(self, scope: Scope) -> bool:
         """Whether this path gets isolation and error capture only."""
@@ -53,6 +62,8 @@ class Journey:
     _failed_with: BaseException | None = None
     _token: Token["Journey | None"] | None = None
     _is_excluded = False
+    _is_cancelled = False
+    _last_knowledge: Enrichment | None = None
     _status = 0
     _arrived_at = 0.0
     _answered_at = 0.0
@@ -62,10 +73,9 @@ class Journey:
         self._config = config
         self._app = app
         self._scope = scope
-        self._receive = receive
         self._root_path: str = scope.get("root_path") or ""  # routers write into the scope's own
         is_http = scope.get("type") == "http"
-        self._reply = Reply(send, config.pages if is_http else None, scope.get("method") or "GET", self)
+        self._reply = Reply(receive, send, config.pages if is_http else None, scope.get("method") or "GET", self)
 
     async def run(self) -> Any:
         """Take the request to the application and its answer back."""
@@ -77,19 +87,27 @@ class Journey:
         except Exception:
             faults.report("opening a request")
         try:
-            result = await self._app(self._scope, self._receive, self._reply.send)
+            result = await self._app(self._scope, self._reply.receive, self._reply.send)
             if self._reply.is_holding:
                 await self._reply.conclude(failed=False)
         except Exception as exc:
             await self._fail(exc)
             raise
-        except BaseException:
-            self._cancel()
+        except BaseException as exc:
+            await self._abandon(exc)
             raise
         else:
             return result
         finally:
             self._leave()
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a call in this context can still belong to this request.
+
+        After the last byte it is another one, which the server began in the context that this one left behind.
+        """
+        return self.is_open and not self._reply.ended
 
     # Open
 
@@ -101,7 +119,7 @@ class Journey:
             return
         self._client = client
         self._arrived_at = time.time()
-        sentry = self._sentry = sdk.RequestScope(client, self._enrich, expected.should_drop)
+        sentry = self._sentry = sdk.RequestScope(client, self._enrich, expected.should_drop, self._config.budget)
         sentry.open()
         config, scope = self._config, self._scope
         if config.is_excluded(scope):
@@ -114,19 +132,23 @@ class Journey:
         else:
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
         if b"cookie" in found:
-            self._visitor = config.trail.key(found[b"cookie"])
+            key = config.trail.key
+            self._visitor = key(found[b"cookie"]) or key(request.cookie_header(scope))
         if client.max_body and not _BODY_HEADERS.isdisjoint(found):
             self._body = request.Body(client.max_body)
-            self._receive = _Watched(self._receive, self._body)
+            self._reply.take = _Watched(self._reply.take, self._body)
 
     def _first_name(self) -> str:
         """The span's name before the application has routed: what the SDK's own layer would call it."""
         return request.url(self._scope, without_host=True)
 
     async def _resolve_identity(self) -> None:
+        """Await an async `identify`; one that hangs is given up (a sync one cannot be interrupted)."""
         try:
-            found = self._config.identify(self._scope)
-            self._identity = await found if inspect.isawaitable(found) else found
+            with anyio.fail_after(_IDENTIFY_SECONDS):
+                found = self._config.identify(self._scope)
+                found = await found if inspect.isawaitable(found) else found
+            self._identity = found if isinstance(found, Identity) else None
         except Exception:
             faults.report("reading the identity")
 
@@ -138,10 +160,16 @@ class Journey:
 
     # Events
 
+    def is_unwanted(self, exc: BaseException, *, handled: bool) -> bool:
+        """Whether no event is to be built of this exception, whoever is about to build one."""
+        return self._sentry is not None and self._sentry.skips(exc, handled=handled)
+
     def _enrich(self, event: Event) -> None:
         """Put what is known of this request into one of its events, and remember it for feedback on it."""
-        self._knowledge()(event)
-        self._config.feedback.events.remember(event)
+        knowledge = self._last_knowledge or self._knowledge()
+        knowledge(event)
+        if event.get("type") != "transaction":
+            self._config.feedback.events.remember(event)
 
     def _knowledge(self) -> Enrichment:
         enrichment = Enrichment(
@@ -150,6 +178,7 @@ class Journey:
             earlier=self._earlier,
             personal=self._client is not None and self._client.collects_personal_data,
             plain=self._is_excluded,
+            trusted_proxies=self._config.settings.trusted_proxies,
         )
         enrichment.resolved = self._identity
         enrichment.body = self._body
@@ -159,7 +188,17 @@ class Journey:
         return enrichment
 
     def _earlier(self) -> list[trail.Breadcrumb]:
-        return self._config.trail.earlier(self._visitor)
+        return self._config.trail.earlier(self._visitor, self._owner(surely=True))
+
+    def _owner(self, *, surely: bool) -> str | None:
+        """Whose request it is: an ID, "" for certainly nobody's, None for not known.
+
+        Asked with every request of a session, so a reader of the application's own is called only `surely`.
+        """
+        if self._config.identify is identity.read:
+            return identity.owner(self._scope)
+        found = self._knowledge().who() if surely else self._identity
+        return found.id if found is not None else None
 
     # Answer
 
@@ -191,7 +230,6 @@ class Journey:
         scope, sentry = self._scope, self._sentry
         who = self._knowledge().who()
         event_id = self._failure_id() if status >= 500 else None
-        preferences = who.preferences if who is not None else {}
         situation = Situation(
             status=status,
             method=request.method(scope),
@@ -202,10 +240,10 @@ class Journey:
             event_id=event_id,
             trace_id=sentry.trace_id if sentry is not None else None,
             reported=event_id is not None and self._client is not None and self._client.reports,
-            user_name=who.username if who is not None else None,
-            user_email=who.email if who is not None else None,
-            theme=preferences.get("theme"),
-            language=preferences.get("language"),
+            user_name=who.username,
+            user_email=who.email,
+            theme=who.preferences.get("theme"),
+            language=who.preferences.get("language"),
         )
         counters.count(f"pages.{status}")
         return self._config.pages.answer(situation, headers)
@@ -241,17 +279,40 @@ class Journey:
             # The client is gone, or the server refuses: the application's own exception is the one to tell.
             faults.report("answering a failed request")
 
-    def _capture(self, exc: Exception) -> None:
+    def _capture(self, exc: BaseException) -> None:
         client, sentry = self._client, self._sentry
         if client is None or sentry is None:
             return
-        if sentry.has_seen(exc):
+        if sentry.skips(exc):
             sdk.remember_exception(client, exc)
-        elif not expected.should_drop(exc):
+        else:
             sdk.capture_exception(client, exc)
         counters.count("errors")
 
+    async def _abandon(self, exc: BaseException) -> None:
+        """Leave a request that was cancelled, or whose process is about to end."""
+        __tracebackhide__ = True
+        try:
+            if isinstance(exc, BaseExceptionGroup) and any(
+                isinstance(leaf, Exception) for leaf in expected.leaves(exc)
+            ):
+                self._capture(exc)
+            self._cancel()
+        except Exception:
+            faults.report("leaving a cancelled request")
+        if self._reply.is_holding and not isinstance(exc, GeneratorExit):
+            await self._release_at_last()
+
+    async def _release_at_last(self) -> None:
+        """The application has sent its answer before it was cancelled, so the client shall have it."""
+        with anyio.move_on_after(_LAST_SECONDS, shield=True):
+            try:
+                await self._reply.conclude(failed=False)
+            except Exception:
+                faults.report("answering a cancelled request")
+
     def _cancel(self) -> None:
+        self._is_cancelled = True
         counters.count("requests.cancelled")
         if self._span is not None and not self._reply.ended:
             self._span.cancel()
@@ -259,25 +320,31 @@ class Journey:
     # Leave
 
     def _leave(self) -> None:
+        self.is_open = False
         try:
-            if not self._reply.started and self._sentry is not None and not self._is_excluded:
+            if self._is_unanswered() and self._sentry is not None and not self._is_excluded:
                 self._note_trail(500, ())
             if self._span is not None:
                 self._end_span()
         except Exception:
             faults.report("ending a span")
+        self._failed_with = None
         try:
-            self.is_open = False
             # What would make a cycle is let go, so that the request needs no garbage collector.
             del self._reply
-            self._failed_with = None
             sentry, self._sentry = self._sentry, None
             if sentry is not None:
                 sentry.close()
-            if self._token is not None:
-                current.reset(self._token)
         except Exception:
             faults.report("leaving a request")
+        if self._token is not None:
+            _reset(self._token)
+
+    def _is_unanswered(self) -> bool:
+        """Whether the server has to answer in the application's place: it does so with a 500."""
+        if self._reply.started or self._is_cancelled:
+            return False
+        return self._failed_with is not None or self._scope.get("type") == "http"
 
     def _end_span(self) -> None:
         span, self._span = self._span, None
@@ -285,21 +352,24 @@ class Journey:
             return
         if span.sampled:
             self._describe(span)
-        span.end(datetime.fromtimestamp(self._ended_at, UTC) if self._ended_at and span.sampled else None)
+        try:
+            span.end(datetime.fromtimestamp(self._ended_at, UTC) if self._ended_at and span.sampled else None)
+        finally:
+            self._last_knowledge = None
 
     def _describe(self, span: sdk.RequestSpan) -> None:
         """Give a sampled span its name and its tags."""
-        knowledge = self._knowledge()
+        # The span's own event, which is about to be made, is told the same.
+        knowledge = self._last_knowledge = self._knowledge()
         span.rename(*knowledge.transaction_name(*span.name()))
         tags = {"http.method": request.method(self._scope), "http.url": request.path(self._scope)}
         if self._status:
             tags["http.status_code"] = str(self._status)
-        who = knowledge.who()
-        if who is not None and who.role:
+        user, who = knowledge.user(self._sentry.user if self._sentry is not None else None)
+        if who.role:
             tags["user.role"] = who.role
-        if who is not None and who.id:
-            span.set_user_id(who.id)
         span.set_tags(tags)
+        span.set_user(user if knowledge.person.personal else {"id": user.get("id")}, who.preferences)
 
     def _note_trail(self, status: int, headers: Headers) -> None:
         """Let the visitor's story go on with this request."""
@@ -312,11 +382,9 @@ class Journey:
         entry = ("request", answered_at, request.method(self._scope), request.path(self._scope), status)
         entries = [*self._actions, entry] if self._actions else [entry]
         self._actions = None
-        owner = None
+        owner = self._owner(surely=renewed is not None)
         if renewed is not None:
-            who = self._knowledge().who()
-            owner = who.id if who is not None else None
-            config.trail.renew(self._visitor, renewed, owner=owner)
+            config.trail.renew(self._visitor, renewed)
         config.trail.note(renewed or self._visitor or b"", entries, owner=owner)
 
 
@@ -331,9 +399,20 @@ class _Watched:
 
     async def __call__(self) -> Message:
         message = await self._receive()
-        if message.get("type") == "http.request":
-            self._body.note(message)
+        try:
+            if message.get("type") == "http.request":
+                self._body.note(message)
+        except Exception:
+            faults.report("noting a part of the body")
         return message
+
+
+def _reset(token: Token[Journey | None]) -> None:
+    """Undo `current.set`; harmless in another context, as when an unfinished coroutine is collected."""
+    try:
+        current.reset(token)
+    except ValueError:
+        current.set(None)
 
 
 def _trace_headers(headers: dict[bytes, bytes]) -> dict[str, str] | None:
@@ -355,3 +434,15 @@ def _is_traceparent(parts: list[str]) -> bool:
         return False
     hexadecimal = all(character in "0123456789abcdef" for part in parts[:4] for character in part)
     return hexadecimal and bool(parts[1].strip("0")) and bool(parts[2].strip("0"))
+
+
+def _is_unwanted(exc: BaseException, handled: bool) -> bool:
+    here = current.get()
+    try:
+        return here is not None and here.is_unwanted(exc, handled=handled)
+    except Exception:
+        faults.report("deciding on an error")
+        return False
+
+
+sdk.install_guard(_is_unwanted)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from asgi_rota_sentry import expected, faults, identity, journey, request, sdk, start, trail
+from asgi_rota_sentry.asgi2 import as_asgi3
+from asgi_rota_sentry.budget import Budget
 from asgi_rota_sentry.deliberate_error import deliberate_error
 from asgi_rota_sentry.feedback import FeedbackRoute, OnFeedback
 from asgi_rota_sentry.identity import Identify
@@ -15,7 +17,7 @@ from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class RotaSentryMiddleware:
-    """Wraps any ASGI 3 application and gives its errors and requests to Sentry, with who, what and how they got there.
+    """Wraps any ASGI application and gives its errors and requests to Sentry, with who, what and how they got there.
 
     `settings` are those that `init` was given, else those of the environment, when left out. `identify` reads the user
     from the ASGI scope; by default the shapes of Starlette, Django, plain mappings and JWT claims are understood.
@@ -39,7 +41,7 @@ class RotaSentryMiddleware:
             raise TypeError(f"settings is {settings!r}; expected asgi_rota_sentry.Settings, or nothing.")
         if identify is not None and not callable(identify):
             raise TypeError(f"identify is {identify!r}; expected a callable that takes the ASGI scope, or nothing.")
-        self.app = app
+        self.app = as_asgi3(app)
         self.settings = settings or start.current_settings()
         self.identify: Identify = identify or identity.read
         self.identifies_async = identify is not None and _is_async(identify)
@@ -50,7 +52,9 @@ class RotaSentryMiddleware:
             visitors=self.settings.trail_visitors,
             length=self.settings.trail_requests,
             seconds=self.settings.trail_minutes * 60,
+            redis_url=self.settings.trail_redis_url,
         )
+        self.budget = Budget(self.settings.errors_per_minute, sdk.capture_tally)
         # The middleware's own applications, by path.
         self._own_routes: dict[str, ASGIApp] = {self.settings.feedback_path: self.feedback}
         if self.settings.debug:
@@ -67,7 +71,7 @@ class RotaSentryMiddleware:
         if kind == "lifespan":
             return await self._lifespan(scope, receive, send)
         outer = journey.current.get()
-        if kind not in ("http", "websocket") or (outer is not None and outer.is_open):
+        if kind not in ("http", "websocket") or (outer is not None and outer.is_answering):
             return await self.app(scope, receive, send)
         app = None
         if scope.get("path", "").endswith(self._own_paths):

@@ -4,14 +4,22 @@ Every message passes at once and unchanged, save one case: an error answer that 
 known to be the framework's own bare answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, MutableMapping, Sequence
 from typing import Any, Protocol
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.pages import Answer, ErrorPages
-from asgi_rota_sentry.types import Message, Send
+from asgi_rota_sentry.types import Message, Receive, Send
 
 MOST_HELD = 64 * 1024
+
+_HTTP_STARTS = ("http.response.start", "websocket.http.response.start")
+# The messages that answer a request, and the HTTP status that stands for each: a websocket's is that of its handshake
+# (RFC 6455, section 4.1; closed before it was accepted: 403, as the ASGI specification has it).
+_STARTS = {**dict.fromkeys(_HTTP_STARTS, 0), "websocket.accept": 101, "websocket.close": 403}
+
+# What becomes of a held answer.
+_HOLD, _RELEASE, _REPLACE = "hold", "release", "replace"
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -35,6 +43,7 @@ class Listener(Protocol):
 class Reply:
     """Passes on what the application sends, notes how far it has come, and puts pages in place of bare errors.
 
+    `take` is where the application's `receive` takes its messages from: the server's own `receive`, until it is set.
     `pages` is None where no page is ever served (a websocket).
     """
 
@@ -45,28 +54,38 @@ class Reply:
     _body = b""
     _trailers = False
 
-    def __init__(self, send: Send, pages: ErrorPages | None, method: str, listener: Listener) -> None:
+    def __init__(self, receive: Receive, send: Send, pages: ErrorPages | None, method: str, listener: Listener) -> None:
+        self.take = receive
         self._send = send
         self._pages = pages
         self._method = method
         self._listener = listener
 
+    def receive(self) -> Awaitable[Message]:
+        """The `receive` that the application gets.
+
+        What it waits for may come only when the client has the answer (its leaving, most of all): none is held then.
+        """
+        return self._settle_and_take() if self.is_holding else self.take()
+
+    async def _settle_and_take(self) -> Message:
+        await self.conclude(failed=False)
+        return await self.take()
+
     async def send(self, message: Message) -> None:
         """The `send` that the application gets."""
         __tracebackhide__ = True
-        kind = message.get("type")
         if self.is_holding:
             await self._while_holding(message)
             return
-        if kind == "http.response.start" and not self.started:
-            status = message.get("status", 200)
-            if (status == 404 or status >= 500) and self._may_replace(message):
-                self.is_holding = True
-                self._held: list[Message] = [message]
+        try:
+            kind = message.get("type")
+        except AttributeError:
+            kind = None  # no message at all: for the server to refuse
+        if not self.started and kind in _STARTS:
+            if self._begin(message, kind):
                 return
             self.started = True
-            self._trailers = bool(message.get("trailers"))
-            self._listener.on_start(status, message.get("headers") or ())
         try:
             await self._send(message)
         except OSError:
@@ -78,33 +97,67 @@ class Reply:
             self.ended = True
             self._listener.on_end()
 
+    def _begin(self, message: Message, kind: str) -> bool:
+        """Note what the response begins with; whether it is to be held."""
+        try:
+            status = message.get("status", 200) if kind in _HTTP_STARTS else _STARTS[kind]
+            if (status == 404 or status >= 500) and self._may_replace(message):
+                self.is_holding = True
+                self._held: list[Message] = [dict(message)]
+                return True
+            self._trailers = bool(message.get("trailers"))
+            self._listener.on_start(status, _headers(message))
+        except Exception:
+            faults.report("looking at an answer")
+        return False
+
     async def conclude(self, *, failed: bool) -> None:
         """Answer what is still open when the application has returned or raised."""
-        if self.is_holding:
-            start = self._held[0]
-            complete = not self._held[-1].get("more_body", False) and len(self._held) > 1
+        status = self._status_of_page(failed=failed)
+        if status:
+            await self._replace(status, _headers(self._held[0]) if self.is_holding else ())
+        elif self.is_holding:
+            await self._release()
+
+    def _status_of_page(self, *, failed: bool) -> int:
+        """The status of the page that the request ends with; 0 for none."""
+        if self._pages is None:
+            return 0
+        try:
+            if not self.is_holding:
+                return 500 if failed and not self.started and self._pages.may_replace(500, (), self._method) else 0
+            complete = len(self._held) > 1 and not self._held[-1].get("more_body", False)
             if (complete or (failed and not self._body)) and self._is_bare():
-                await self._replace(start.get("status", 500) if complete else 500, start.get("headers") or ())
-            else:
-                await self._release()
-        elif failed and not self.started and self._pages is not None and self._pages.may_replace(500, [], self._method):
-            await self._replace(500, ())
+                return int(self._held[0].get("status", 500)) if complete else 500
+        except Exception:
+            faults.report("looking at an answer")
+        return 0
 
     async def _while_holding(self, message: Message) -> None:
+        __tracebackhide__ = True
+        self._held.append(dict(message) if isinstance(message, MutableMapping) else message)
+        try:
+            verdict = self._judge(message)
+        except Exception:
+            faults.report("looking at an answer")
+            verdict = _RELEASE
+        if verdict == _RELEASE:
+            await self._release()
+        elif verdict == _REPLACE:
+            start = self._held[0]
+            await self._replace(start.get("status", 500), _headers(start))
+
+    def _judge(self, message: Message) -> str:
+        """What becomes of the held answer, now that this message of it has come."""
         if message.get("type") != "http.response.body":
-            await self._release()
-            await self.send(message)
-            return
-        self._held.append(message)
+            return _RELEASE
         self._body += message.get("body") or b""
-        status = self._held[0].get("status", 200)
         if message.get("more_body", False):
-            if len(self._body) > MOST_HELD or not self._may_replace(self._held[0]):
-                await self._release()
-        elif not self._is_bare():
-            await self._release()
-        elif status < 500 or self._listener.is_decided():
-            await self._replace(status, self._held[0].get("headers") or ())
+            hopeful = len(self._body) <= MOST_HELD and self._may_replace(self._held[0])
+            return _HOLD if hopeful else _RELEASE
+        if not self._is_bare():
+            return _RELEASE
+        return _REPLACE if self._held[0].get("status", 500) < 500 or self._listener.is_decided() else _HOLD
 
     async def _release(self) -> None:
         """Send what was held, as it was."""
@@ -132,32 +185,32 @@ class Reply:
         await self.send({"type": "http.response.body", "body": answer.body, "more_body": False})
 
     def _may_replace(self, message: Message) -> bool:
-        if self._pages is None or message.get("trailers"):
+        if self._pages is None or message.get("trailers") or _is_iterator(message.get("headers")):
             return False
-        status = message.get("status", 200)
-        try:
-            return self._pages.may_replace(status, list(message.get("headers") or ()), self._method, self._body)
-        except Exception:
-            faults.report("looking at an error answer")
-            return False
+        return self._pages.may_replace(message.get("status", 200), list(_headers(message)), self._method, self._body)
 
     def _is_bare(self) -> bool:
         start = self._held[0]
         if self._pages is None:
             return False
-        try:
-            headers = list(start.get("headers") or ())
-            return self._pages.is_bare(start.get("status", 200), headers, self._body, self._method)
-        except Exception:
-            faults.report("looking at an error answer")
-            return False
+        return self._pages.is_bare(start.get("status", 200), list(_headers(start)), self._body, self._method)
+
+
+def _headers(message: Message) -> Headers:
+    """The headers as far as they can be looked at: an iterator would be empty when the server reads it."""
+    found = message.get("headers")
+    return () if not found or _is_iterator(found) else found
+
+
+def _is_iterator(found: Any) -> bool:
+    return hasattr(found, "__next__")
 
 
 def _is_last(message: Message, kind: Any, *, trailers: bool) -> bool:
     if kind == "http.response.body":
-        return not message.get("more_body", False) and not trailers
+        return not trailers and not message.get("more_body", False)
+    if kind in ("http.response.zerocopysend", "websocket.http.response.body"):
+        return not message.get("more_body", False)
     if kind == "http.response.trailers":
         return not message.get("more_trailers", False)
-    if kind == "http.response.zerocopysend":
-        return not message.get("more_body", False)
     return kind in ("http.response.pathsend", "websocket.close")

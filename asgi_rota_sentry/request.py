@@ -17,29 +17,29 @@ from asgi_rota_sentry.types import Message, Scope
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _PERSONAL_HEADERS = frozenset(
     {
-        "cookie",
-        "set-cookie",
         "authorization",
-        "proxy-authorization",
+        "cookie",
         "forwarded",
-        "remote-addr",
-        "true-client-ip",
-        "cf-connecting-ip",
+        "from",
+        "proxy-authorization",
+        "set-cookie",
+        "via",
         "x-api-key",
-        "x-forwarded-for",
-        "x-real-ip",
-        "x-client-ip",
-        "x-cluster-client-ip",
         "x-csrftoken",
+        "x-envoy-external-address",
+        "x-original-forwarded-for",
         "x-xsrf-token",
     }
 )
+# Gateways have many names for the same: `cf-connecting-ip`, `x-auth-request-email`, `x-goog-authenticated-user-id`.
+_PERSONAL_PARTS = ("-ip", "-user", "-email", "-username", "remote-", "forwarded-for")
 FILTERED = "[Filtered]"
 
 
 def raw_headers(scope: Scope) -> Sequence[tuple[bytes, bytes]]:
-    """The header pairs of the scope; empty when the server gave none."""
-    return scope.get("headers") or ()
+    """The header pairs of the scope; empty when the server gave none, or an iterator, which is the application's."""
+    found = scope.get("headers") or ()
+    return () if hasattr(found, "__next__") else found
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -56,8 +56,13 @@ def headers(scope: Scope, *, personal: bool) -> dict[str, str]:
     for key, value in Headers(raw=[(bytes(key).lower(), bytes(value)) for key, value in raw_headers(scope)]).items():
         found[key] = f"{found[key]}, {value}" if key in found else value
     if not personal:
-        found.update({key: FILTERED for key in found if key in _PERSONAL_HEADERS})
+        found.update({key: FILTERED for key in found if is_personal_header(key)})
     return found
+
+
+def is_personal_header(name: str) -> bool:
+    """Whether this header (in lower case) tells who sent the request, or from where."""
+    return name in _PERSONAL_HEADERS or any(part in name for part in _PERSONAL_PARTS)
 
 
 def path(scope: Scope) -> str:
@@ -114,10 +119,15 @@ def _server(scope: Scope, scheme: str) -> str | None:
     return name if port in (None, _DEFAULT_PORTS.get(scheme)) else f"{name}:{port}"
 
 
+def cookie_header(scope: Scope) -> bytes:
+    """The cookies as they were sent, in one piece: HTTP/2 may split the header (RFC 9113, section 8.2.3)."""
+    return b"; ".join([value for name, value in raw_headers(scope) if name == b"cookie"])
+
+
 def cookies(scope: Scope) -> dict[str, str]:
     """The cookies by name (RFC 6265); what cannot be parsed is left out."""
     found: dict[str, str] = {}
-    for pair in (header(scope, b"cookie") or "").split(";"):
+    for pair in cookie_header(scope).decode("latin-1").split(";"):
         name, separator, value = pair.partition("=")
         if separator and name.strip():
             found[name.strip()] = _unquoted(value.strip())

@@ -68,6 +68,8 @@ class Settings:
     outbox_path: str = _option(
         ".asgi_rota_sentry/outbox.sqlite3", "ROTA_SENTRY_OUTBOX", values.path, "a file's path, empty for no outbox"
     )
+<<<<<<< HEAD
+=======
     outbox_max_mib: float = _option(50.0, "ROTA_SENTRY_OUTBOX_MAX_MIB", values.positive, "a number of MiB above 0")
     outbox_max_envelopes: int = _option(
         10_000, "ROTA_SENTRY_OUTBOX_MAX_ENVELOPES", values.count, "a whole number, 0 for no limit"
@@ -77,6 +79,7 @@ class Settings:
         10.0, "ROTA_SENTRY_OUTBOX_SENDS_PER_SECOND", values.positive, "a number of envelopes above 0"
     )
     outbox_transactions: bool = _option(False, "ROTA_SENTRY_OUTBOX_TRANSACTIONS", values.boolean, "true or false")
+>>>>>>> main
     pages: str = _option("bare", "ROTA_SENTRY_PAGES", values.one_of("bare", "always", "never"), "bare, always or never")
     pages_dir: str | None = _option(None, "ROTA_SENTRY_PAGES_DIR", values.folder, "an existing folder, or nothing")
     home_url: str = _option("/", "ROTA_SENTRY_HOME_URL", values.link, "a URL or a path, empty to leave it out")
@@ -131,6 +134,22 @@ class Settings:
     trail_requests: int = _option(20, "ROTA_SENTRY_TRAIL_REQUESTS", values.count, "a whole number, 0 for no trail")
     trail_minutes: float = _option(30.0, "ROTA_SENTRY_TRAIL_MINUTES", values.positive, "a number of minutes above 0")
     trail_visitors: int = _option(10_000, "ROTA_SENTRY_TRAIL_VISITORS", values.count, "a whole number, 0 for no trail")
+    trail_redis_url: str | None = _option(
+        None, "ROTA_SENTRY_TRAIL_REDIS_URL", values.redis_url, "a URL such as redis://host:6379/0, or nothing"
+    )
+
+    scrub_keys: tuple[str, ...] = _option(
+        (), "ROTA_SENTRY_SCRUB_KEYS", values.keys, "comma-separated names, each with a letter or digit"
+    )
+    scrub_patterns: tuple[str, ...] = _option(
+        (),
+        "ROTA_SENTRY_SCRUB_PATTERNS",
+        values.patterns,
+        "regular expressions separated by white space, each with at most two open repeats and none inside another",
+    )
+    scrub_exempt: tuple[str, ...] = _option(
+        (), "ROTA_SENTRY_SCRUB_EXEMPT", values.keys, "comma-separated names or dotted paths such as request.data.pin"
+    )
 
     def __post_init__(self) -> None:
         faults = []

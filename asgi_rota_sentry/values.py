@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from asgi_rota_sentry.scrubbing.patterns import compiled
+
 Network = IPv4Network | IPv6Network
 
 _TRUE = {"1", "true", "yes", "on"}
@@ -96,6 +98,20 @@ def dsn(given: Any) -> str | None:
     return value
 
 
+def redis_url(given: Any) -> str | None:
+    """A URL of a Redis server (redis, rediss or unix), or None for nothing."""
+    value = optional_text(given)
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    _ = parts.port
+    if parts.scheme not in ("redis", "rediss", "unix") or not (
+        parts.hostname or (parts.scheme == "unix" and parts.path)
+    ):
+        raise ValueError(given)
+    return value
+
+
 def without_password(given: str) -> str:
     """The text with the password of a URL replaced, so that an error message may show it."""
     return re.sub(r"(?<=://)([^/@:\s]*):[^/@\s]*@", r"\1:[Filtered]@", given)
@@ -122,6 +138,22 @@ def names(given: Any) -> tuple[str, ...]:
     found = tuple(text(item) for item in _items(given))
     if any(not _TOKEN.fullmatch(item) for item in found):
         raise ValueError(given)
+    return found
+
+
+def keys(given: Any) -> tuple[str, ...]:
+    """Names of values or dotted paths to them, each with a letter or digit in it."""
+    found = tuple(text(item) for item in _items(given))
+    if not all(any(character.isalnum() for character in name) for name in found):
+        raise ValueError(given)
+    return found
+
+
+def patterns(given: Any) -> tuple[str, ...]:
+    """Regular expressions that cannot take for ever; in one text they are separated by white space."""
+    found = tuple(given.split() if isinstance(given, str) else given)
+    for pattern in found:
+        compiled(pattern)
     return found
 
 

@@ -406,6 +406,12 @@ def test_empty_answer_to_head() -> None:
     assert replaced((404, [], [b""]), "HEAD")
 
 
+def test_a_status_without_a_phrase() -> None:
+    """An empty answer with a 5xx of somebody's own invention is bare; one with a text is not."""
+    assert replaced((520, [], [b""]))
+    assert not replaced((520, TEXT, [b"Server Error"]))
+
+
 def test_always_and_never() -> None:
     """pages="always" replaces an application's own page, but no stream; "never" replaces nothing."""
     own = (404, [(b"content-type", b"text/html")], [b"<h1>No such shift</h1>"])

@@ -92,6 +92,14 @@ class Database(ForkSafe):
                 self._roll_back()
                 raise
 
+    def remove(self) -> None:
+        """Within a transaction, remove the file; whoever waits for the right to write finds that it has gone.
+
+        SQLite sees that, too, and leaves the new file's log alone when it closes the old one.
+        """
+        for suffix in ("-wal", "-shm", ""):
+            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+
     def _begin(self) -> sqlite3.Connection:
         """The connection in a transaction on the file that is at the path now.
 
@@ -191,7 +199,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         version = _check_version(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")  # survives any crash of a process, not a power cut
-        connection.execute("PRAGMA journal_size_limit = 4194304")
+        connection.execute("PRAGMA wal_autocheckpoint = 250")  # pages of 4 KiB: a small log, for small disks
+        connection.execute("PRAGMA journal_size_limit = 1048576")
         if version < _VERSION:
             _create_tables(connection)
     except BaseException:

@@ -142,6 +142,20 @@ class Outbox:
             _count(connection, "sent", 1)
             _note(connection, "last_success", time.time())
 
+    def remove_if_only(self, numbers: Collection[int]) -> bool:
+        """Start a new file if this one keeps nothing but these, which were sent; needs no room on disk."""
+        notes = self.notes()
+        with self._database.use(write=True) as connection:
+            query = f"SELECT count(*) FROM envelope WHERE number NOT IN ({_marks(numbers)})"  # noqa: S608
+            (others,) = connection.execute(query, list(numbers)).fetchone()
+            if not others:
+                self._database.remove()
+        if others:
+            return False
+        for name, value in {**notes, "sent": notes.get("sent", 0) + len(numbers), "last_success": time.time()}.items():
+            self.note(name, value)
+        return True
+
     def failed(self, number: int, reason: str, not_before: float) -> None:
         """Sending one failed and may succeed at `not_before` (seconds since 1970)."""
         with self._database.use(write=True) as connection:

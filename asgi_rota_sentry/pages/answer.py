@@ -67,7 +67,7 @@ class ErrorPages:
         Ask at the start message, and again with each part of the body: the first False lets the answer go, so that a
         stream is not delayed.
         """
-        if self._settings.pages == "never" or method == "CONNECT" or status not in bare.STATUSES:
+        if not bare.is_error(status) or self._settings.pages == "never" or method == "CONNECT":
             return False
         if self._settings.pages == "always":
             return not bare.is_stream(headers)

@@ -114,6 +114,11 @@ def _described(headers: Headers) -> _Described:
     return _Described(media_type, length, plain)
 
 
+def is_error(status: int) -> bool:
+    """Whether it is a status that a page may be served for: 404 or any 5xx, without a standard phrase too."""
+    return status == 404 or 500 <= status <= 599
+
+
 def is_stream(headers: Headers) -> bool:
     """Whether the headers announce a body that has no end, or that goes on after it (trailers)."""
     return any(
@@ -128,7 +133,7 @@ def could_be_bare(status: int, headers: Headers, beginning: bytes = b"") -> bool
 
     False as soon as that is impossible, so that a stream is let go at its first byte that no bare answer has.
     """
-    if status not in STATUSES:
+    if not is_error(status):
         return False
     media_type, length, plain = _described(headers)
     if length == 0:
@@ -148,7 +153,7 @@ def is_bare(status: int, headers: Headers, body: bytes, method: str = "GET") -> 
 
     The answer to HEAD may come without its body (RFC 9110, section 9.3.2): there the length must be that of a default.
     """
-    if status not in STATUSES:
+    if not is_error(status):
         return False
     media_type, length, plain = _described(headers)
     key = (status, media_type or b"")

@@ -1,6 +1,6 @@
 """Scrubbing: a payload for Sentry in, the same without passwords, keys, tokens, card numbers and the like out.
 
-Pure functions: nothing here does I/O or knows the SDK.
+Pure functions: nothing here knows the SDK, and nothing but `command` does I/O.
 """
 
 from asgi_rota_sentry.scrubbing.changes import Removal

@@ -14,7 +14,8 @@ from asgi_rota_sentry.scrubbing.values import is_trivial
 _SHORTEST, _LONGEST = 6, 4096
 _MOST = 64
 _NAME_LIKE = re.compile(
-    r"[A-Za-z_]+(?:[.\-_/ :][A-Za-z_]+)*|(?:text|image|audio|video|application|multipart|font)/[\w.+\-]+|https?://[^@?=]*|[0-9.,:\-/ TZ+]{1,8}|<.*>|[\[({].*[\])}]",
+    r"[A-Za-z_]+(?:[.\-_/ :][A-Za-z_]+)*|(?:text|image|audio|video|application|multipart|font)/[\w.+\-]+"
+    r"|https?://[^@?=]*|[0-9.,:\-/ TZ+]{1,8}|<.*>|[\[({].*[\])}]",
     re.DOTALL,
 )
 _REASON = "the same value was removed elsewhere"

@@ -31,7 +31,9 @@ _SIGN = re.compile(
 )
 _TUPLE = re.compile(r"""(?P<quote>\\{0,8}["']),\s{0,2}(?=[bBuU]?\\{0,8}["'])""")
 _XML = re.compile(r"(?:\s[^<>]{0,128})?>\s{0,8}(?=[^<\s])")
-_MULTIPART = re.compile(r"""["'](?:;[^\r\n\\]{0,128})?(?:\r?\n|\\r\\n)(?:[^\r\n\\]{1,128}(?:\r?\n|\\r\\n)){0,3}(?:\r?\n|\\r\\n)""")
+_MULTIPART = re.compile(
+    r"""["'](?:;[^\r\n\\]{0,128})?(?:\r?\n|\\r\\n)(?:[^\r\n\\]{1,128}(?:\r?\n|\\r\\n)){0,3}(?:\r?\n|\\r\\n)"""
+)
 _MULTIPART_END = re.compile(r"(?:\r?\n|\\r\\n)--|$")
 _OPTION = re.compile(r"""["']?,?\s{1,4}["']?(?=[^\s\-"'])""")
 _SAID = re.compile(r"""(?:\s(?:is|was|to|of|value|for|set)){0,2}\s["'`(]?(?=[^\s])""", re.IGNORECASE)
@@ -59,7 +61,7 @@ class Assignments:
         self._stems = re.compile(f"{_STEMS.pattern}|{stems}") if stems else _STEMS
 
     def find(self, text: str, low: str, *, source: bool = False) -> Iterator[Span]:
-        """Each such value, `low` being the text in lower case; in `source` code only what is quoted, for the rest is code."""
+        """Each such value, `low` being the text in lower case; of `source` code only what is quoted."""
         position = 0
         while found := self._stems.search(low, position):
             start = found.start()
@@ -96,8 +98,10 @@ class Assignments:
         for form, begins in ((_TUPLE, "([b"), (_OPTION, "-")):
             other = form.match(text, end)
             if other and self._opens(text, start, begins):
-                found = values.read_word(text, other.end()) if form is _OPTION else values.read(
-                    text, other.end(), sign=",", closed=True, source=False
+                found = (
+                    values.read_word(text, other.end())
+                    if form is _OPTION
+                    else values.read(text, other.end(), sign=",", closed=True, source=False)
                 )
                 yield from self._judged(text, found, verdict, reason)
                 return
@@ -132,7 +136,9 @@ class Assignments:
             return
         if verdict is Verdict.COOKIES:
             yield from cookie_spans(text, found.start, found.end, self._names)
-        elif verdict is Verdict.SECRET or looks_random(text[found.start : found.end], hexadecimal="sig" in reason.lower()):
+        elif verdict is Verdict.SECRET or looks_random(
+            text[found.start : found.end], hexadecimal="sig" in reason.lower()
+        ):
             yield Span(found.start, found.end, reason)
 
     @staticmethod

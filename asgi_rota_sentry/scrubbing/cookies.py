@@ -34,4 +34,6 @@ def is_secret_cookie(name: str, value: str, names: Names) -> bool:
     if names.is_exempt(name):
         return False
     verdict = names.verdict(name)
-    return verdict is Verdict.SECRET or (verdict is Verdict.MAYBE and bool(value)) or looks_random(value, hexadecimal=True)
+    return (
+        verdict is Verdict.SECRET or (verdict is Verdict.MAYBE and bool(value)) or looks_random(value, hexadecimal=True)
+    )

@@ -11,10 +11,11 @@ from asgi_rota_sentry.scrubbing.randomness import looks_random
 from asgi_rota_sentry.scrubbing.spans import FILTERED, merged, replaced
 from asgi_rota_sentry.scrubbing.text import TextScrubber
 from asgi_rota_sentry.scrubbing.values import is_count, is_trivial
+from asgi_rota_sentry.scrubbing.vocabulary import word_set
 
 _NOTHING: Mapping[int, Verdict] = {}
 _SECOND = {verdict: {1: verdict} for verdict in Verdict}
-_FIELD_NAMES = frozenset("username email user name id first_name last_name login remember role phone title".split())
+_FIELD_NAMES = word_set("username email user name id first_name last_name login remember role phone title")
 _MOST_LEAVES = 200
 
 
@@ -72,21 +73,12 @@ class Judge:
 
     def value(self, name: str, value: Any, verdict: Verdict, *, structural: bool) -> Judged:
         """What becomes of the value under this name, in a mapping that may be `structural` for Sentry."""
-        if value is None or isinstance(value, bool) or (isinstance(value, int | float) and -1 <= value <= 1):
+        if _is_harmless(name, value):
             return Judged.STAYS
-        if isinstance(value, int | float | str) and is_count(name, bare(str(value))):
-            return Judged.STAYS
-        if isinstance(value, int | float) and name.lower() == "pass":
-            return Judged.STAYS  # how many tests passed
         if verdict is Verdict.COOKIES:
             return self._cookies(name, value)
-        if verdict is Verdict.MAYBE:
-            if not isinstance(value, str) or not looks_random(bare(value), hexadecimal=name.lower() != "key"):
-                return Judged.ORDINARY
-        elif isinstance(value, str) and is_trivial(value):
-            return Judged.STAYS
-        elif isinstance(value, Mapping | list | tuple | set | frozenset) and not value:
-            return Judged.STAYS
+        if verdict is Verdict.MAYBE and not _looks_secret(name, value):
+            return Judged.ORDINARY
         change = Change(f"beside {name!r}", whole=True)
         secrets = tuple(_leaves(value))
         if isinstance(value, Mapping) and {"value", "type"} <= value.keys():
@@ -97,8 +89,6 @@ class Judge:
 
     def _cookies(self, name: str, value: Any) -> Judged:
         if isinstance(value, str):
-            if is_trivial(value):
-                return Judged.STAYS
             spans = merged(list(cookie_spans(value, 0, len(value), self.names)))
             if not spans:
                 return Judged.ORDINARY
@@ -114,7 +104,9 @@ class Judge:
             if not gone:
                 return Judged.ORDINARY
             changes = {key: Change(f"cookie {key!r}", whole=True) for key in gone}
-            return Judged({**value, **dict.fromkeys(gone, FILTERED)}, changes, tuple(_leaves([value[key] for key in gone])))
+            return Judged(
+                {**value, **dict.fromkeys(gone, FILTERED)}, changes, tuple(_leaves([value[key] for key in gone]))
+            )
         if isinstance(value, list | tuple) and all(isinstance(item, list | tuple) and len(item) == 2 for item in value):
             return Judged.ORDINARY
         return Judged(FILTERED, Change(f"beside {name!r}", whole=True), tuple(_leaves(value)))
@@ -122,6 +114,22 @@ class Judge:
     def _is_secret_cookie(self, key: Any, value: Any) -> bool:
         text = value if isinstance(value, str) else str(value)
         return not is_trivial(text) and is_secret_cookie(bare(str(key)), bare(text), self.names)
+
+
+def _looks_secret(name: str, value: Any) -> bool:
+    """Whether the value under a name that may tell of a secret is one, by its looks."""
+    return isinstance(value, str) and looks_random(bare(value), hexadecimal=name.lower() != "key")
+
+
+def _is_harmless(name: str, value: Any) -> bool:
+    """Whether there is nothing to hide in the value, whatever its name: nothing, yes or no, a count, a placeholder."""
+    if value is None or isinstance(value, bool):
+        return True
+    if isinstance(value, int | float):
+        return -1 <= value <= 1 or name.lower() == "pass" or is_count(name, str(value))
+    if isinstance(value, str):
+        return is_trivial(value) or is_count(name, bare(value))
+    return isinstance(value, Mapping | list | tuple | set | frozenset) and not value
 
 
 def _leaves(value: Any) -> Iterator[str]:

@@ -12,7 +12,7 @@ from asgi_rota_sentry.scrubbing import vocabulary as v
 
 
 class Verdict(IntEnum):
-    """What the value under a name is: `PLAIN`, `MAYBE` (judged by its looks), `COOKIES` (each by its name), `SECRET`."""
+    """What the value under a name is: `PLAIN`, `MAYBE` (by its looks), `COOKIES` (each by its name), `SECRET`."""
 
     PLAIN = 0
     MAYBE = 1
@@ -76,7 +76,7 @@ def _judge(parts: list[str]) -> Verdict:
         return Verdict.PLAIN
     if after:
         return _with_tail(core, after)
-    harmless = before and (before[0] in v.HARMLESS_BEFORE or (core[-1], before[-1]) in v.HARMLESS_PAIRS)
+    harmless = before and (before[0] in v.HARMLESS_BEFORE or (before[-1], core[-1]) in v.HARMLESS_PAIRS)
     return Verdict.MAYBE if harmless else Verdict.SECRET
 
 
@@ -129,10 +129,17 @@ class Names:
             return Verdict.PLAIN
         if one in self._added_squashed or any(_contains(parts, added) for added in self._added):
             return Verdict.SECRET
-        if parts[-1] in ("cookie", "cookies") and (len(parts) == 1 or parts[-2] in ("http", "set", "request", "header")):
+        if parts[-1] in ("cookie", "cookies") and (
+            len(parts) == 1 or parts[-2] in ("http", "set", "request", "header")
+        ):
             return Verdict.COOKIES
         verdict = _judge(parts)
-        if verdict is Verdict.PLAIN and len(parts) > 2 and name.isalpha() and any(part in one for part in v.SECRET_PARTS):
+        if (
+            verdict is Verdict.PLAIN
+            and len(parts) > 2
+            and name.isalpha()
+            and any(part in one for part in v.SECRET_PARTS)
+        ):
             return Verdict.SECRET  # `PaSsWoRd`: cut into words that are none
         return verdict
 

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from asgi_rota_sentry.scrubbing.vocabulary import word_set
+
 _IDS = "event_id trace_id span_id parent_span_id segment_id replay_id profile_id check_in_id associated_event_id"
 _TIMES = "timestamp start_timestamp end_timestamp received start_time duration exclusive_time time_unix_nano"
-_OWN = frozenset(f"{_IDS} {_TIMES}".split())
+_OWN = word_set(f"{_IDS} {_TIMES}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +47,36 @@ ANY = Layout()
 _ENTRY = Layout(structural=True)
 _LOCALS = Layout(each=Layout(repeats=True))
 _FRAME = Layout(
-    own=frozenset(
+    own=word_set(
         "filename abs_path function raw_function module package platform lineno colno in_app instruction_addr "
-        "addr_mode image_addr symbol_addr stack_start".split()
+        "addr_mode image_addr symbol_addr stack_start"
     ),
     source=frozenset({"pre_context", "context_line", "post_context"}),
     inner={"vars": _LOCALS},
 )
 _STACKTRACE = Layout(inner={"frames": _FRAME}, own=frozenset({"registers", "frames_omitted"}))
-_MECHANISM = Layout(own=frozenset("type handled synthetic exception_id parent_id is_exception_group source".split()))
+_MECHANISM = Layout(own=word_set("type handled synthetic exception_id parent_id is_exception_group source"))
 _EXCEPTION = Layout(
     own=frozenset({"thread_id"}),
     inner={"stacktrace": _STACKTRACE, "raw_stacktrace": _STACKTRACE, "mechanism": _MECHANISM},
     structural=True,
 )
-_THREAD = Layout(own=frozenset("id crashed current main state".split()), inner={"stacktrace": _STACKTRACE}, structural=True)
-_CRUMB = Layout(own=frozenset("timestamp type level event_id".split()), structural=True)
-_SPAN = Layout(own=_OWN | frozenset("op status origin hash is_segment is_remote same_process_as_parent".split()), structural=True)
+_THREAD = Layout(own=word_set("id crashed current main state"), inner={"stacktrace": _STACKTRACE}, structural=True)
+_CRUMB = Layout(own=word_set("timestamp type level event_id"), structural=True)
+_SPAN = Layout(
+    own=_OWN | word_set("op status origin hash is_segment is_remote same_process_as_parent"), structural=True
+)
 
 
 def _values(item: Layout) -> Layout:
     """A list of items, or the same wrapped as `{"values": […]}`; both are in use."""
-    return Layout(own=item.own, source=item.source, inner={**item.inner, "values": item}, each=item.each, structural=True)
+    return Layout(
+        own=item.own, source=item.source, inner={**item.inner, "values": item}, each=item.each, structural=True
+    )
 
 
 _EVENT = Layout(
-    own=_OWN | frozenset("platform sdk level type transaction_info debug_meta measurements _metrics_summary errors".split()),
+    own=_OWN | word_set("platform sdk level type transaction_info debug_meta measurements _metrics_summary errors"),
     inner={
         "exception": _values(_EXCEPTION),
         "threads": _values(_THREAD),
@@ -90,7 +96,9 @@ _EVENT = Layout(
     },
     structural=True,
 )
-_SESSION = Layout(own=frozenset("sid did seq init started timestamp duration status errors aggregates abnormal_mechanism".split()))
+_SESSION = Layout(
+    own=word_set("sid did seq init started timestamp duration status errors aggregates abnormal_mechanism")
+)
 
 
 def of(payload: Mapping[str, Any]) -> Layout:

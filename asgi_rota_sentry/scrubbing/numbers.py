@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from asgi_rota_sentry.scrubbing.checksums import iban_length, is_card, is_iban, is_nino, is_ssn
 from asgi_rota_sentry.scrubbing.spans import Span
@@ -17,8 +18,12 @@ _NINO = re.compile(
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ \-]?[A-Za-z0-9]{4})")
 _NINE_DIGITS = re.compile(r"[0-9](?:(?:%20|[^A-Za-z0-9:]{0,2})[0-9]){8}")
 _LETTERS_AND_DIGITS = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[ -]?[0-9]{2}[ -]?[0-9A-Za-z]{2}")
-_GROUPINGS = frozenset({(4, 4, 4, 4), (4, 6, 5), (4, 4, 4, 4, 3), (4, 6, 4), (4, 4, 4, 1), (6, 13), (4, 4, 4, 3), (4, 5, 6)})
-_FEWEST, _MOST = 13, 19
+_GROUPINGS = frozenset(
+    {(4, 4, 4, 4), (4, 6, 5), (4, 4, 4, 4, 3), (4, 6, 4), (4, 4, 4, 1), (6, 13), (4, 4, 4, 3), (4, 5, 6)}
+)
+_FIRST_GROUPS = frozenset(sizes[0] for sizes in _GROUPINGS)
+_FEWEST, _MOST, _MOST_USUAL = 13, 19, 5
+_GROUP = re.compile("[0-9]+")
 
 
 def find(text: str) -> Iterator[Span]:
@@ -45,32 +50,38 @@ def _cards(text: str) -> Iterator[Span]:
 
 
 def _cards_in_run(text: str, start: int, end: int) -> Iterator[Span]:
-    groups = [(found.start(), found.end()) for found in re.compile("[0-9]+").finditer(text.replace("%20", "   "), start, end)]
+    run = text[start:end].replace("%20", "   ")
+    groups = [(start + found.start(), start + found.end()) for found in _GROUP.finditer(run)]
+    whole = len(groups) <= _MOST and _plausible(text, groups)
     first = 0
     while first < len(groups):
-        last = _card_from(text, groups, first)
-        if last is None:
-            first += 1
-            continue
-        yield Span(groups[first][0], groups[last][1], "card number")
-        first = last + 1
+        begin, stop = groups[first]
+        may_begin = whole or stop - begin in _FIRST_GROUPS or stop - begin >= _FEWEST
+        last = (
+            _card_from(text, groups, first, whole=whole and not first) if may_begin and text[begin] in "23456" else None
+        )
+        if last is not None:
+            yield Span(begin, groups[last][1], "card number")
+        first = first + 1 if last is None else last + 1
 
 
-def _card_from(text: str, groups: list[tuple[int, int]], first: int) -> int | None:
-    """The last group of the longest card number that begins with group `first`, or None."""
-    sizes: list[int] = []
+def _card_from(text: str, groups: list[tuple[int, int]], first: int, *, whole: bool) -> int | None:
+    """The last group of the longest card number that begins with group `first`, or None.
+
+    The `whole` run may be grouped in any way, a part of it only as cards are.
+    """
+    sizes: tuple[int, ...] = ()
+    total = 0
     best = None
-    for index in range(first, min(len(groups), first + _MOST)):
-        sizes.append(groups[index][1] - groups[index][0])
-        total = sum(sizes)
+    for index in range(first, min(len(groups), first + (_MOST if whole else _MOST_USUAL))):
+        size = groups[index][1] - groups[index][0]
+        total += size
         if total > _MOST:
             break
-        if total < _FEWEST:
+        sizes += (size,)
+        if total < _FEWEST or not (index == first or sizes in _GROUPINGS or (whole and index == len(groups) - 1)):
             continue
-        whole = first == 0 and index == len(groups) - 1
-        if (len(sizes) == 1 or tuple(sizes) in _GROUPINGS or (whole and _plausible(text, groups))) and is_card(
-            "".join(text[begin:end] for begin, end in groups[first : index + 1])
-        ):
+        if is_card("".join(text[begin:end] for begin, end in groups[first : index + 1])):
             best = index
     return best
 
@@ -78,7 +89,7 @@ def _card_from(text: str, groups: list[tuple[int, int]], first: int) -> int | No
 def _plausible(text: str, groups: list[tuple[int, int]]) -> bool:
     """Whether these groups, the whole run, may be one number: not a decimal, a phone number or a path of numbers."""
     begin = groups[0][0]
-    between = {text[left[1] : right[0]] for left, right in zip(groups, groups[1:], strict=False)}
+    between = {text[left[1] : right[0]] for left, right in pairwise(groups)}
     if between & {".", "/"} and (len(groups) < 3 or len(between) > 1):
         return False
     return not (begin and text[begin - 1] == "+")

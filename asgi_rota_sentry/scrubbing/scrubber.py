@@ -1,7 +1,6 @@
 """`Scrubber`, which ties the parts together: two walks over a payload, then its `_meta`."""
 
 import logging
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from asgi_rota_sentry.scrubbing.changes import Change, Changes, Removal, joined,
 from asgi_rota_sentry.scrubbing.judge import Judge
 from asgi_rota_sentry.scrubbing.keys import Names, words
 from asgi_rota_sentry.scrubbing.memory import Memory
+from asgi_rota_sentry.scrubbing.patterns import compiled
 from asgi_rota_sentry.scrubbing.spans import FILTERED
 from asgi_rota_sentry.scrubbing.text import TextScrubber
 from asgi_rota_sentry.scrubbing.walk import Walk
@@ -36,16 +36,16 @@ class Scrubber:
     """Removes secrets from payloads and texts; one serves the whole process and any number of threads.
 
     `keys` are more names whose values go, in any spelling, also as a part of a longer name. `patterns` are regular
-    expressions (Python's `re`) whose matches go. `exempt` are names (`session_count`) or dotted paths
-    (`request.data.pin`, the indices of lists left out or not) whose values stay. Raises `re.error` for a pattern that
-    is none.
+    expressions (Python's `re`, at most two open repeats and none inside another, so that none takes for ever) whose
+    matches go. `exempt` are names (`session_count`) or dotted paths (`request.data.pin`, the indices of lists left out
+    or not) whose values stay. Raises ValueError for a pattern that cannot be used.
     """
 
     def __init__(self, *, keys: Iterable[str] = (), patterns: Iterable[str] = (), exempt: Iterable[str] = ()) -> None:
         keys, exempt = tuple(keys), tuple(exempt)
         self._names = Names(keys, exempt)
         stems = tuple(words(key)[0] for key in keys if words(key))
-        self._text = TextScrubber(self._names, Assignments(self._names, stems), [re.compile(pattern) for pattern in patterns])
+        self._text = TextScrubber(self._names, Assignments(self._names, stems), map(compiled, patterns))
         self._judge = Judge(self._names, self._text)
         self._memory = Memory()
         self._exempt_paths = frozenset(entry for entry in exempt if "." in entry)
@@ -95,6 +95,10 @@ class Scrubber:
 def _bare(payload: Any) -> dict[str, Any]:
     """What is left of a payload that cannot be read: its ID, its time and the like."""
     try:
-        return {key: payload[key] for key in _KEPT_ON_FAULT if key in payload and isinstance(payload[key], str | int | float)}
+        return {
+            key: payload[key]
+            for key in _KEPT_ON_FAULT
+            if key in payload and isinstance(payload[key], str | int | float)
+        }
     except Exception:  # noqa: BLE001 - it is no mapping at all
         return {}

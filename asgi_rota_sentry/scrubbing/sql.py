@@ -7,7 +7,10 @@ from asgi_rota_sentry.scrubbing.keys import Names, Verdict
 from asgi_rota_sentry.scrubbing.spans import Span
 from asgi_rota_sentry.scrubbing.values import is_trivial
 
-_INSERT = re.compile(r"\b(?:insert|replace)\s{1,4}(?:ignore\s{1,4})?into\s{1,4}[^\s(]{1,200}\s{0,4}\(([^()]{1,4000})\)\s{0,4}values\s{0,4}", re.IGNORECASE)
+_INSERT = re.compile(
+    r"\b(?:insert|replace)\s{1,4}(?:ignore\s{1,4})?into\s{1,4}[^\s(]{1,200}\s{0,4}\(([^()]{1,4000})\)\s{0,4}values\s{0,4}",
+    re.IGNORECASE,
+)
 _VALUE = re.compile(r"\s*(?:'((?:[^'\\]|''|\\.)*+)'|([^,()']*+))\s*([,)]?)", re.DOTALL)
 _IDENTIFIED = re.compile(r"\bidentified\s{1,4}by\s{1,4}'([^']{1,512})'", re.IGNORECASE)
 _MOST_ROWS = 1000
@@ -21,7 +24,7 @@ def find(text: str, low: str, names: Names) -> Iterator[Span]:
     if "into" not in low or "values" not in low:
         return
     for insert in _INSERT.finditer(text):
-        columns = [column.strip(" \"`[]\n\t") for column in insert[1].split(",")]
+        columns = [column.strip(' "`[]\n\t') for column in insert[1].split(",")]
         telling = {index for index, column in enumerate(columns) if names.verdict(column) is Verdict.SECRET}
         if telling:
             yield from _rows(text, insert.end(), columns, telling)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from asgi_rota_sentry.scrubbing import beside, numbers, sql, tokens, urls
+from asgi_rota_sentry.scrubbing import beside, numbers, patterns, sql, tokens, urls
 from asgi_rota_sentry.scrubbing.assignments import Assignments
 from asgi_rota_sentry.scrubbing.keys import Names
 from asgi_rota_sentry.scrubbing.spans import Span, merged, replaced
@@ -14,18 +14,22 @@ _OBJECT = re.compile(r"<(?:[\w.]|<locals>| (?!at 0x))++ at 0x[0-9a-f]++>")
 
 
 class TextScrubber:
-    """Finds and replaces the secrets of a text: by the names in it, by form, and by the user's patterns."""
+    """Finds and replaces the secrets of a text: by the names in it, by form, and by the user's patterns.
 
-    def __init__(self, names: Names, assignments: Assignments, patterns: Iterable[re.Pattern[str]] = ()) -> None:
+    A text of less than `shortest` characters has none.
+    """
+
+    def __init__(self, names: Names, assignments: Assignments, own: Iterable[re.Pattern[str]] = ()) -> None:
         self._names = names
         self._assignments = assignments
-        self._patterns = tuple(patterns)
+        self._own = tuple(own)
+        self.shortest = 1 if self._own else _SHORTEST
 
     def spans(self, text: str, *, source: bool = False) -> list[Span]:
         """What must go, in order; a `source` line is code, where a name is followed by an expression."""
         found: list[Span] = []
-        for pattern in self._patterns:
-            found += _matches(pattern, text)
+        for pattern in self._own:
+            found += patterns.matches(pattern, text)
         if len(text) >= _SHORTEST and not (text[0] == "<" and _OBJECT.fullmatch(text)):
             low = _lowered(text)
             if "/" in text or "@" in text:
@@ -49,16 +53,3 @@ def _lowered(text: str) -> str:
     if len(low) == len(text):
         return low
     return "".join(character.lower() if character.isascii() else character for character in text)
-
-
-_WINDOW, _OVERLAP = 4096, 512
-
-
-def _matches(pattern: re.Pattern[str], text: str) -> Iterable[Span]:
-    """The matches of a user's pattern, in windows, so that even a slow pattern costs no more than linear time."""
-    position = 0
-    while position < len(text):
-        for found in pattern.finditer(text, position, min(len(text), position + _WINDOW)):
-            if found.end() > found.start():
-                yield Span(found.start(), found.end(), "a pattern of yours")
-        position += _WINDOW - _OVERLAP

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from asgi_rota_sentry.scrubbing.randomness import looks_random
 from asgi_rota_sentry.scrubbing.spans import Span
+from asgi_rota_sentry.scrubbing.vocabulary import word_set
 
 # Prefix and alphabet of each vendor's keys. Every pattern ends in one greedy class, so none of them backtracks.
 _VENDORS = {
@@ -59,8 +60,35 @@ _VENDOR = re.compile(
 _VENDOR_NAMES = list(_VENDORS)
 # Each form above has one of these in it: a search for plain text is many times cheaper than one for the forms.
 _HINTS = (
-    *("AKIA", "ASIA", "ABIA", "ACCA", "AIza", "ya29.", "GOCSPX-", "1//0", "Q~", "==", "ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
-    *("github_pat_", "gl", "GR1348941", "xox", "xapp-", "xwfp-", "hooks.slack.com", "/api/webhooks/", "k_live_", "k_test_"),
+    *(
+        "AKIA",
+        "ASIA",
+        "ABIA",
+        "ACCA",
+        "AIza",
+        "ya29.",
+        "GOCSPX-",
+        "1//0",
+        "Q~",
+        "==",
+        "ghp_",
+        "gho_",
+        "ghu_",
+        "ghs_",
+        "ghr_",
+    ),
+    *(
+        "github_pat_",
+        "gl",
+        "GR1348941",
+        "xox",
+        "xapp-",
+        "xwfp-",
+        "hooks.slack.com",
+        "/api/webhooks/",
+        "k_live_",
+        "k_test_",
+    ),
     *("k_prod_", "whsec_", "SK", "AC", "SG.", "sk-", "sess-", "hf_", "api_org_", "npm_", "pypi-", "_v1_", "shp", "sq0"),
     *("EAAA", "key-", "-us", "ATATT", "ATCTT", "ATBB", "dckr_", "lin_", ":AA", "sntry", "PMAK-", "rubygems_", "hvs."),
     *("hvb.", "hvr.", "AGE-SECRET", "dapi", "NRAK-", "figd_", "xkeysib-", "pscale_", "sb_", "sbp_", "sbb_", "sbs_"),
@@ -70,15 +98,16 @@ _LONG = re.compile(r"[A-Za-z0-9_\-.~:/+=$]{20}")
 _SCHEMES = ("bearer", "basic", "token", "apikey", "negotiate", "ntlm")
 _JWT = re.compile(r"eyJ[A-Za-z0-9_\-=+]*+(?:\.[A-Za-z0-9_\-=+]*+|:[A-Za-z0-9]{6}:[A-Za-z0-9_\-]{20,}+)*+")
 _SCHEME = re.compile(
-    r"(?<![A-Za-z0-9])(bearer|basic|token|apikey|negotiate|ntlm)(?:[ \t]{1,4}|%20|\+|: ?)([A-Za-z0-9._~+/\-]{6,}+=*+)", re.IGNORECASE
+    r"(?<![A-Za-z0-9])(bearer|basic|token|apikey|negotiate|ntlm)(?:[ \t]{1,4}|%20|\+|: ?)([A-Za-z0-9._~+/\-]{6,}+=*+)",
+    re.IGNORECASE,
 )
-_PROSE = frozenset(
+_PROSE = word_set(
     """tokens token authentication authorization authorisation authenticate authenticator scheme header headers
     credentials credential required realm format missing invalid expired prefix method string methods support access
     instead without before because should cannot failed failure verification validation refused rejected error errors
     handler handling security parser parsing configuration password passwords username expected provided accepted
     settings information account accounts response request refresh endpoint received supported unsupported disabled
-    enabled package packages function functions usage example examples number algorithm encryption something""".split()
+    enabled package packages function functions usage example examples number algorithm encryption something"""
 )
 
 
@@ -94,7 +123,11 @@ def find(text: str, low: str) -> Iterator[Span]:
         yield from _schemes(text)
     if _LONG.search(text) and any(hint in text for hint in _HINTS):
         for found in _VENDOR.finditer(text):
-            yield Span(found.start(), found.start() + len(found[0].rstrip(".")), _VENDOR_NAMES[int((found.lastgroup or "v0")[1:])])
+            yield Span(
+                found.start(),
+                found.start() + len(found[0].rstrip(".")),
+                _VENDOR_NAMES[int((found.lastgroup or "v0")[1:])],
+            )
 
 
 def _private_keys(text: str) -> Iterator[Span]:
@@ -133,9 +166,13 @@ def _schemes(text: str) -> Iterator[Span]:
 
 def _is_credential(word: str, after: str) -> bool:
     plain = word.strip(".-/").lower()
-    if plain in _PROSE or "." in word and all(part.isalpha() and part.islower() for part in word.split(".") if part):
+    if plain in _PROSE or ("." in word and all(part.isalpha() and part.islower() for part in word.split(".") if part)):
         return False
-    if any(character.isdigit() for character in word) or len(word) >= 20 or (word != word.lower() and not word.istitle()):
+    if (
+        any(character.isdigit() for character in word)
+        or len(word) >= 20
+        or (word != word.lower() and not word.istitle())
+    ):
         return True
     return len(word) >= 8 and not (after[:1] == " " and after[1:].isalpha())
 

@@ -9,7 +9,9 @@ from asgi_rota_sentry.scrubbing.values import is_trivial
 
 _LONGEST = 512
 _BREAK = re.compile(r"""[\s"'<>`\\{}|^\[\]]""")
-_NO_SCHEME = re.compile(r"(?<![\w.:/\-])[\w.\-]{1,64}:([^\s:@/\"'<>]{3,128}+)@(?:tcp|unix|[\w.\-]{1,128}(?::[0-9]{2,5}\b|/))")
+_NO_SCHEME = re.compile(
+    r"(?<![\w.:/\-])[\w.\-]{1,64}:([^\s:@/\"'<>]{3,128}+)@(?:tcp|unix|[\w.\-]{1,128}(?::[0-9]{2,5}\b|/))"
+)
 _TELLING = re.compile(
     r"(?<![a-z])(?:reset|password|passwd|pwd|token|tokens|invite|invitation|activate|activation|verify|verification|"
     r"confirm|confirmation|unsubscribe|magic|magic-link|share|shared|auth|oauth|login|signin|secret|secrets|key|apikey|"
@@ -23,8 +25,10 @@ def find(text: str) -> Iterator[Span]:
     """Each password in a URL's authority, and each random segment of a path that speaks of tokens."""
     position = text.find("://")
     while position >= 0:
-        yield from _credentials(text, position + 3)
-        position = text.find("://", position + 3)
+        position += 3
+        if text.find("@", position, position + _LONGEST) >= 0:
+            yield from _credentials(text, position)
+        position = text.find("://", position)
     if "@" in text and ":" in text:
         for found in _NO_SCHEME.finditer(text):
             if not is_trivial(found[1]) and not found[1].isalpha():
@@ -47,7 +51,7 @@ def _credentials(text: str, start: int) -> Iterator[Span]:
             return
     user, separator, password = whole[:at].partition(":")
     if separator:
-        if not is_trivial(password) and password != "[Filtered]":
+        if not is_trivial(password):
             yield Span(start + len(user) + 1, start + at, "password in a URL")
     elif looks_random(user):
         yield Span(start, start + at, "credential in a URL")

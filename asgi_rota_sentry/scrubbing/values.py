@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from asgi_rota_sentry.scrubbing.vocabulary import word_set
+
 
 class Value(NamedTuple):
     """The part `start` to `end` of a text."""
@@ -19,7 +21,10 @@ _PLAIN_REST = {
 }
 _UNQUOTED = re.compile(r"""(?:[^\s&;"'`<>\\]|\\(?![nrt"']))*+""")
 _TO_LINE_END = re.compile(r"""(?:[^\r\n"'\\]|\\(?![nr"']))*+""")
-_SCHEME = re.compile(r"(?:basic|bearer|token|digest|negotiate|ntlm|apikey|api-key|hmac|aws4-hmac-sha256|hawk|signature)\s{1,4}", re.IGNORECASE)
+_SCHEME = re.compile(
+    r"(?:basic|bearer|token|digest|negotiate|ntlm|apikey|api-key|hmac|aws4-hmac-sha256|hawk|signature)\s{1,4}",
+    re.IGNORECASE,
+)
 _NEXT = re.compile(r",(?=\s|$|[\w.\-]{1,64}[=:]|[\"'])|[)\]}](?=$|[\s,.;:)\]}])|%26|%22|%27|\?")
 _HARMLESS = re.compile(
     r"""(?:none|null|nil|undefined|true|false|nan|\.{2,}|…|[*•●x]{3,}|[?]|%\(?\w{0,64}\)?s|\$\d{1,3}|:\w{1,64}|\$?\{{0,2}\s?[\w.\-]{0,64}\s?\}{1,2}|\$\([\w\s.\-]{0,64}\)
@@ -29,9 +34,14 @@ _HARMLESS = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _PLACEHOLDER = re.compile(r"\$?\{{1,2}\s?[\w.\-]{1,64}\s?\}{1,2}|%\(\w{1,64}\)s|\$\([\w\s.\-]{0,64}\)")
-_TYPE = re.compile(r"(?:\w+\.)?(?:Secret|Any|Str|Optional|Union|List|Dict)\w*(?:\[.*)?|\w+(?:Field|Str|Bytes|Column)(?:\(.*)?")
-_OBJECT = re.compile(r"<[\w. ]{1,128} (?:object )?at 0x[0-9a-fA-F]{4,20}>|<(?:class|function|module|bound method|property|built-in)\b[^<>]{0,200}>?")
-_PROSE = frozenset(
+_TYPE = re.compile(
+    r"(?:\w+\.)?(?:Secret|Any|Str|Optional|Union|List|Dict)\w*(?:\[.*)?|\w+(?:Field|Str|Bytes|Column)(?:\(.*)?"
+)
+_OBJECT = re.compile(
+    r"<[\w. ]{1,128} (?:object )?at 0x[0-9a-fA-F]{4,20}>"
+    r"|<(?:class|function|module|bound method|property|built-in)\b[^<>]{0,200}>?"
+)
+_PROSE = word_set(
     """required missing invalid expired incorrect wrong blank empty unknown revoked valid ok failed fail not must is are
     was the this that too cannot should has have been can't please enter no yes a an of for and or to in on at by from
     str int bool float bytes optional any string number dict list object text varchar char integer char(128) unset
@@ -39,7 +49,7 @@ _PROSE = frozenset(
     your only may will would could set cleared short long common numeric weak similar provide provided enabled
     disabled hidden redacted masked omitted default unchanged present absent unauthorized malformed bad unsupported
     accepted ensure make use using used when if it its self typing callable type none. successfully success expires
-    rotated issued verified unverified pending locked sent generated deleted removed confirmed loaded validated""".split()
+    rotated issued verified unverified pending locked sent generated deleted removed confirmed loaded validated"""
 )
 _MOST_PROSE = 24
 

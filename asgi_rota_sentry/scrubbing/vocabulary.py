@@ -1,19 +1,20 @@
 """The words that the rules for names go by; data only."""
 
 
-def _all(text: str) -> frozenset[str]:
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text."""
     return frozenset(text.split())
 
 
-def _pairs(firsts: str, second: str) -> frozenset[tuple[str, str]]:
-    return frozenset((first, last) for first in firsts.split() for last in second.split())
+def _pairs(firsts: str, lasts: str) -> frozenset[tuple[str, str]]:
+    return frozenset((first, last) for first in firsts.split() for last in lasts.split())
 
 
 # A name with one of these words holds a secret, unless the words around it say otherwise.
-SECRET_WORDS = _all(
+SECRET_WORDS = word_set(
     """
-    password passwords passwd passwds passwrd pswd passphrase passphrases passcode passcodes pwd pwds pw psw psk pass passwort
-    kennwort contrasena secret secrets token tokens credential credentials creds cred apikey apikeys auth
+    password passwords passwd passwds passwrd pswd passphrase passphrases passcode passcodes pwd pwds pw psw psk pass
+       passwort kennwort contrasena secret secrets token tokens credential credentials creds cred apikey apikeys auth
     authorization authorisation jwt bearer csrf xsrf pin otp totp hotp cvv cvc cvn csc ssn nino iban bic pan sid
     sessionid sessid passport aadhaar aadhar cpf bsn nric curp personnummer mnemonic privkey authkey sshkey
     cardno cardnum cardholder ccnum ccnumber ccv sortcode bsb hmac pesel tfn cnpj dni steuernummer
@@ -29,7 +30,7 @@ SECRET_PARTS = (
 )
 SECRET_ENDS = ("token", "tokens", "pwd", "dbpass", "userpass", "mypass", "sqlpass", "rootpass", "adminpass", "totp")
 HARMLESS_STARTS = ("secretar", "secretion", "passwordless", "tokeniz", "tokenis", "undersecretar")
-HARMLESS_WORDS = _all("betoken")
+HARMLESS_WORDS = word_set("betoken")
 
 # Two words in a row that name a secret which neither names alone.
 SECRET_PAIRS = (
@@ -84,7 +85,7 @@ SECRET_PAIRS = (
 )
 
 # The word that ends the name makes the rest its description: `token_count`, `password_changed_at`.
-HARMLESS_AFTER = _all(
+HARMLESS_AFTER = word_set(
     """
     action actions address age algorithm alg appearance at attempt attempts audience backend backends balance bar bits
     board brand bucket budget button cache callback changed check checks checker class classes col color colour column
@@ -96,52 +97,56 @@ HARMLESS_AFTER = _all(
     issued issuer iterations kind label last left len length level lifetime limit limits link_sent list_size loader
     location manager map match matched matches max message method middleware min minutes missing modal mode model
     modified module ms name names namespace needed network notice number_of object option options order origin owner
-    owners page pages parser path paths pattern percentage period permission permissions policies policy position prefix present
-    price prompt protected protection provider providers purpose quality quota rate ratio reason regex region remaining
-    request requests required requirement requirements reset result retries role roles rotated rotation rounds rule
-    rules samesite sauce scope scopes score screen seconds secure serializer service set setting settings shown size
+    owners page pages parser path paths pattern percentage period permission permissions policies policy position prefix
+    present price prompt protected protection provider providers purpose quality quota rate ratio reason regex region
+    remaining request requests required requirement requirements reset result retries role roles rotated rotation
+    rounds rule rules samesite sauce scope scopes score screen seconds secure serializer service set setting settings shown
+    size
     source sources stage stats status state step storage store strategy strength style success suffix summary supply
     symbol table target template text_field time timeout timestamp title total ttl type types updated upgrade uri uris
-    url urls usage use used user username users uuid valid validation validator validators validity verified version versions
-    view views warning widget width santa garden bound binding per hint_shown mask masked placeholder
+    url urls usage use used user username users uuid valid validation validator validators validity verified version
+    versions view views warning widget width santa garden bound binding per hint_shown mask masked placeholder
     """
 )
-HARMLESS_NEXT = _all(
-    "count expires expiry expired ttl created changed updated is last based protected free less only usage per hint_shown "
-    "remaining used left lifetime exempt"
+HARMLESS_NEXT = word_set(
+    "count expires expiry expired ttl created changed updated is last based protected free less only usage per "
+    "hint_shown remaining used left lifetime exempt"
 )
 # The word that begins it makes it a yes or no, or a number: `has_password`, `max_tokens`.
-HARMLESS_BEFORE = _all(
-    "has have is was are no num n max min total count avg mean use uses using allow allows require requires required can "
-    "should must needs need show hide forgot without missing invalid valid did enable disable number nb supports with "
-    "www"
+HARMLESS_BEFORE = word_set(
+    "has have is was are no num n max min total count avg mean use uses using allow allows require requires required "
+    "can should must needs need show hide forgot without missing invalid valid did enable disable number nb supports "
+    "with www"
 )
-HARMLESS_PAIRS = frozenset(
-    {("pass", word) for word in "boarding first second third multi single low high band render bus ski day by test one two".split()}
-    | {("sid", word) for word in "account message call service".split()}
-    | {("pin", word) for word in "gpio map led".split()}
-    | {("tokens", word) for word in "num total max".split()}
-    | {("token", word) for word in "next continuation page syntax parser lexer unexpected current previous".split()}
+HARMLESS_PAIRS = (
+    _pairs("boarding first second third multi single low high band render bus ski day by test one two", "pass")
+    | _pairs("account message call service", "sid")
+    | _pairs("gpio map led", "pin")
+    | _pairs("num total max", "tokens")
+    | _pairs("next continuation page syntax parser lexer unexpected current previous", "token")
 )
 # What follows `pin` where it is stuck to a wall.
-PIN_ELSEWHERE = _all("to on top bar board drop location map icon color colour message post message up down layout")
-COUNTED = _all(
+PIN_ELSEWHERE = word_set("to on top bar board drop location map icon color colour message post up down layout")
+COUNTED = word_set(
     "prompt completion input output total max min used cached reasoning remaining available num thinking generated "
     "consumed new text audio image context budget read creation"
 )
 # Keys that open nothing.
-PUBLIC_KEYS = _all(
+PUBLIC_KEYS = word_set(
     "public primary foreign cache sort partition publishable dict object lookup group natural unique composite "
     "translation message row hash range index setting config meta field join feature event react queue idempotency "
     "issue project menu route view context s3 sorting order ordering grouping pressed arrow shortcut hot surrogate "
     "business candidate alternate parent child map i18n locale"
 )
 # `auth_user` is a table; `auth_header` is not.
-AUTH_HEADS = _all("header headers key code token password data string hash value cookie secret digest signature credentials authorization")
+AUTH_HEADS = word_set(
+    "header headers key code token password data string hash value cookie secret digest signature credentials "
+    "authorization"
+)
 
 # The value decides: a random-looking one goes, a readable one stays.
-MAYBE_WORDS = _all(
-    "key keys session sig signature salt nonce tok oauth oauth2 card authentication oauth code state ticket cookie dsn verifier challenge "
-    "license licence invite invitation hash digest uid remember fingerprint assertion samlresponse otpauth seed mac"
-) - _all("hash digest uid state fingerprint")
-MAYBE_LAST = _all("sess sessions cert certificate blob")
+MAYBE_WORDS = word_set(
+    "key keys session sig signature salt nonce tok oauth oauth2 card authentication code ticket cookie dsn verifier "
+    "challenge license licence invite invitation remember assertion samlresponse otpauth seed mac"
+)
+MAYBE_LAST = word_set("sess sessions cert certificate blob")

@@ -18,7 +18,6 @@ from asgi_rota_sentry.scrubbing.spans import FILTERED, Span, replaced
 
 _logger = logging.getLogger("asgi_rota_sentry")
 _DEEPEST = 200
-_SHORTEST_TEXT = 6
 _MOST_ALIKE = 8
 _ITSELF = FILTERED, Change("contains itself", whole=True)
 _LEFT_ALONE = frozenset({type(None), bool, float})
@@ -35,6 +34,7 @@ class Walk:
         self._judge = judge
         self._memory = memory
         self._exempt_paths = exempt_paths
+        self._shortest = judge.text.shortest
         self._path: list[Any] = []
         self._done: dict[int, tuple[Any, Changes | Change | None]] = {}
         self._alike: dict[int, list[tuple[Any, Any, Changes | Change | None]]] = {}
@@ -124,8 +124,8 @@ class Walk:
         changed: dict[Any, Any] = {}
         changes: Changes = {}
         renamed: dict[Any, str] = {}
-        own, inner, each = self._own_of(node, layout), layout.inner, layout.each or ANY
-        path, texts, names = self._path, self.texts, self._memory.names
+        own, texts, shortest = self._own_of(node, layout), self.texts, self._shortest
+        names, remembered = self._memory.names, self._memory.texts
         pair = self._judge.pair_of(node) if "value" in node else Verdict.PLAIN
         for key, value in node.items():
             if key in own:
@@ -133,25 +133,16 @@ class Walk:
             verdict = names.get(key)
             if verdict is None:
                 verdict = self._key(key, renamed)
-            if pair and key == "value":
-                verdict = max(verdict, pair)
-            if not verdict and type(value) is str and (len(value) < _SHORTEST_TEXT or value in texts):
-                continue
-            if self._exempt_paths and self._is_exempt(key):
-                continue
-            path.append(key)
-            child = inner.get(key, each)
-            if verdict:
-                new = self._told(key, value, verdict, layout)
-            elif child.repeats:
-                new = self._once(value, child)
-            else:
-                new = self.visit(value, child, source=key in layout.source)
-            path.pop()
+            if not (verdict or pair) and type(value) is str:
+                if len(value) < shortest or value in texts:
+                    continue
+                if value in remembered:
+                    texts.add(value)
+                    continue
+            new = self._child(key, value, pair if pair and key == "value" else verdict, layout)
             if new is not value:
                 changed[key] = new
-                if self.changes is not None:
-                    changes[key] = self.changes
+                changes[key] = self.changes
         if not changed and not renamed:
             return node
         self.changes = changes
@@ -159,6 +150,21 @@ class Walk:
             return {**node, **changed}
         changes.update((key, Change("in a name", whole=False)) for key in renamed)
         return {renamed.get(key, key): changed.get(key, value) for key, value in node.items()}
+
+    def _child(self, key: Any, value: Any, verdict: Verdict, layout: Layout) -> Any:
+        """The value under this key of a mapping."""
+        if self._exempt_paths and self._is_exempt(key):
+            return value
+        self._path.append(key)
+        child = layout.inner.get(key) or layout.each or ANY
+        if verdict:
+            new = self._told(key, value, verdict, layout)
+        elif child.repeats:
+            new = self._once(value, child)
+        else:
+            new = self.visit(value, child, source=key in layout.source)
+        self._path.pop()
+        return new
 
     def _key(self, key: Any, renamed: dict[Any, str]) -> Verdict:
         """What a key says that was not met before; a secret in the key itself is noted in `renamed`."""
@@ -180,13 +186,17 @@ class Walk:
 
     def _items(self, value: Any, layout: Layout, *, source: bool) -> Any:
         items = value if isinstance(value, list) else list(value)
-        path, texts = self._path, self.texts
+        path, texts, remembered, shortest = self._path, self.texts, self._memory.texts, self._shortest
         told = self._judge.told_by_neighbour(items)
         changed: dict[int, Any] = {}
         changes: Changes = {}
         for index, item in enumerate(items):
-            if not source and type(item) is str and index not in told and (len(item) < _SHORTEST_TEXT or item in texts):
-                continue
+            if not source and type(item) is str and index not in told:
+                if len(item) < shortest or item in texts:
+                    continue
+                if item in remembered:
+                    texts.add(item)
+                    continue
             path.append(index)
             if index in told:
                 new = self._told(items[index - 1], item, told[index], layout)
@@ -195,8 +205,7 @@ class Walk:
             path.pop()
             if new is not item:
                 changed[index] = new
-                if self.changes is not None:
-                    changes[index] = self.changes
+                changes[index] = self.changes
         if not changed:
             return value if isinstance(value, list | tuple) else items
         self.changes = changes
@@ -224,7 +233,7 @@ class Walk:
         return judged.result
 
     def _leaf(self, text: str, *, source: bool = False) -> str:
-        if len(text) < _SHORTEST_TEXT or (not source and text in self.texts):
+        if len(text) < self._shortest or (not source and text in self.texts):
             return text
         memory = self._memory
         if not source and text in memory.texts:

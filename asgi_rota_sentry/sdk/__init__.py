@@ -6,9 +6,11 @@ Works on sentry-sdk 2.x with transactions, 2.x with streamed spans (`trace_lifec
 from asgi_rota_sentry.sdk.capture import add_breadcrumb, capture_exception, isolated, muted, remember_exception
 from asgi_rota_sentry.sdk.client import Client, current_client
 from asgi_rota_sentry.sdk.feedback import environment_and_release, feedback_envelope, hand_over, is_kept_by
+from asgi_rota_sentry.sdk.guard import install as install_guard
 from asgi_rota_sentry.sdk.options import Hooks, build_options, initialise
 from asgi_rota_sentry.sdk.scope import RequestScope
 from asgi_rota_sentry.sdk.span import RequestSpan, begin_trace, start_span
+from asgi_rota_sentry.sdk.tallies import capture_tally
 
 __all__ = [
     "Client",
@@ -19,11 +21,13 @@ __all__ = [
     "begin_trace",
     "build_options",
     "capture_exception",
+    "capture_tally",
     "current_client",
     "environment_and_release",
     "feedback_envelope",
     "hand_over",
     "initialise",
+    "install_guard",
     "is_kept_by",
     "isolated",
     "muted",

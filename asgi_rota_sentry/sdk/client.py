@@ -9,6 +9,8 @@ from sentry_sdk.consts import DEFAULT_OPTIONS
 from sentry_sdk.integrations import asgi as _asgi
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
+from asgi_rota_sentry.sdk import ready
+
 ORIGIN = "auto.http.asgi_rota_sentry"
 
 #: Whether this SDK still has the transactions of 2.x.
@@ -16,7 +18,7 @@ HAS_TRANSACTIONS = "before_send_transaction" in DEFAULT_OPTIONS
 
 # While it is true, the SDK's own ASGI middleware, which its Starlette and Django integrations put around the
 # application, opens no scope and no span of its own. Private; without it there would be two transactions a request.
-_own_layer_open: ContextVar[bool] = getattr(_asgi, "_asgi_middleware_applied", ContextVar("asgi_rota_sentry_unused"))
+_layer_around: ContextVar[Any] = getattr(_asgi, "_asgi_middleware_applied", ContextVar("asgi_rota_sentry_unused"))
 
 
 def streams(options: Mapping[str, Any]) -> bool:
@@ -35,8 +37,10 @@ class Client:
         "max_breadcrumbs",
         "options",
         "raw",
-        "session_attributes",
         "sampler",
+        "scrubs_before_serializing",
+        "sdk_info",
+        "session_attributes",
         "sessions",
         "sessions_counted_by",
         "streaming",
@@ -56,6 +60,9 @@ class Client:
         self.session_attributes = {name: str(value) for name, value in known.items() if value is not None}
         self.sessions_counted_by = tuple(sorted(self.session_attributes.items()))
         self.sessions = bool(options.get("auto_session_tracking") and options.get("release"))
+        # A scrubber of the SDK's puts marks into the event that only its serializer understands.
+        self.scrubs_before_serializing = bool(options.get("event_scrubber"))
+        self.sdk_info = ready.sdk_info(raw.integrations)
         self.before_breadcrumb = options.get("before_breadcrumb")
         self.max_breadcrumbs: int = options.get("max_breadcrumbs") or 100
         self.max_body = {"never": 0, "small": 1_000, "medium": 10_000, "always": 1_000_000}.get(
@@ -103,19 +110,22 @@ def current_client() -> Client | None:
     return client
 
 
-def is_inside_sdk_layer() -> bool:
-    """Whether the SDK's own ASGI middleware is open around us, with a scope and a span of its own."""
-    return bool(_own_layer_open.get(False))
+def layer_around() -> Any:
+    """What opened the scopes that we are in: True for the SDK's own ASGI middleware, else what `open_layer` was given.
+
+    False where nothing did.
+    """
+    return _layer_around.get(False)
 
 
-def own_layer(*, is_open: bool) -> Any:
-    """Tell the SDK's own ASGI layer whether ours is open; returns the token for `close_own_layer`."""
-    return _own_layer_open.set(is_open)
+def open_layer(owner: object) -> Any:
+    """Tell the SDK's own ASGI layer that `owner`'s is open; returns the token for `close_layer`."""
+    return _layer_around.set(owner)
 
 
-def close_own_layer(token: Any) -> None:
-    """Undo `own_layer`; harmless in another context."""
+def close_layer(token: Any) -> None:
+    """Undo `open_layer`; harmless in another context."""
     try:
-        _own_layer_open.reset(token)
+        _layer_around.reset(token)
     except ValueError:
-        _own_layer_open.set(False)
+        _layer_around.set(False)

@@ -50,6 +50,8 @@ def build_options(settings: Settings, own: Mapping[str, Any], *, transport: Any,
         options.setdefault("transport", transport)
     if HAS_TRANSACTIONS:
         # Without it, the SDK's layer inside the application would cut the exception off from its cause.
+        # Our own scrubbing does what the SDK's scrubber does, and after the user's hooks.
+        options.setdefault("event_scrubber", False)
         options["_experiments"] = {"suppress_asgi_chained_exceptions": False, **(own.get("_experiments") or {})}
     if settings.debug:
         options |= {"dsn": "", "transport": transport, "spotlight": False}

@@ -6,9 +6,14 @@ from typing import Any, cast
 import sentry_sdk
 from sentry_sdk.scope import Scope
 
+from asgi_rota_sentry import counters, faults
+from asgi_rota_sentry.budget import Budget, Verdict
 from asgi_rota_sentry.expected import leaves
-from asgi_rota_sentry.sdk.client import Client, close_own_layer, is_inside_sdk_layer, own_layer
-from asgi_rota_sentry.sdk.session import begin_session, end_session
+from asgi_rota_sentry.sdk import ready
+from asgi_rota_sentry.sdk.capture import remember_exception
+from asgi_rota_sentry.sdk.client import Client, close_layer, layer_around, open_layer
+from asgi_rota_sentry.sdk.session import begin_session, end_session, note_error
+from asgi_rota_sentry.sdk.tallies import put_tally
 
 Event = dict[str, Any]
 Enrich = Callable[[Event], None]
@@ -18,33 +23,43 @@ class RequestScope:
     """One request's isolation scope; sees every event that is made inside and knows which of them were accepted.
 
     `enrich` is called with each event, to add what is known of the request. `should_drop` tells the exceptions that
-    make no event.
+    make no event, `budget` those that are only counted.
     """
 
     is_adopted = False
     _forked: str | None = None
+    _token: Any = None
+    _outer: tuple[Scope, Scope] | None = None
     _is_used = False
+    _admitted: tuple[BaseException, Verdict] | None = None
 
-    def __init__(self, client: Client, enrich: Enrich, should_drop: Callable[[BaseException], bool]) -> None:
+    def __init__(
+        self, client: Client, enrich: Enrich, should_drop: Callable[[BaseException], bool], budget: Budget
+    ) -> None:
         self.client = client
         self._enrich = enrich
         self._should_drop = should_drop
+        self._budget = budget
 
     def open(self) -> None:
         """Enter the scope, with no breadcrumb, span or session of an outer one left in it.
 
-        Where the SDK's own ASGI middleware is around us, its scope is the request's, and is used as it is.
+        Where the SDK's own ASGI middleware is around us, its scope is the request's, and is used as it is. A server may
+        start a request in the context that another one left behind: a pipelined request, or the next one on a
+        connection whose reading was paused (https://github.com/python/cpython/issues/140947). It begins where that one
+        began, which is what `open_layer` was given.
         """
-        if is_inside_sdk_layer():
+        around = layer_around()
+        if around is True:
             self.is_adopted = True
             self.scope = Scope.get_isolation_scope()
             self.current = Scope.get_current_scope()
         else:
-            self._token = own_layer(is_open=True)
-            self._outer = Scope.get_current_scope(), Scope.get_isolation_scope()
+            outer = self._outer = around or (Scope.get_current_scope(), Scope.get_isolation_scope())
+            self._token = open_layer(outer)
             # What `fork` does, without its detour through the copy module.
-            self.current = self._outer[0].__copy__()
-            self.scope = self._outer[1].__copy__()
+            self.current = outer[0].__copy__()
+            self.scope = outer[1].__copy__()
             Scope.set_current_scope(self.current)
             Scope.set_isolation_scope(self.scope)
             self.scope.clear_breadcrumbs()
@@ -59,21 +74,81 @@ class RequestScope:
 
         The scopes know us by the event processor. That we no longer know them leaves no cycle for the collector.
         """
-        if self.is_adopted:
-            del self.scope, self.current
-            return
-        if self.client.sessions:
-            end_session(self.scope, self.client)
         if self._is_used:
-            self._seen.clear()
-        Scope.set_current_scope(self._outer[0])
-        Scope.set_isolation_scope(self._outer[1])
-        close_own_layer(self._token)
-        del self.scope, self.current, self._outer, self._token
+            self._let_go()
+        try:
+            if self._token is not None and self.client.sessions:
+                end_session(self.scope, self.client)
+        finally:
+            self._close_own()
+
+    def _let_go(self) -> None:
+        """Forget the exceptions; what an event was to tell and did not, since nobody accepted it, is owed again."""
+        self._note_accepted()
+        for verdict in self._verdicts.values():
+            self._budget.refused(verdict)
+        self._verdicts.clear()
+        self._seen.clear()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Of the exception that was admitted last, no event was made."""
+        admitted, self._admitted = self._admitted, None
+        if admitted is not None:
+            self._budget.refused(admitted[1])
+
+    def _close_own(self) -> None:
+        """Go back to the outer scopes, unless the scope is adopted or was never quite opened."""
+        token, outer, self._token = self._token, self._outer, None
+        self.__dict__.pop("scope", None)
+        self.__dict__.pop("current", None)
+        self._outer = None
+        if token is not None and outer is not None:
+            Scope.set_current_scope(outer[0])
+            Scope.set_isolation_scope(outer[1])
+            close_layer(token)
 
     def has_seen(self, exc: BaseException) -> bool:
         """Whether this exception, or each member of this group, was captured in this request already."""
         return self._is_used and all(any(known is leaf for known, _ in self._seen) for leaf in leaves(exc))
+
+    def skips(self, exc: BaseException, *, handled: bool = False) -> bool:
+        """Whether no event is to be built of this exception: it was seen, or is to be dropped, or is only counted.
+
+        To be asked before an event is built. One that is only counted is counted, and logged, by this.
+        """
+        if not self._is_used:
+            self._begin_use()
+        if self.has_seen(exc):
+            return True
+        if self._admitted is not None and self._admitted[0] is exc:
+            return False
+        if self._should_drop(exc):
+            self._seen.extend((leaf, "") for leaf in leaves(exc))
+            return True
+        verdict = self._budget.decide(exc)
+        if verdict.is_full:
+            self._give_back()
+            self._admitted = exc, verdict
+            return False
+        self._count(exc, verdict, handled=handled)
+        return True
+
+    def _count(self, exc: BaseException, verdict: Verdict, *, handled: bool) -> None:
+        event_id = verdict.stands_for or ""
+        self._note_accepted()
+        self._seen.extend((leaf, event_id) for leaf in leaves(exc))
+        if event_id:
+            self._accepted.append((event_id, handled))
+        if self.client.sessions:
+            note_error(self.scope, crashed=not handled)
+        remember_exception(self.client, exc)
+        counters.count("errors.over_budget")
+        where = f"{verdict.kind[1].co_filename}:{verdict.kind[2]}" if verdict.kind[1] else "an unknown place"
+        faults.logger.warning(
+            "An error over the budget is counted, not sent: %s: %s (%s); event %s stands for it.",
+            *(type(exc).__name__, exc, where, event_id or "none"),
+        )
 
     def event_id_of(self, exc: BaseException) -> str | None:
         """The accepted event of just this exception; None when there is none, or when it was not accepted."""
@@ -96,6 +171,11 @@ class RequestScope:
         return found[-1] if found else None
 
     @property
+    def user(self) -> dict[str, Any] | None:
+        """The user that the application, or an integration of the SDK, has set."""
+        return getattr(self.scope, "_user", None)
+
+    @property
     def trace_id(self) -> str | None:
         """The trace that events of this request belong to."""
         return self.current.get_trace_context().get("trace_id")
@@ -103,8 +183,7 @@ class RequestScope:
     def _process(self, event: Event, hint: dict[str, Any]) -> Event | None:
         """The event processor of this request."""
         if event.get("type") == "transaction":
-            self._enrich(event)
-            return event
+            return self._complete(event)
         if not self._is_used:
             self._begin_use()
         self._note_accepted()
@@ -115,9 +194,24 @@ class RequestScope:
             if self.has_seen(exc) or self._should_drop(exc):
                 return None
             self._seen.extend((leaf, event_id) for leaf in leaves(exc))
+            self._settle(event, exc, event_id)
         if event_id and event.get("level", "error") in ("error", "fatal"):
             self._pending.append((event_id, _handled(event)))
+        return self._complete(event)
+
+    def _settle(self, event: Event, exc: BaseException, event_id: str) -> None:
+        """Have the event tell of those that were only counted before it."""
+        admitted, self._admitted = self._admitted, None
+        if admitted is None or admitted[0] is not exc:
+            return
+        self._verdicts[event_id] = admitted[1]
+        if admitted[1].owed is not None:
+            put_tally(event, admitted[1].owed)
+
+    def _complete(self, event: Event) -> Event:
         self._enrich(event)
+        if not self.client.scrubs_before_serializing:
+            ready.prepare(event, self.client.sdk_info)
         return event
 
     def _begin_use(self) -> None:
@@ -127,6 +221,7 @@ class RequestScope:
         self._seen: list[tuple[BaseException, str]] = []
         self._pending: list[tuple[str, bool]] = []
         self._accepted: list[tuple[str, bool]] = []
+        self._verdicts: dict[str, Verdict] = {}
 
     def _note_accepted(self) -> None:
         """The SDK keeps only the ID that it accepted last; look at it before each next event, and at the end."""
@@ -134,6 +229,8 @@ class RequestScope:
         if last is None or last == self._forked:
             return
         self._accepted.extend(entry for entry in self._pending if entry[0] == last)
+        if last in self._verdicts:
+            self._budget.accepted(self._verdicts.pop(last), last)
         self._pending = [entry for entry in self._pending if entry[0] != last]
 
     def _last_event_id(self) -> str | None:

@@ -211,10 +211,13 @@ def test_without_javascript(browser: Browser, site: str, status: int) -> None:
 
 def test_no_way_back_where_there_is_none(browser: Browser, site: str) -> None:
     """In a fresh tab there is nothing to go back to, so there is no button for it."""
-    with chrome.visit(browser, url(site, status=404)) as found:
-        found.page.evaluate("history.length")
-        shown = found.page.get_by_role("button", name="Go back").count()
-        assert bool(shown) == (found.page.evaluate("history.length") > 1)
+    with chrome.visit(browser, url(site, "/before", status=500)) as found:
+        with found.page.context.expect_page() as opened:
+            found.page.evaluate("address => { open(address, '_blank', 'noopener') }", url(site, status=404))
+        opened.value.wait_for_load_state()
+        assert opened.value.evaluate("history.length") == 1
+        assert opened.value.get_by_role("link", name="Take me home").is_visible()
+        assert opened.value.get_by_role("button", name="Go back").count() == 0
 
 
 def test_theme_preference_wins_over_the_system(browser: Browser, site: str) -> None:
@@ -261,10 +264,15 @@ def test_print(browser: Browser, site: str) -> None:
     with chrome.visit(browser, url(site, status=500, event_id=EVENT), scheme="dark") as found:
         found.page.emulate_media(media="print")
         assert found.page.get_by_text(EVENT).is_visible()
+        assert found.page.get_by_role("button").count() == 0
         assert not found.page.get_by_role("link", name="Try again").is_visible()
         assert not found.page.get_by_label("What were you doing?").is_visible()
         for selector in ("h1", ".lead", ".card li", ".event code"):
             assert (
                 found.page.evaluate(f"getComputedStyle(document.querySelector('{selector}')).color") == "rgb(0, 0, 0)"
             )
-        assert "gradient" not in found.page.evaluate("getComputedStyle(document.body).backgroundImage")
+        assert found.page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"
+        for selector in ("body", ".card", ".event"):
+            style = f"getComputedStyle(document.querySelector('{selector}'))"
+            assert found.page.evaluate(f"{style}.backgroundImage") == "none"
+            assert found.page.evaluate(f"{style}.backgroundColor") == "rgba(0, 0, 0, 0)"

@@ -1,0 +1,98 @@
+"""The client's address behind proxies: only what a trusted hop says is believed.
+
+`X-Forwarded-For` and `Forwarded` (RFC 7239) are lists to which each proxy appends the address that it was called from.
+A client may send such a list itself, so it is read from the right, as far as the hops are trusted.
+"""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from asgi_rota_sentry import request
+from asgi_rota_sentry.types import Scope
+from asgi_rota_sentry.values import Network
+
+_MOST_HOPS = 64
+_Address = IPv4Address | IPv6Address
+
+
+def client_address(scope: Scope, trusted: Sequence[Network] = ()) -> str | None:
+    """The address that the request came from; None when the server does not know it.
+
+    Where both headers are sent and say different things, one of them is the client's own invention: then neither is
+    believed, and the address is that of the last proxy.
+    """
+    peer = _peer(scope)
+    if peer is None:
+        return None
+    address = _parsed(peer)
+    if not trusted or address is None or not _is_trusted(address, trusted):
+        return str(address or peer)
+    found = {_last_untrusted(address, hops, trusted) for hops in (_x_forwarded_for(scope), _forwarded(scope)) if hops}
+    return str(found.pop() if len(found) == 1 else address)
+
+
+def claimed_addresses(scope: Scope) -> set[str]:
+    """Every address that a header of the request claims to be somebody's, as it is written there."""
+    found = set()
+    for name, value in request.raw_headers(scope):
+        lowered = name.lower().decode("latin-1")
+        if lowered != "cookie" and request.is_personal_header(lowered):
+            pieces = value.decode("latin-1").replace(";", ",").split(",")
+            named = (piece.partition("=")[2] if "=" in piece else piece for piece in pieces[:_MOST_HOPS])
+            found |= {str(address) for address in map(_parsed, named) if address is not None}
+    return found
+
+
+def _peer(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return str(client[0]) if client and client[0] else None
+
+
+def _is_trusted(address: _Address, trusted: Sequence[Network]) -> bool:
+    return any(address in network for network in trusted)
+
+
+def _last_untrusted(address: _Address, hops: list[str], trusted: Sequence[Network]) -> _Address:
+    """Go from hop to hop to the left for as long as the one that tells of the next is trusted."""
+    for hop in reversed(hops[-_MOST_HOPS:]):
+        if not _is_trusted(address, trusted):
+            break
+        told = _parsed(hop)
+        if told is None:  # "unknown", an obfuscated name (RFC 7239, section 6.3), or no address at all
+            break
+        address = told
+    return address
+
+
+def _values(scope: Scope, name: bytes) -> str:
+    return ",".join(value.decode("latin-1") for key, value in request.raw_headers(scope) if key == name)
+
+
+def _x_forwarded_for(scope: Scope) -> list[str]:
+    return [hop for hop in _values(scope, b"x-forwarded-for").split(",") if hop.strip()]
+
+
+def _forwarded(scope: Scope) -> list[str]:
+    """The `for` parameter of each element; an element without one stands as an unknown hop."""
+    found = []
+    for element in _values(scope, b"forwarded").split(","):
+        if not element.strip():
+            continue
+        pairs = (pair.partition("=") for pair in element.split(";"))
+        found.append(next((value for name, _, value in pairs if name.strip().lower() == "for"), "unknown"))
+    return found
+
+
+def _parsed(text: str) -> _Address | None:
+    """The address of `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `"[2001:db8::1]:80"`; None for anything else."""
+    text = text.strip().strip('"').strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,20 @@
+"""Who made the request: the user, the role and the preferences, as far as the application has loaded them."""
+
+from asgi_rota_sentry.identity.model import Identify, Identity, LazyUser
+from asgi_rota_sentry.identity.names import names_of
+from asgi_rota_sentry.identity.preferences import requested
+from asgi_rota_sentry.identity.reader import ANONYMOUS, loaded_user, owner, read
+from asgi_rota_sentry.identity.shapes import get
+
+__all__ = [
+    "ANONYMOUS",
+    "Identify",
+    "Identity",
+    "LazyUser",
+    "get",
+    "loaded_user",
+    "names_of",
+    "owner",
+    "read",
+    "requested",
+]

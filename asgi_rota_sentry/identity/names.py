@@ -1,0 +1,27 @@
+"""What else a user is called: the words that must not leave where personal data is not allowed."""
+
+from typing import Any
+
+from asgi_rota_sentry.identity.shapes import get
+
+_NAMES = (
+    "username",
+    "preferred_username",
+    "email",
+    "name",
+    "display_name",
+    "nickname",
+    "full_name",
+    "first_name",
+    "last_name",
+    "given_name",
+    "family_name",
+    "phone",
+    "phone_number",
+)
+
+
+def names_of(user: Any) -> set[str]:
+    """The texts by which this user object names its person."""
+    found = (get(user, name) for name in _NAMES)
+    return {value for value in found if isinstance(value, str) and value}

@@ -1,0 +1,73 @@
+"""How the visitor likes it: theme, language and time zone, from the user, else from the request."""
+
+import re
+from typing import Any
+from urllib.parse import unquote
+
+from asgi_rota_sentry import request
+from asgi_rota_sentry.identity.shapes import first, get
+from asgi_rota_sentry.types import Scope
+
+PREFERENCES = ("theme", "language", "timezone")
+_SPELLINGS = {
+    "theme": ("theme", "color_scheme"),
+    "language": ("language", "locale", "lang", "language_code"),
+    "timezone": ("timezone", "time_zone", "tz", "zoneinfo"),  # `zoneinfo` and `locale` are OpenID Connect's
+}
+_COOKIES = {
+    "theme": ("theme",),
+    "language": ("language", "django_language"),
+    "timezone": ("timezone", "django_timezone"),
+}
+_MAYBE_PREFERENCE = re.compile(r"[A-Za-z][A-Za-z0-9_+/:.-]{0,63}")
+_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,4}")
+
+
+def of_user(user: Any) -> dict[str, str]:
+    """What the user object itself says: under `preferences`, under `profile`, or as own attributes."""
+    sources = [get(user, "preferences"), get(user, "profile"), user]
+    sources.insert(2, get(sources[1], "preferences"))
+    found: dict[str, str] = {}
+    for name in PREFERENCES:
+        for source in sources:
+            value = first(source, *_SPELLINGS[name])
+            if value:
+                found[name] = value
+                break
+    return found
+
+
+def requested(scope: Scope) -> dict[str, str]:
+    """What the request says: the cookies `theme`, `language` and `timezone`, and the Accept-Language header."""
+    found: dict[str, str] = {}
+    cookies = request.cookies(scope)
+    for name in PREFERENCES:
+        for cookie in _COOKIES[name]:
+            value = unquote(cookies.get(cookie, ""))
+            if _MAYBE_PREFERENCE.fullmatch(value):
+                found.setdefault(name, value)
+    accepted = _accepted_language(request.header(scope, b"accept-language") or "")
+    if accepted:
+        found.setdefault("language", accepted)
+    return found
+
+
+def _accepted_language(header: str) -> str | None:
+    """The language that the browser likes best (RFC 9110, section 12.5.4); of equal ones the first."""
+    best, best_quality = None, 0.0
+    for choice in header.split(",")[:20]:
+        language, _, parameters = choice.strip().partition(";")
+        quality = _quality(parameters)
+        if quality > best_quality and _LANGUAGE.fullmatch(language.strip()):
+            best, best_quality = language.strip(), quality
+    return best
+
+
+def _quality(parameters: str) -> float:
+    name, _, value = parameters.strip().partition("=")
+    if name.strip().lower() != "q":
+        return 1.0
+    try:
+        return float(value)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,99 @@
+"""The default reader: what the common frameworks and authentication packages put into the ASGI scope."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from asgi_rota_sentry.identity import preferences
+from asgi_rota_sentry.identity.model import Identity, LazyUser
+from asgi_rota_sentry.identity.roles import role_in_scopes, role_of
+from asgi_rota_sentry.identity.shapes import first, get, text, unwrapped
+from asgi_rota_sentry.types import Scope
+
+#: The owner of a request whose user is known to be nobody.
+ANONYMOUS = ""
+
+_IDS = ("id", "pk", "sub", "user_id", "uid")
+_USERNAMES = ("username", "preferred_username", "display_name", "name")
+
+
+def read(scope: Scope) -> Identity | None:
+    """The identity by shape: an object, a mapping, a dataclass or JWT claims; None when anonymous.
+
+    Looks into `scope["user"]`, then where some applications keep it: `scope["auth"]` (claims), `scope["state"]["user"]`
+    (Starlette's `request.state.user`), `scope["session"]["user"]` (a session in a cookie). Never loads anything: a
+    lazy user that the application did not touch counts as anonymous.
+    """
+    user = loaded_user(scope)
+    if user is None:
+        return None
+    with _unasked(scope):
+        found = Identity(
+            id=_id(user),
+            username=first(user, *_USERNAMES) or _django_username(user),
+            email=first(user, "email"),
+            role=role_of(user) or role_in_scopes(scope.get("auth")),
+            preferences=preferences.of_user(user),
+        )
+    return found if (found.id or found.username or found.email or found.role) else None
+
+
+def loaded_user(scope: Scope) -> Any:
+    """The user object as far as it is loaded; None when there is none or it is anonymous."""
+    return next((user for user in map(_loaded, _candidates(scope)) if user is not None and not _is_nobody(user)), None)
+
+
+def owner(scope: Scope) -> str | None:
+    """Whose request this is: the user's ID, `ANONYMOUS` when it is known to be nobody's, None when it is not known.
+
+    Cheap enough for every request: only `scope["user"]` is looked at.
+    """
+    user = scope.get("user")
+    user = _loaded(user) if user is not None else None
+    if user is None:
+        return None
+    return ANONYMOUS if _is_nobody(user) else _id(user)
+
+
+def _candidates(scope: Scope) -> list[Any]:
+    found = [scope.get("user")]
+    auth, state = scope.get("auth"), scope.get("state")
+    session: Any = scope.get("session")
+    if isinstance(auth, Mapping):
+        found.append(auth)
+    if isinstance(state, dict):
+        found.append(state.get("user"))
+    # A dictionary only: the session of Django or Channels is lazy, and looking into it would make a query.
+    if dict in type(session).__mro__:
+        kept = session.get("user")
+        found.append(kept if isinstance(kept, Mapping) else None)
+    return found
+
+
+def _loaded(user: Any) -> Any:
+    return user.loaded() if isinstance(user, LazyUser) else unwrapped(user)
+
+
+def _is_nobody(user: Any) -> bool:
+    return get(user, "is_authenticated") is False or get(user, "is_anonymous") is True
+
+
+def _id(user: Any) -> str | None:
+    return first(user, *_IDS) or _sqlalchemy_id(user)
+
+
+def _sqlalchemy_id(user: Any) -> str | None:
+    """The primary key of an object whose attributes a commit has expired: its identity key is still there."""
+    key = getattr(getattr(user, "_sa_instance_state", None), "key", None)
+    return text(key[1][0]) if key and len(key[1]) == 1 else None
+
+
+def _django_username(user: Any) -> str | None:
+    """The name of a custom user model's `USERNAME_FIELD`."""
+    field = get(user, "USERNAME_FIELD")
+    return first(user, field) if isinstance(field, str) else None
+
+
+def _unasked(scope: Scope) -> AbstractContextManager[Any]:
+    user = scope.get("user")
+    return user.unasked() if isinstance(user, LazyUser) else nullcontext()

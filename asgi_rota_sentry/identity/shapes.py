@@ -1,0 +1,119 @@
+"""Reading objects of unknown make by their shape, without ever causing a query.
+
+What an ORM has not loaded stays unloaded: Django's deferred fields and relations (their class attributes know whether
+the instance has a value cached), SQLAlchemy's instrumented attributes (absent from the instance's own dictionary).
+"""
+
+from collections.abc import Hashable, Iterable, Mapping
+from enum import Enum
+from functools import lru_cache, partial
+from typing import Any
+
+LONGEST = 200
+MOST = 20
+_SIMPLE = frozenset({type(None), str, int, float, bool, bytes})
+_NOTHING: Mapping[str, Any] = {}
+_PRINTED_TYPES = frozenset({"UUID", "ObjectId", "ULID", "Decimal"})
+
+
+def unwrapped(user: Any) -> Any:
+    """The object itself behind a lazy stand-in (Django's SimpleLazyObject, Channels' own); None if not loaded.
+
+    Looks at the instance's dictionary only: any other access, `isinstance` included, would load it.
+    """
+    if type(user) in _SIMPLE or "_wrapped" not in getattr(user, "__dict__", _NOTHING):
+        return user
+    wrapped = user.__dict__["_wrapped"]
+    return None if wrapped is None or type(wrapped) is object else wrapped
+
+
+def get(source: Any, name: str) -> Any:
+    """One attribute or key; None where it is missing, fails, or would have to be loaded first."""
+    how = _access(type(source), name)  # type: ignore[arg-type]  # mypy takes a class for unhashable
+    if how is _Access.KEY:
+        return source.get(name)
+    if how is not _Access.ATTRIBUTE and not how(source):
+        return None
+    try:
+        return unwrapped(getattr(source, name, None))
+    except Exception:
+        return None
+
+
+class _Access(Enum):
+    """How a value is read where reading it cannot load anything."""
+
+    KEY = 1
+    ATTRIBUTE = 2
+
+
+@lru_cache(maxsize=2048)
+def _access(kind: Hashable, name: str) -> Any:
+    """How to read this name of an instance of this class; else a function that tells whether it is loaded.
+
+    The attribute is looked up in the classes' own dictionaries, so that no descriptor runs.
+    """
+    mro: tuple[type, ...] = getattr(kind, "__mro__", ())
+    if Mapping in mro or dict in mro or (isinstance(kind, type) and issubclass(kind, Mapping)):
+        return _Access.KEY
+    descriptor = next((base.__dict__[name] for base in mro if name in base.__dict__), None)
+    if type(descriptor).__module__.startswith("sqlalchemy."):
+        return partial(_has_own, name)
+    if callable(is_cached := getattr(descriptor, "is_cached", None)):  # a relation of a Django model
+        return is_cached
+    column = getattr(getattr(descriptor, "field", None), "attname", None)
+    if isinstance(column, str) and hasattr(kind, "get_deferred_fields"):
+        return partial(_has_own, column)
+    return _Access.ATTRIBUTE
+
+
+def _has_own(name: str, source: Any) -> bool:
+    return name in getattr(source, "__dict__", _NOTHING)
+
+
+def text(value: Any) -> str | None:
+    """A short text of a plain value, an enum or an object with a name; None for anything else."""
+    if isinstance(value, Enum):
+        value = value.value if isinstance(value.value, str) else value.name
+    if isinstance(value, str):
+        return value.strip()[:LONGEST] or None
+    if value is None or isinstance(value, bool):
+        return None
+    if isinstance(value, int) or type(value).__name__ in _PRINTED_TYPES:
+        return str(value)[:LONGEST]
+    name = get(value, "name")
+    return name[:LONGEST] if isinstance(name, str) and name else None
+
+
+def first(source: Any, *names: str) -> str | None:
+    """The first of these attributes that has a text."""
+    for name in names:
+        found = text(get(source, name))
+        if found:
+            return found
+    return None
+
+
+def texts(source: Any, name: str) -> list[str]:
+    """The texts of a list under this name, at most twenty of its members.
+
+    A manager or query set is not iterated, since that would make a query; what was prefetched is read.
+    """
+    values = _prefetched(source, name)
+    if values is None:
+        values = get(source, name)
+    if isinstance(values, str):
+        values = values.replace(",", " ").split()  # as OAuth 2.0 writes scopes (RFC 6749, section 3.3)
+    if not isinstance(values, list | tuple | set | frozenset):
+        return []
+    ordered: Iterable[Any] = values if isinstance(values, list | tuple) else sorted(values, key=str)
+    return [found for found in (text(value) for value in list(ordered)[:MOST]) if found]
+
+
+def _prefetched(source: Any, name: str) -> Any:
+    """What Django's `prefetch_related` has loaded of a many-to-many relation; None when it has not."""
+    if isinstance(source, Mapping):
+        return None
+    cached = getattr(source, "__dict__", {}).get("_prefetched_objects_cache")
+    found = cached.get(name) if isinstance(cached, Mapping) else None
+    return getattr(found, "_result_cache", None)

@@ -1,0 +1,124 @@
+"""The person behind one request: who it was, from where, and what of that may leave the process."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from asgi_rota_sentry import faults, forwarded, identity
+from asgi_rota_sentry.identity import Identity
+from asgi_rota_sentry.types import Scope
+from asgi_rota_sentry.values import Network
+from asgi_rota_sentry.withheld import Withheld
+
+User = dict[str, Any]
+_NOBODY = Identity()
+_NAMES = ("username", "email")
+
+
+class Person:
+    """Whose request it is, as far as the application has learnt by the time of asking.
+
+    `personal` says whether name, e-mail and address may leave. `resolved` is what an async `identify` has found.
+    """
+
+    __slots__ = ("_identify", "_scope", "_trusted", "personal", "resolved")
+
+    def __init__(
+        self,
+        scope: Scope,
+        identify: Callable[[Scope], Identity | Awaitable[Identity | None] | None],
+        *,
+        personal: bool,
+        trusted_proxies: Sequence[Network] = (),
+    ) -> None:
+        self._scope = scope
+        self._identify = identify
+        self._trusted = trusted_proxies
+        self.personal = personal
+        self.resolved: Identity | None = None
+
+    def who(self) -> Identity:
+        """The user, with the preferences that the request tells where the user does not; an anonymous one has no ID."""
+        found = self._identified() or _NOBODY
+        try:
+            asked = identity.requested(self._scope)
+        except Exception:
+            faults.report("reading the preferences")
+            return found
+        return replace(found, preferences={**asked, **found.preferences}) if asked else found
+
+    @property
+    def address(self) -> str | None:
+        """The client's address, as trusted hops tell it."""
+        return forwarded.client_address(self._scope, self._trusted)
+
+    def describe(self, set_by_app: Mapping[str, Any] | None, who: Identity) -> User:
+        """The user as an event shows them; what the application set itself is never overwritten."""
+        theirs = dict(set_by_app or {})
+        if self._is_integrations(theirs):
+            theirs = {}
+        if not _is_same(theirs, who):
+            # The SDK's integrations fill in what the application left out: here another person's name.
+            return {key: value for key, value in theirs.items() if key not in _NAMES or value != getattr(who, key)}
+        ours = {"id": who.id, "role": who.role}
+        if self.personal:
+            ours |= {"username": who.username, "email": who.email}
+        return {**{key: value for key, value in ours.items() if value}, **theirs}
+
+    def with_address(self, user: User) -> User:
+        """The user with the client's address where that may leave, and never with one that a header only claims."""
+        address, given = self.address, user.get("ip_address")
+        is_invented = given is not None and given != address and given in forwarded.claimed_addresses(self._scope)
+        if self.personal and address and (given is None or is_invented):
+            return {**user, "ip_address": address}
+        return {key: value for key, value in user.items() if key != "ip_address"} if is_invented else user
+
+    def withheld(self, who: Identity) -> Withheld | None:
+        """What names the person and must not leave; None where all may."""
+        if self.personal:
+            return None
+        user = identity.loaded_user(self._scope)
+        names = {who.username, who.email} | (identity.names_of(user) if user is not None else set())
+        peer = forwarded.client_address(self._scope)
+        addresses = {self.address, peer} | forwarded.claimed_addresses(self._scope)
+        return Withheld(
+            {name for name in names if name and name != who.id},
+            {address for address in addresses if address},
+            user,
+        )
+
+    def _identified(self) -> Identity | None:
+        try:
+            found = self._identify(self._scope)
+        except Exception:
+            faults.report("reading the identity")
+            return self.resolved
+        if isinstance(found, Identity):
+            return found
+        if inspect.iscoroutine(found):
+            found.close()  # an async reader: the journey has awaited it
+        return self.resolved
+
+    def _is_integrations(self, theirs: User) -> bool:
+        """Whether an integration of the SDK copied this user from the scope; the application itself would add to it."""
+        if not theirs:
+            return False
+        user = identity.loaded_user(self._scope)
+        if user is None:
+            return False
+        if theirs == user:  # Litestar's takes a mapping whole, whatever it holds
+            return True
+        return set(theirs) <= {"id", *_NAMES} and all(
+            str(value) in _spellings(user, key) for key, value in theirs.items()
+        )
+
+
+def _spellings(user: Any, key: str) -> set[str]:
+    names = {"id": ("id", "pk"), "username": ("username", getattr(user, "USERNAME_FIELD", "username"))}.get(key, (key,))
+    return {str(identity.get(user, name)) for name in names}
+
+
+def _is_same(theirs: User, who: Identity) -> bool:
+    given = theirs.get("id")
+    return given is None or str(given) == who.id

@@ -1,0 +1,154 @@
+"""Keeping a known person's name, e-mail and address out of an event, wherever they stand in it.
+
+Only values that are known of this very request are looked for. The event's structure (file names, functions, source
+lines, IDs) is left alone, and nothing that the application still holds is changed: what has to change is copied.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import quote
+
+from asgi_rota_sentry.request import FILTERED
+
+Event = dict[str, Any]
+_Clean = Callable[[str], str]
+
+_MOST_NODES = 50_000
+_DEEPEST = 12
+_SHORTEST_PART = 3
+_FIXED_CONTEXTS = frozenset({"runtime", "os", "device", "app", "preferences"})
+# A name that is one plain word (`admin`, `alice`) may be part of any path; others are looked for there too.
+_PLAIN_WORD = re.compile(r"[^\W\d_]+")
+
+
+class Withheld:
+    """The names and addresses of one request's person; called with an event, it replaces them by `[Filtered]`.
+
+    `user` is the loaded user object, which is replaced where it stands in the event as it is. Looks at 50,000 values at
+    most; a name of fewer than three letters is replaced only where it is the whole value.
+    """
+
+    __slots__ = ("_distinct", "_nodes", "_of_distinct", "_of_parts", "_parts", "_user", "_whole")
+
+    def __init__(self, names: Iterable[str], addresses: Iterable[str], user: Any = None) -> None:
+        known = {*names, *(name.lower() for name in names if "@" in name)}
+        known |= {address for address in addresses if _tells_of_somebody(address)}
+        known |= {quote(value, safe="") for value in known}
+        self._whole = frozenset(known)
+        self._parts = tuple(sorted((value for value in known if len(value) >= _SHORTEST_PART), key=len, reverse=True))
+        self._distinct = tuple(value for value in self._parts if not _PLAIN_WORD.fullmatch(value))
+        self._of_parts = _pattern(self._parts)
+        self._of_distinct = _pattern(self._distinct)
+        self._user = user
+        self._nodes = 0
+
+    def __call__(self, event: Event) -> None:
+        """Replace what is withheld in this event."""
+        if not self._whole and self._user is None:
+            return
+        self._nodes = _MOST_NODES
+        for value in _values(event, "exception"):
+            self._exception(value)
+        for thread in _values(event, "threads"):
+            self._frames(thread)
+        self._spans(event)
+        self._crumbs(event)
+        for key in ("message", "logentry", "extra"):
+            self._at(event, key, self.text)
+        contexts = event.get("contexts") or {}
+        event["contexts"] = {
+            name: context if name in _FIXED_CONTEXTS else self._clean(context, self.path, _DEEPEST)
+            for name, context in contexts.items()
+        }
+        for key in ("request", "tags", "transaction"):
+            self._at(event, key, self.path)
+        request = event.get("request")
+        if isinstance(request, dict):
+            for key in ("data", "cookies"):
+                self._at(request, key, self.text)
+
+    def text(self, value: str) -> str:
+        """A free text, or the repr of a value, without any of the names."""
+        if value in self._whole or value[1:-1] in self._whole:
+            return FILTERED
+        return self._of_parts.sub(FILTERED, value) if any(part in value for part in self._parts) else value
+
+    def path(self, value: str) -> str:
+        """A path, URL or tag, without those names that cannot be a word of its own there."""
+        return self._of_distinct.sub(FILTERED, value) if any(part in value for part in self._distinct) else value
+
+    def _exception(self, value: dict[str, Any]) -> None:
+        self._at(value, "value", self.text)
+        self._frames(value)
+        mechanism = value.get("mechanism")
+        if isinstance(mechanism, dict):
+            self._at(mechanism, "data", self.text)
+
+    def _frames(self, holder: dict[str, Any]) -> None:
+        for frame in (holder.get("stacktrace") or {}).get("frames") or ():
+            if frame.get("vars"):
+                self._at(frame, "vars", self.text)
+
+    def _spans(self, event: Event) -> None:
+        for span in event.get("spans") or ():
+            if isinstance(span, dict):
+                for key in ("description", "data", "tags"):
+                    self._at(span, key, self.path)
+
+    def _crumbs(self, event: Event) -> None:
+        crumbs = event.get("breadcrumbs")
+        values = crumbs.get("values") if isinstance(crumbs, dict) else None
+        if isinstance(crumbs, dict) and values:
+            crumbs["values"] = [
+                self._clean(crumb, self.path if crumb.get("category") in ("request", "httplib") else self.text, 4)
+                for crumb in values
+            ]
+
+    def _at(self, holder: dict[str, Any], key: str, clean: _Clean) -> None:
+        if holder.get(key) is not None:
+            holder[key] = self._clean(holder[key], clean, _DEEPEST)
+
+    def _clean(self, node: Any, clean: _Clean, depth: int) -> Any:
+        """The node itself where nothing is to change, else a copy with the changes."""
+        self._nodes -= 1
+        kind = type(node)
+        if kind is str:
+            return clean(node)
+        if kind is dict and depth and self._nodes > 0:
+            changed = {clean(k) if type(k) is str else k: self._clean(v, clean, depth - 1) for k, v in node.items()}
+            return changed if _differ(changed.values(), node.values()) or changed.keys() != node.keys() else node
+        if kind in (list, tuple) and depth and self._nodes > 0:
+            items = [self._clean(item, clean, depth - 1) for item in node]
+            return kind(items) if _differ(items, node) else node
+        return FILTERED if self._is_user(node) else node
+
+    def _is_user(self, node: Any) -> bool:
+        if self._user is None or type(node) in (int, float, bool, type(None)):
+            return False
+        return node is self._user or getattr(node, "__dict__", {}).get("_wrapped") is self._user
+
+
+def _differ(new: Iterable[Any], old: Iterable[Any]) -> bool:
+    return any(one is not other for one, other in zip(new, old, strict=False))
+
+
+def _values(event: Event, key: str) -> list[dict[str, Any]]:
+    holder = event.get(key)
+    values = holder.get("values") if isinstance(holder, dict) else holder
+    return [value for value in values or () if isinstance(value, dict)]
+
+
+def _pattern(values: Iterable[str]) -> re.Pattern[str]:
+    """Any of the values, the longest first, where no letter or digit goes on."""
+    return re.compile(rf"(?<![^\W_])(?:{'|'.join(map(re.escape, values)) or '(?!)'})(?![^\W_])")
+
+
+def _tells_of_somebody(address: str) -> bool:
+    """Whether an address is more than this machine itself."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return not (parsed.is_loopback or parsed.is_unspecified)

@@ -1,0 +1,314 @@
+"""The command line, run as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sentry_sdk
+
+from asgi_rota_sentry import Settings
+from asgi_rota_sentry.cli import main
+from asgi_rota_sentry.outbox import LOCAL, QUEUED, SET_ASIDE, Outbox, transport_for
+from tests.ingest import Ingest, ingest
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "kept" / "outbox.sqlite3"
+
+
+@pytest.fixture
+def run(path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command with a clean environment and the test's outbox; returns status, output and errors."""
+
+    def execute(*arguments: str, **environment: str) -> tuple[int, str, str]:
+        for name in list(os.environ):
+            if name.startswith(("SENTRY_", "ROTA_SENTRY_")):
+                monkeypatch.delenv(name)
+        for name, value in {"ROTA_SENTRY_OUTBOX": str(path), **environment}.items():
+            monkeypatch.setenv(name, value)
+        try:
+            status = main(arguments)
+        except SystemExit as leaving:
+            status = int(str(leaving.code))
+        output = capsys.readouterr()
+        return status, output.out, output.err
+
+    return execute
+
+
+@pytest.fixture
+def story(path: Path) -> str:
+    """One failed request, kept as the application keeps it without a DSN; the event ID of its error."""
+    settings = Settings(outbox_path=str(path))
+    sentry_sdk.init(
+        transport=transport_for(settings), default_integrations=False, release="rota@1", traces_sample_rate=1
+    )
+    with sentry_sdk.isolation_scope() as scope:
+        scope.set_user({"id": "SCW1001", "username": "scw1001", "role": "Manager"})
+        scope.set_tag("user.role", "Manager")
+        scope.set_context("preferences", {"theme": "dark", "language": "en"})
+        scope.add_breadcrumb({"category": "request", "message": "GET /dashboard/ (200 OK)", "timestamp": 1.0})
+        scope.add_breadcrumb({"category": "click", "message": 'User clicked "Create Shift"\x1b]0;owned\x07'})
+        scope.add_breadcrumb(
+            {"category": "httplib", "data": {"url": "http://b/", "http.method": "GET", "status_code": 200}}
+        )
+        scope.add_event_processor(_with_request)
+        try:
+            int("a\x1b[2Jb\u202ec")
+        except ValueError:
+            event_id = sentry_sdk.capture_exception()
+    sentry_sdk.capture_message("all is well")
+    sentry_sdk.flush()
+    sentry_sdk.get_client().close()
+    assert event_id
+    return event_id
+
+
+def _with_request(event: Any, _hint: Any) -> Any:
+    event["request"] = {
+        "method": "POST",
+        "url": "http://rota/shifts/create/",
+        "query_string": "a=1",
+        "data": {"hours": "abc"},
+    }
+    return event
+
+
+def test_events_lists_newest_first(run: Run, story: str) -> None:
+    """A table of time, kind, title, user and event ID; nothing in it steers the terminal."""
+    status, out, err = run("events")
+    head, newest, older = out.splitlines()
+    assert (status, err) == (0, "")
+    assert head.split() == ["TIME", "KIND", "TITLE", "USER", "EVENT", "ID"]
+    assert "message" in newest
+    assert "all is well" in newest
+    assert "ValueError: invalid literal for int() with base 10: 'a\\x1b[2Jb\\u202ec'" in older
+    assert "SCW1001 (Manager)" in older
+    assert older.endswith(story)
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+    assert len(run("events", "--limit", "1")[1].splitlines()) == 2
+
+
+def test_events_as_json(run: Run, story: str) -> None:
+    """For programs: a list of objects."""
+    status, out, _ = run("events", "--json")
+    newest, older = json.loads(out)
+    assert status == 0
+    assert (older["event_id"], older["kind"], older["state"], older["user"]) == (
+        story,
+        "error",
+        LOCAL,
+        "SCW1001 (Manager)",
+    )
+    assert newest["captured_at"] >= older["captured_at"]
+    assert "payload" not in older
+    assert [each["kind"] for each in json.loads(run("events", "--json", "--limit", "1")[1])] == ["message"]
+
+
+def test_one_event_in_full(run: Run, story: str) -> None:
+    """By the beginning of its ID: what went wrong, for whom, how they got there; as a person reads it."""
+    status, out, _ = run("events", story[:6])
+    assert status == 0
+    lines = [line.strip() for line in out.splitlines()]
+    assert lines[0].startswith("ValueError: invalid literal")
+    assert f"Event ID     {story}" in lines
+    assert 'int("a\\x1b[2Jb\\u202ec")' in lines  # the source line
+    assert any(line.startswith('File "') and "test_cli.py" in line for line in lines)
+    assert "role      Manager" in lines
+    assert "user.role  Manager" in lines
+    assert "preferences  theme=dark, language=en" in lines
+    assert "POST http://rota/shifts/create/?a=1" in lines
+    assert "data  hours=abc" in lines
+    crumbs = [line[9:] for line in lines if "] " in line and line[2:3] == ":"]
+    assert crumbs == [
+        "[request] GET /dashboard/ (200 OK)",
+        '[click]   User clicked "Create Shift"\\x1b]0;owned\\x07',
+        "[httplib] GET http://b/ (200)",
+    ]
+    assert not {character for character in out if character != "\n" and not character.isprintable()}
+
+
+def test_one_event_as_json(run: Run, story: str) -> None:
+    """The whole event as the server would get it."""
+    event = json.loads(run("events", story, "--json")[1])
+    assert event["event_id"] == story
+    assert event["exception"]["values"][0]["type"] == "ValueError"
+
+
+def test_an_unknown_or_ambiguous_id_is_said_to_be_so(run: Run, story: str) -> None:
+    """Exit status 1 and one sentence."""
+    assert run("events", "ffff\x1b[0m") == (1, "", "Nothing kept has the ID ffff\\x1b[0m.\n")
+    assert run("events", "") == (1, "", " may be any of 2; give more of the ID.\n")
+
+
+@pytest.mark.parametrize("command", [["events"], ["outbox"], ["outbox", "list"], ["outbox", "send"]])
+def test_no_file_is_no_traceback(run: Run, path: Path, command: list[str]) -> None:
+    """Nothing was kept yet: one sentence, and no file is made by looking."""
+    status, out, err = run(*command, SENTRY_DSN="http://key@127.0.0.1:9/1")
+    assert (status, out) == (1, "")
+    assert err == f"There is no outbox at {path}; nothing was kept there yet.\n"
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("command", [["events"], ["events", "abc"], ["outbox"], ["outbox", "discard", "--all"]])
+def test_a_damaged_file_is_no_traceback(run: Run, path: Path, command: list[str]) -> None:
+    """One sentence with the file's name; the file is left as it is."""
+    path.parent.mkdir()
+    path.write_bytes(b"no database" * 1000)
+    status, out, err = run(*command)
+    assert (status, out) == (1, "")
+    assert err == f"The outbox {path} cannot be used: file is not a database.\n"
+    assert path.read_bytes() == b"no database" * 1000
+
+
+def test_wrong_settings_are_told_all_at_once(run: Run) -> None:
+    """Exit status 2 and a line for each fault."""
+    status, out, err = run("events", SENTRY_TRACES_SAMPLE_RATE="2", ROTA_SENTRY_DEBUG="perhaps")
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 2
+    assert "SENTRY_TRACES_SAMPLE_RATE is '2'; expected a number from 0 to 1." in err
+
+
+def test_the_file_can_be_named(run: Run, story: str, path: Path) -> None:
+    """`--outbox`, before or after the command, wins over the environment."""
+    for arguments in (["--outbox", str(path), "events"], ["events", "--outbox", str(path)]):
+        status, out, _ = run(*arguments, ROTA_SENTRY_OUTBOX="/nowhere/at/all")
+        assert status == 0
+        assert story in out
+
+
+def test_the_state_of_the_outbox(run: Run, story: str, path: Path) -> None:
+    """Counts by state and kind, the oldest, the size, the last error."""
+    outbox = Outbox(path)
+    number = outbox.find(story)[0].number
+    outbox.set_aside(number, "HTTP 400 \x1b[31mno")
+    status, out, _ = run("outbox")
+    assert status == 0
+    assert "2 kept" in out.splitlines()[0]
+    assert "1 local message" in out
+    assert "1 set aside error" in out
+    assert "Oldest: " in out
+    assert "Last error: HTTP 400 \\x1b[31mno (0 s ago)" in out
+    report = json.loads(run("outbox", "--json")[1])
+    assert report["kinds"] == {"local message": 1, "set aside error": 1}
+    assert (report["local"], report["set_aside"], report["dropped"]) == (1, 1, 0)
+    listed = run("outbox", "list")[1].splitlines()
+    assert listed[0].split()[:2] == ["NUMBER", "STATE"]
+    assert len(listed) == 3
+
+
+def test_show_prints_the_envelope_itself(path: Path, story: str) -> None:
+    """Byte for byte as it would be sent, for other tools to read."""
+    command = [sys.executable, "-m", "asgi_rota_sentry", "outbox", "show", story, "--outbox", str(path)]
+    shown = subprocess.run(command, capture_output=True, check=True).stdout
+    kept = Outbox(path).get(Outbox(path).find(story)[0].number)
+    assert kept is not None
+    assert shown == kept.envelope().serialize()
+
+
+@pytest.fixture
+def server() -> Iterator[Ingest]:
+    with ingest() as state:
+        yield state
+
+
+def test_send_delivers_what_was_kept_without_a_dsn(run: Run, story: str, path: Path, server: Ingest) -> None:
+    """With a DSN given later everything local goes out, once, oldest first."""
+    environment = {"SENTRY_DSN": server.dsn, "ROTA_SENTRY_OUTBOX_SENDS_PER_SECOND": "100"}
+    assert run("outbox", "send", **environment) == (0, "Sent 2; 0 left; 0 refused by the server for good.\n", "")
+    assert server.event_ids()[0] == story
+    assert run("outbox", "send", **environment) == (0, "Sent 0; 0 left; 0 refused by the server for good.\n", "")
+    assert len(server.seen) == 2
+
+
+def test_send_stops_when_the_server_is_away(run: Run, story: str, path: Path, server: Ingest) -> None:
+    """Nothing is lost, the reason is told, and what the server refuses is set aside."""
+    server.script = [(400, {}), (503, {})]
+    status, out, err = run("outbox", "send", SENTRY_DSN=server.dsn)
+    assert (status, out) == (1, "Sent 0; 1 left; 1 refused by the server for good.\n")
+    assert err.startswith("HTTP 503")
+    assert "\x1b" not in err
+    assert {kept.state for kept in Outbox(path).entries()} == {QUEUED, SET_ASIDE}
+    status, out, _ = run("outbox", "send", "--set-aside", SENTRY_DSN=server.dsn)
+    assert (status, out) == (0, "Sent 2; 0 left; 0 refused by the server for good.\n")
+
+
+def test_send_needs_a_dsn_and_no_debug_mode(run: Run, story: str, server: Ingest) -> None:
+    """In debug mode nothing leaves the machine, here neither."""
+    assert run("outbox", "send") == (2, "", "SENTRY_DSN is not set; it says where to send to.\n")
+    status, _, err = run("outbox", "send", SENTRY_DSN=server.dsn, ROTA_SENTRY_DEBUG="1")
+    assert (status, err) == (2, "ROTA_SENTRY_DEBUG is on: nothing is sent.\n")
+    assert server.seen == []
+
+
+def test_discard_wants_to_know_which(run: Run, story: str, path: Path) -> None:
+    """By ID, by state, or all; an unknown ID discards nothing."""
+    assert run("outbox", "discard") == (2, "", "Say which: IDs, --state or --all.\n")
+    assert run("outbox", "discard", story, "ffff")[0] == 1
+    assert run("outbox", "discard", story[:8])[1] == "Discarded 1.\n"
+    assert run("outbox", "discard", "--state", "queued")[1] == "Discarded 0.\n"
+    assert run("outbox", "discard", "--all")[1] == "Discarded 1.\n"
+    assert run("events")[2] == "Nothing is kept.\n"
+
+
+def test_export_and_import(run: Run, story: str, path: Path, tmp_path: Path) -> None:
+    """What one machine exports another can look at and send; the file is its owner's alone; repeats are left out."""
+    archive = tmp_path / "events.zip"
+    assert run("outbox", "export", str(archive)) == (0, f"Wrote 2 to {archive}.\n", "")
+    assert archive.stat().st_mode & 0o777 == 0o600
+    assert run("outbox", "export", str(archive)) == (1, "", f"{archive} exists already.\n")
+    elsewhere = str(tmp_path / "elsewhere" / "o.sqlite3")
+    assert run("outbox", "import", str(archive), "--outbox", elsewhere)[1] == f"Read 2 from {archive}.\n"
+    again = run("outbox", "import", str(archive), "--outbox", elsewhere)[1]
+    assert again == f"Read 0 from {archive}; 2 were here already.\n"
+    here, there = (json.loads(run("events", story, "--json", "--outbox", each)[1]) for each in (str(path), elsewhere))
+    assert here == there
+    times = [
+        json.loads(run("events", "--json", "--outbox", each)[1])[1]["captured_at"] for each in (str(path), elsewhere)
+    ]
+    assert times[0] == pytest.approx(times[1], abs=3)
+
+
+def test_import_takes_single_envelopes_and_refuses_the_rest(run: Run, story: str, path: Path, tmp_path: Path) -> None:
+    """A file that holds none says so, in one line."""
+    archive = tmp_path / "events.zip"
+    run("outbox", "export", str(archive))
+    with zipfile.ZipFile(archive) as opened:
+        name = next(name for name in opened.namelist() if story in name)
+        opened.extract(name, tmp_path)
+    run("outbox", "discard", "--all")
+    assert run("outbox", "import", str(tmp_path / name))[0] == 0
+    assert story in run("events")[1]
+    (tmp_path / "junk").write_bytes(b"\x1b junk")
+    status, _, err = run("outbox", "import", str(tmp_path / "junk"))
+    assert (status, err) == (
+        1,
+        f"{tmp_path / 'junk'} holds no envelopes: junk: The envelope's header is no JSON object.\n",
+    )
+    assert (
+        run("outbox", "import", str(tmp_path / "none"))[2]
+        == f"{tmp_path / 'none'} cannot be read: No such file or directory.\n"
+    )
+
+
+def test_a_pipe_that_closes_is_no_error(path: Path, story: str) -> None:
+    """`asgi-rota-sentry events | head -1` ends quietly."""
+    outbox = Outbox(path)
+    kept = outbox.get(1)
+    assert kept is not None
+    for _ in range(2000):
+        outbox.add(kept.envelope(), LOCAL)
+    command = f"{sys.executable} -m asgi_rota_sentry events --limit 0 --outbox {path} | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("TIME")
+    assert done.stderr == ""
