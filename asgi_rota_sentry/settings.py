@@ -68,8 +68,6 @@ class Settings:
     outbox_path: str = _option(
         ".asgi_rota_sentry/outbox.sqlite3", "ROTA_SENTRY_OUTBOX", values.path, "a file's path, empty for no outbox"
     )
-<<<<<<< HEAD
-=======
     outbox_max_mib: float = _option(50.0, "ROTA_SENTRY_OUTBOX_MAX_MIB", values.positive, "a number of MiB above 0")
     outbox_max_envelopes: int = _option(
         10_000, "ROTA_SENTRY_OUTBOX_MAX_ENVELOPES", values.count, "a whole number, 0 for no limit"
@@ -79,7 +77,6 @@ class Settings:
         10.0, "ROTA_SENTRY_OUTBOX_SENDS_PER_SECOND", values.positive, "a number of envelopes above 0"
     )
     outbox_transactions: bool = _option(False, "ROTA_SENTRY_OUTBOX_TRANSACTIONS", values.boolean, "true or false")
->>>>>>> main
     pages: str = _option("bare", "ROTA_SENTRY_PAGES", values.one_of("bare", "always", "never"), "bare, always or never")
     pages_dir: str | None = _option(None, "ROTA_SENTRY_PAGES_DIR", values.folder, "an existing folder, or nothing")
     home_url: str = _option("/", "ROTA_SENTRY_HOME_URL", values.link, "a URL or a path, empty to leave it out")
@@ -104,8 +101,8 @@ class Settings:
     feedback_redis_url: str | None = _option(
         None,
         "ROTA_SENTRY_FEEDBACK_REDIS_URL",
-        values.server_url("redis", "rediss"),
-        "a URL such as redis://127.0.0.1:6379/0, or nothing",
+        values.redis_url,
+        "a URL such as redis://host:6379/0, or nothing",
     )
     feedback_seconds: float = _option(
         10.0, "ROTA_SENTRY_FEEDBACK_SECONDS", values.positive, "a number of seconds above 0"
@@ -121,7 +118,7 @@ class Settings:
     smtp_url: str | None = _option(
         None,
         "ROTA_SENTRY_SMTP_URL",
-        values.server_url("smtp", "smtps"),
+        values.smtp_url,
         "a URL such as smtps://user:password@mail.example.com, or nothing",
     )
     mail_from: str | None = _option(None, "ROTA_SENTRY_MAIL_FROM", values.email, "an e-mail address, or nothing")
