@@ -5,6 +5,7 @@
 
 import inspect
 import time
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -164,12 +165,16 @@ class Journey:
         """Whether no event is to be built of this exception, whoever is about to build one."""
         return self._sentry is not None and self._sentry.skips(exc, handled=handled)
 
-    def _enrich(self, event: Event) -> None:
-        """Put what is known of this request into one of its events, and remember it for feedback on it."""
+    def _enrich(self, event: Event) -> Callable[[Event], None] | None:
+        """Put what is known of this request into one of its events, and remember it for feedback on it.
+
+        Returns what takes out the names that must not leave.
+        """
         knowledge = self._last_knowledge or self._knowledge()
-        knowledge(event)
+        withhold = knowledge(event)
         if event.get("type") != "transaction":
             self._config.feedback.events.remember(event)
+        return withhold
 
     def _knowledge(self) -> Enrichment:
         enrichment = Enrichment(

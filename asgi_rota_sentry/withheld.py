@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote
 
+from asgi_rota_sentry import faults
 from asgi_rota_sentry.request import FILTERED
 
 Event = dict[str, Any]
@@ -48,6 +49,12 @@ class Withheld:
         """Replace what is withheld in this event."""
         if not self._whole and self._user is None:
             return
+        try:
+            self._withhold(event)
+        except Exception:
+            faults.report("withholding a name")
+
+    def _withhold(self, event: Event) -> None:
         self._nodes = _MOST_NODES
         for value in _values(event, "exception"):
             self._exception(value)
