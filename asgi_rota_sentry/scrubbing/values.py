@@ -53,6 +53,7 @@ _PROSE = word_set(
     rotated issued verified unverified pending locked sent generated deleted removed confirmed loaded validated"""
 )
 _MOST_PROSE = 24
+_LONGEST_HEADER = 2048
 
 
 def is_trivial(value: str) -> bool:
@@ -169,7 +170,7 @@ def _header_or_prose(text: str, start: int) -> Value | None:
     """After `name:` without quotes: a header's value, a line of YAML, or a sentence, which is left alone."""
     scheme = _SCHEME.match(text, start)
     if scheme:
-        line = _TO_LINE_END.match(text, scheme.end())
+        line = _TO_LINE_END.match(text, scheme.end(), scheme.end() + _LONGEST_HEADER)
         stop = line.end() if line else len(text)
         first = _unquoted(text, scheme.end())
         digest = "=" in text[scheme.end() : min(stop, scheme.end() + 200)] and "," in text[scheme.end() : stop]
