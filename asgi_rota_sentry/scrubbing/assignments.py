@@ -24,7 +24,6 @@ _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 _REST_OF_NAME = re.compile(r"[\w\-.$]*+")
 _LOOK_BACK = 64
 _BEFORE = 24
-_MAYBE_LENGTH = 1024
 # What may stand between a name and its value: a closing quote or bracket (also escaped for a URL), then the sign.
 _SIGN = re.compile(
     r"""(?P<closed>\\{0,8}["'`]|%22|%27|&quot;|&\#3[49];)?(?:\]|%5[Dd]){0,2}(?:\\{0,8}["'])?\s{0,8}
@@ -84,8 +83,8 @@ class Assignments:
             value = _beside(text, start, stop, verdict, source=source)
             if value is not None:
                 yield from self._judged(text, value, verdict, reason)
-                # Each value is read once; what only may be a secret was read no further than `_MAYBE_LENGTH`.
-                position = position if verdict is Verdict.MAYBE else max(position, value.end)
+                if verdict is not Verdict.MAYBE:
+                    position = max(position, value.end)  # each value is read once
             elif not source and verdict is Verdict.SECRET:
                 for span in _said(text, start, stop, reason):
                     yield span
@@ -103,24 +102,15 @@ class Assignments:
 
 def _beside(text: str, start: int, end: int, verdict: Verdict, *, source: bool) -> values.Value | None:
     """The value beside the name at `start` to `end`, when there is one."""
-    if verdict is not Verdict.MAYBE:
-        return _read(text, start, end, verdict, source=source)
-    offset = max(0, start - _BEFORE)
-    part = text[offset : end + _MAYBE_LENGTH]
-    found = _read(part, start - offset, end - offset, verdict, source=source)
-    return values.Value(found.start + offset, found.end + offset) if found else None
-
-
-def _read(text: str, start: int, end: int, verdict: Verdict, *, source: bool) -> values.Value | None:
     sign = _SIGN.match(text, end)
-    if sign:
-        if sign["sign"] == "!=":
-            return None
+    if sign and sign["sign"] != "!=":
         source = source and not (start and text[start - 1] in "?&")  # code, but for a URL in it
+        if verdict is Verdict.MAYBE:
+            return values.read_random(text, sign.end(), source=source)
         if verdict is Verdict.COOKIES and not sign["closed"] and not source:
             return values.read_line(text, sign.end())
         return values.read(text, sign.end(), sign=sign["sign"], closed=bool(sign["closed"]), source=source)
-    if source:
+    if sign or source or verdict is Verdict.MAYBE:
         return None
     return _in_a_pair(text, start, end) or _in_markup(text, start, end) or _in_a_form(text, start, end)
 
