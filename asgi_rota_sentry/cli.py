@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from types import ModuleType
 
+from asgi_rota_sentry.feedback import command as feedback_command
 from asgi_rota_sentry.outbox import OutboxError
 from asgi_rota_sentry.outbox import command as outbox_command
 from asgi_rota_sentry.scrubbing import command as scrubbing_command
@@ -14,7 +15,7 @@ from asgi_rota_sentry.settings import Settings, SettingsError
 
 # Each has `add_parser(subparsers)`, which sets `run=function` as default; `function(args, settings)` returns the exit
 # status: 0 well, 1 not found or not done, 2 used wrongly.
-COMMANDS: tuple[ModuleType, ...] = (outbox_command, scrubbing_command)
+COMMANDS: tuple[ModuleType, ...] = (outbox_command, feedback_command, scrubbing_command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,15 +4,15 @@ Worked out when there is an event, not for every request.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from asgi_rota_sentry import faults, request, route, trail
 from asgi_rota_sentry.identity import Identity
-from asgi_rota_sentry.person import Person
+from asgi_rota_sentry.person import Person, User
 from asgi_rota_sentry.types import Scope
 from asgi_rota_sentry.values import Network
+from asgi_rota_sentry.withheld import Withheld
 
 Event = dict[str, Any]
 _FRAMEWORK_SOURCES = frozenset({"route", "component", "view", "task"})
@@ -43,15 +43,17 @@ class Enrichment:
         self.status = 0
         self._who: Identity | None = None
 
-    def __call__(self, event: Event) -> None:
-        """Enrich one event; a fault in one part leaves the others."""
-        who = self.who()
-        user, withhold = partial(self._user, who), partial(self._withhold, who)
-        for part in (self._request, user, self._tags, self._name, self._breadcrumbs, withhold):
+    def __call__(self, event: Event) -> Withheld | None:
+        """Enrich one event; a fault in one part leaves the others.
+
+        Returns what takes out of the whole event what must not leave, None where all may.
+        """
+        for part in (self._request, self._user, self._tags, self._name, self._breadcrumbs):
             try:
                 part(event)
             except Exception:
                 faults.report("adding what is known of the request to an event")
+        return self.person.withheld(self.who())
 
     @property
     def resolved(self) -> Identity | None:
@@ -67,6 +69,12 @@ class Enrichment:
         if self._who is None:
             self._who = self.person.who()
         return self._who
+
+    def user(self, set_by_app: Mapping[str, Any] | None) -> tuple[User, Identity]:
+        """The user as Sentry shows them, and the identity; that of nobody where the application set another user."""
+        who = self.who()
+        user = self.person.with_address(self.person.describe(set_by_app, who))
+        return user, who if user.get("id") in (None, who.id) else Identity()
 
     def _request(self, event: Event) -> None:
         scope, personal, address = self.scope, self.person.personal, self.person.address
@@ -96,14 +104,13 @@ class Enrichment:
         }
         self._context(event, "request", {key: value for key, value in context.items() if value})
 
-    def _user(self, who: Identity, event: Event) -> None:
-        user = self.person.with_address(self.person.describe(event.get("user"), who))
+    def _user(self, event: Event) -> None:
+        user, who = self.user(event.get("user"))
         if user or "user" in event:
             event["user"] = user
-        if user.get("id") in (None, who.id):
-            self._context(event, "preferences", dict(who.preferences))
-            if who.role:
-                _tag(event, "user.role", who.role)
+        self._context(event, "preferences", dict(who.preferences))
+        if who.role:
+            _tag(event, "user.role", who.role)
 
     def _tags(self, event: Event) -> None:
         _tag(event, "http.method", request.method(self.scope))
@@ -127,11 +134,6 @@ class Enrichment:
         if name and source in _FRAMEWORK_SOURCES:
             return name, source
         return request.path(self.scope), "url"
-
-    def _withhold(self, who: Identity, event: Event) -> None:
-        withheld = self.person.withheld(who)
-        if withheld is not None:
-            withheld(event)
 
     def _breadcrumbs(self, event: Event) -> None:
         if self.plain or event.get("type") == "transaction":

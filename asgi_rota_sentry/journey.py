@@ -5,17 +5,22 @@
 
 import inspect
 import time
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import anyio
 
-from asgi_rota_sentry import counters, expected, faults, request, sdk, trail
+from asgi_rota_sentry import counters, expected, faults, identity, request, sdk, trail
+from asgi_rota_sentry.budget import Budget
 from asgi_rota_sentry.enrichment import Enrichment, Event
+from asgi_rota_sentry.feedback import FeedbackRoute
 from asgi_rota_sentry.identity import Identify, Identity
 from asgi_rota_sentry.pages import Answer, ErrorPages, Situation
 from asgi_rota_sentry.reply import Headers, Reply
+from asgi_rota_sentry.settings import Settings
+from asgi_rota_sentry.slow import SlowRequests
 from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
 
 #: The journey that this context belongs to.
@@ -33,10 +38,14 @@ _TRACE_HEADERS = frozenset({b"sentry-trace", b"baggage", b"traceparent"})
 class Configuration(Protocol):
     """What the middleware is configured with, and every journey shares."""
 
+    feedback: FeedbackRoute
     identify: Identify
     identifies_async: bool
     pages: ErrorPages
+    settings: Settings
     trail: trail.Trail
+    budget: Budget
+    slow: SlowRequests
 
     def is_excluded(self, scope: Scope) -> bool:
         """Whether this path gets isolation and error capture only."""
@@ -67,6 +76,7 @@ class Journey:
         self._config = config
         self._app = app
         self._scope = scope
+        self._root_path: str = scope.get("root_path") or ""  # routers write into the scope's own
         is_http = scope.get("type") == "http"
         self._reply = Reply(receive, send, config.pages if is_http else None, scope.get("method") or "GET", self)
 
@@ -112,7 +122,7 @@ class Journey:
             return
         self._client = client
         self._arrived_at = time.time()
-        sentry = self._sentry = sdk.RequestScope(client, self._enrich, expected.should_drop)
+        sentry = self._sentry = sdk.RequestScope(client, self._enrich, expected.should_drop, self._config.budget)
         sentry.open()
         config, scope = self._config, self._scope
         if config.is_excluded(scope):
@@ -125,7 +135,8 @@ class Journey:
         else:
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
         if b"cookie" in found:
-            self._visitor = config.trail.key(found[b"cookie"])
+            key = config.trail.key
+            self._visitor = key(found[b"cookie"]) or key(request.cookie_header(scope))
         if client.max_body and not _BODY_HEADERS.isdisjoint(found):
             self._body = request.Body(client.max_body)
             self._reply.take = _Watched(self._reply.take, self._body)
@@ -152,10 +163,20 @@ class Journey:
 
     # Events
 
-    def _enrich(self, event: Event) -> None:
-        """Put what is known of this request into one of its events."""
+    def is_unwanted(self, exc: BaseException, *, handled: bool) -> bool:
+        """Whether no event is to be built of this exception, whoever is about to build one."""
+        return self._sentry is not None and self._sentry.skips(exc, handled=handled)
+
+    def _enrich(self, event: Event) -> Callable[[Event], None] | None:
+        """Put what is known of this request into one of its events, and remember it for feedback on it.
+
+        Returns what takes out the names that must not leave.
+        """
         knowledge = self._last_knowledge or self._knowledge()
-        knowledge(event)
+        withhold = knowledge(event)
+        if event.get("type") != "transaction":
+            self._config.feedback.events.remember(event)
+        return withhold
 
     def _knowledge(self) -> Enrichment:
         enrichment = Enrichment(
@@ -164,6 +185,7 @@ class Journey:
             earlier=self._earlier,
             personal=self._client is not None and self._client.collects_personal_data,
             plain=self._is_excluded,
+            trusted_proxies=self._config.settings.trusted_proxies,
         )
         enrichment.resolved = self._identity
         enrichment.body = self._body
@@ -173,7 +195,17 @@ class Journey:
         return enrichment
 
     def _earlier(self) -> list[trail.Breadcrumb]:
-        return self._config.trail.earlier(self._visitor)
+        return self._config.trail.earlier(self._visitor, self._owner(surely=True))
+
+    def _owner(self, *, surely: bool) -> str | None:
+        """Whose request it is: an ID, "" for certainly nobody's, None for not known.
+
+        Asked with every request of a session, so a reader of the application's own is called only `surely`.
+        """
+        if self._config.identify is identity.read:
+            return identity.owner(self._scope)
+        found = self._knowledge().who() if surely else self._identity
+        return found.id if found is not None else None
 
     # Answer
 
@@ -205,20 +237,20 @@ class Journey:
         scope, sentry = self._scope, self._sentry
         who = self._knowledge().who()
         event_id = self._failure_id() if status >= 500 else None
-        preferences = who.preferences if who is not None else {}
         situation = Situation(
             status=status,
             method=request.method(scope),
             path=request.path(scope),
+            root_path=self._root_path,
             accept=request.header(scope, b"accept"),
             accept_language=request.header(scope, b"accept-language"),
             event_id=event_id,
             trace_id=sentry.trace_id if sentry is not None else None,
             reported=event_id is not None and self._client is not None and self._client.reports,
-            user_name=who.username if who is not None else None,
-            user_email=who.email if who is not None else None,
-            theme=preferences.get("theme"),
-            language=preferences.get("language"),
+            user_name=who.username,
+            user_email=who.email,
+            theme=who.preferences.get("theme"),
+            language=who.preferences.get("language"),
         )
         counters.count(f"pages.{status}")
         return self._config.pages.answer(situation, headers)
@@ -258,9 +290,9 @@ class Journey:
         client, sentry = self._client, self._sentry
         if client is None or sentry is None:
             return
-        if sentry.has_seen(exc):
+        if sentry.skips(exc):
             sdk.remember_exception(client, exc)
-        elif not expected.should_drop(exc):
+        else:
             sdk.capture_exception(client, exc)
         counters.count("errors")
 
@@ -301,6 +333,8 @@ class Journey:
                 self._note_trail(500, ())
             if self._span is not None:
                 self._end_span()
+            if self._is_slow() and self._sentry is not None and not self._is_excluded:
+                self._tell_slow()
         except Exception:
             faults.report("ending a span")
         self._failed_with = None
@@ -340,12 +374,25 @@ class Journey:
         tags = {"http.method": request.method(self._scope), "http.url": request.path(self._scope)}
         if self._status:
             tags["http.status_code"] = str(self._status)
-        who = knowledge.who()
-        if who is not None and who.role:
+        if self._is_slow():
+            tags["slow"] = "true"
+        user, who = knowledge.user(self._sentry.user if self._sentry is not None else None)
+        if who.role:
             tags["user.role"] = who.role
-        if who is not None and who.id:
-            span.set_user_id(who.id)
         span.set_tags(tags)
+        span.set_user(user if knowledge.person.personal else {"id": user.get("id")}, who.preferences)
+
+    def _is_slow(self) -> bool:
+        return self._answered_at - self._arrived_at > self._config.slow.seconds
+
+    def _tell_slow(self) -> None:
+        """Warn of a slow request, in the log and as an event of its route."""
+        route, _ = self._knowledge().transaction_name("", "url")
+        method, seconds = request.method(self._scope), self._answered_at - self._arrived_at
+        counters.count("requests.slow")
+        if self._config.slow.is_to_be_told(f"{method} {route}"):
+            faults.logger.warning("Slow request: %s %s took %.1f s.", method, route, seconds)
+            sdk.capture_slow_request(method, route, seconds)
 
     def _note_trail(self, status: int, headers: Headers) -> None:
         """Let the visitor's story go on with this request."""
@@ -358,11 +405,9 @@ class Journey:
         entry = ("request", answered_at, request.method(self._scope), request.path(self._scope), status)
         entries = [*self._actions, entry] if self._actions else [entry]
         self._actions = None
-        owner = None
+        owner = self._owner(surely=renewed is not None)
         if renewed is not None:
-            who = self._knowledge().who()
-            owner = who.id if who is not None else None
-            config.trail.renew(self._visitor, renewed, owner=owner)
+            config.trail.renew(self._visitor, renewed)
         config.trail.note(renewed or self._visitor or b"", entries, owner=owner)
 
 
@@ -412,3 +457,15 @@ def _is_traceparent(parts: list[str]) -> bool:
         return False
     hexadecimal = all(character in "0123456789abcdef" for part in parts[:4] for character in part)
     return hexadecimal and bool(parts[1].strip("0")) and bool(parts[2].strip("0"))
+
+
+def _is_unwanted(exc: BaseException, handled: bool) -> bool:
+    here = current.get()
+    try:
+        return here is not None and here.is_unwanted(exc, handled=handled)
+    except Exception:
+        faults.report("deciding on an error")
+        return False
+
+
+sdk.install_guard(_is_unwanted)

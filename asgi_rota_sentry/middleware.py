@@ -1,16 +1,19 @@
 """The middleware: what is configured once, and which requests go on a journey."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from asgi_rota_sentry import expected, faults, identity, journey, request, sdk, start, trail
 from asgi_rota_sentry.asgi2 import as_asgi3
+from asgi_rota_sentry.budget import Budget
 from asgi_rota_sentry.deliberate_error import deliberate_error
+from asgi_rota_sentry.feedback import FeedbackRoute, OnFeedback
 from asgi_rota_sentry.identity import Identify
 from asgi_rota_sentry.journey import Journey
 from asgi_rota_sentry.pages import ErrorPages
 from asgi_rota_sentry.settings import Settings
+from asgi_rota_sentry.slow import SlowRequests
 from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -19,10 +22,18 @@ class RotaSentryMiddleware:
 
     `settings` are those that `init` was given, else those of the environment, when left out. `identify` reads the user
     from the ASGI scope; by default the shapes of Starlette, Django, plain mappings and JWT claims are understood.
-    Raises `TypeError` for an application that cannot be called, `SettingsError` for settings that cannot be used.
+    `on_feedback` is a callable, sync or async, or several, that get each `feedback.Feedback` once it is kept. Raises
+    `TypeError` for an application that cannot be called, `SettingsError` for settings that cannot be used.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings | None = None, *, identify: Identify | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings | None = None,
+        *,
+        identify: Identify | None = None,
+        on_feedback: OnFeedback | Iterable[OnFeedback] | None = None,
+    ) -> None:
         if not callable(app):
             raise TypeError(
                 f"app is {app!r}; expected an ASGI application, a callable that takes scope, receive, send."
@@ -36,16 +47,21 @@ class RotaSentryMiddleware:
         self.identify: Identify = identify or identity.read
         self.identifies_async = identify is not None and _is_async(identify)
         self.pages = ErrorPages(self.settings)
+        self.feedback = FeedbackRoute(self.settings, self.pages, on_feedback)
         self.trail = trail.Trail(
             self.settings.session_cookies,
             visitors=self.settings.trail_visitors,
             length=self.settings.trail_requests,
             seconds=self.settings.trail_minutes * 60,
+            redis_url=self.settings.trail_redis_url,
         )
+        self.budget = Budget(self.settings.errors_per_minute, sdk.capture_tally)
+        self.slow = SlowRequests(self.settings.slow_request_seconds)
         # The middleware's own applications, by path.
-        self._own_routes: dict[str, ASGIApp] = {}
+        self._own_routes: dict[str, ASGIApp] = {self.settings.feedback_path: self.feedback}
         if self.settings.debug:
             self._own_routes[self.settings.test_error_path] = deliberate_error
+        self._own_paths = tuple(self._own_routes)
         self._excludes = bool(self.settings.exclude_paths)
         self._excluded_exact = frozenset(path for path in self.settings.exclude_paths if not path.endswith("*"))
         self._excluded_prefixes = tuple(path[:-1] for path in self.settings.exclude_paths if path.endswith("*"))
@@ -59,7 +75,12 @@ class RotaSentryMiddleware:
         outer = journey.current.get()
         if kind not in ("http", "websocket") or (outer is not None and outer.is_answering):
             return await self.app(scope, receive, send)
-        app = self._own_routes.get(request.local_path(scope)) if self._own_routes else None
+        app = None
+        if scope.get("path", "").endswith(self._own_paths):
+            app = self._own_routes.get(request.local_path(scope))
+            if app is self.feedback and not self.settings.feedback_transactions:
+                with sdk.isolated():
+                    return await app(scope, receive, send)
         return await Journey(self, app or self.app, scope, receive, send).run()
 
     def is_excluded(self, scope: Scope) -> bool:

@@ -48,16 +48,6 @@ class Person:
             return found
         return replace(found, preferences={**asked, **found.preferences}) if asked else found
 
-    def owner(self, *, surely: bool = False) -> str | None:
-        """Whose request it is: an ID, "" for certainly nobody's, None for not known.
-
-        Cheap, since asked with every request of a session: a reader of the application's own is called only `surely`.
-        """
-        if self._identify is identity.read:
-            return identity.owner(self._scope)
-        found = self._identified() if surely else self.resolved
-        return found.id if found is not None else None
-
     @property
     def address(self) -> str | None:
         """The client's address, as trusted hops tell it."""

@@ -119,12 +119,15 @@ def _server(scope: Scope, scheme: str) -> str | None:
     return name if port in (None, _DEFAULT_PORTS.get(scheme)) else f"{name}:{port}"
 
 
+def cookie_header(scope: Scope) -> bytes:
+    """The cookies as they were sent, in one piece: HTTP/2 may split the header (RFC 9113, section 8.2.3)."""
+    return b"; ".join([value for name, value in raw_headers(scope) if name == b"cookie"])
+
+
 def cookies(scope: Scope) -> dict[str, str]:
     """The cookies by name (RFC 6265); what cannot be parsed is left out."""
     found: dict[str, str] = {}
-    # HTTP/2 may split the header into several (RFC 9113, section 8.2.3).
-    sent = [value.decode("latin-1") for name, value in raw_headers(scope) if name == b"cookie"]
-    for pair in ";".join(sent).split(";"):
+    for pair in cookie_header(scope).decode("latin-1").split(";"):
         name, separator, value = pair.partition("=")
         if separator and name.strip():
             found[name.strip()] = _unquoted(value.strip())

@@ -92,6 +92,36 @@ class Settings:
     feedback_path: str = _option(
         "/api/error-feedback/", "ROTA_SENTRY_FEEDBACK_PATH", values.route, "a path that begins with /"
     )
+    feedback_rate: str = _option(
+        "10/minute", "ROTA_SENTRY_FEEDBACK_RATE", values.rate, "a rate such as 10/minute, empty for no limit"
+    )
+    feedback_event_rate: str = _option(
+        "20/hour", "ROTA_SENTRY_FEEDBACK_EVENT_RATE", values.rate, "a rate such as 20/hour, empty for no limit"
+    )
+    feedback_redis_url: str | None = _option(
+        None,
+        "ROTA_SENTRY_FEEDBACK_REDIS_URL",
+        values.redis_url,
+        "a URL such as redis://host:6379/0, or nothing",
+    )
+    feedback_seconds: float = _option(
+        10.0, "ROTA_SENTRY_FEEDBACK_SECONDS", values.positive, "a number of seconds above 0"
+    )
+    feedback_user_report: bool = _option(False, "ROTA_SENTRY_FEEDBACK_USER_REPORT", values.boolean, "true or false")
+    feedback_transactions: bool = _option(False, "ROTA_SENTRY_FEEDBACK_TRANSACTIONS", values.boolean, "true or false")
+    feedback_max_entries: int = _option(
+        1000, "ROTA_SENTRY_FEEDBACK_MAX_ENTRIES", values.count, "a whole number, 0 for no limit"
+    )
+    feedback_max_days: float = _option(
+        90.0, "ROTA_SENTRY_FEEDBACK_MAX_DAYS", values.positive, "a number of days above 0"
+    )
+    smtp_url: str | None = _option(
+        None,
+        "ROTA_SENTRY_SMTP_URL",
+        values.smtp_url,
+        "a URL such as smtps://user:password@mail.example.com, or nothing",
+    )
+    mail_from: str | None = _option(None, "ROTA_SENTRY_MAIL_FROM", values.email, "an e-mail address, or nothing")
     test_error_path: str = _option(
         "/test-sentry-error/", "ROTA_SENTRY_TEST_ERROR_PATH", values.route, "a path that begins with /"
     )
@@ -101,6 +131,9 @@ class Settings:
     trail_requests: int = _option(20, "ROTA_SENTRY_TRAIL_REQUESTS", values.count, "a whole number, 0 for no trail")
     trail_minutes: float = _option(30.0, "ROTA_SENTRY_TRAIL_MINUTES", values.positive, "a number of minutes above 0")
     trail_visitors: int = _option(10_000, "ROTA_SENTRY_TRAIL_VISITORS", values.count, "a whole number, 0 for no trail")
+    trail_redis_url: str | None = _option(
+        None, "ROTA_SENTRY_TRAIL_REDIS_URL", values.redis_url, "a URL such as redis://host:6379/0, or nothing"
+    )
 
     scrub_keys: tuple[str, ...] = _option(
         (), "ROTA_SENTRY_SCRUB_KEYS", values.keys, "comma-separated names, each with a letter or digit"

@@ -20,6 +20,7 @@ _FALSE = {"0", "false", "no", "off"}
 _EMAIL = re.compile(r"[^@\s<>\"',;:()\\]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_RATE = re.compile(r"([1-9][0-9]{0,8}) ?(?:/|per) ?(second|minute|hour|day)")
 
 
 def _stripped(given: Any) -> str:
@@ -94,6 +95,20 @@ def dsn(given: Any) -> str | None:
     if parts.scheme not in ("http", "https") or not parts.username or not parts.hostname or not project.isdigit():
         raise ValueError(given)
     _ = parts.port  # raises ValueError for a port that is no number
+    return value
+
+
+def redis_url(given: Any) -> str | None:
+    """A URL of a Redis server (redis, rediss or unix), or None for nothing."""
+    value = optional_text(given)
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    _ = parts.port
+    if parts.scheme not in ("redis", "rediss", "unix") or not (
+        parts.hostname or (parts.scheme == "unix" and parts.path)
+    ):
+        raise ValueError(given)
     return value
 
 
@@ -191,6 +206,27 @@ def email(given: Any) -> str | None:
     return value
 
 
+def rate(given: Any) -> str:
+    """A rate such as `10/minute`, or empty for none."""
+    value = _stripped(given).lower()
+    found = _RATE.fullmatch(value)
+    if value and not found:
+        raise ValueError(given)
+    return f"{found[1]}/{found[2]}" if found else ""
+
+
+def smtp_url(given: Any) -> str | None:
+    """A URL of a mail server (smtp or smtps), or None for nothing."""
+    value = optional_text(given)
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    _ = parts.port  # raises ValueError for a port that is no number
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ValueError(given)
+    return value
+
+
 def one_of(*words: str) -> Callable[[Any], str]:
     """A parser that accepts just these words, in any case."""
 
@@ -203,4 +239,4 @@ def one_of(*words: str) -> Callable[[Any], str]:
     return parse
 
 
-EMPTY_MEANS_NONE = frozenset({path, link})
+EMPTY_MEANS_NONE = frozenset({path, link, rate})

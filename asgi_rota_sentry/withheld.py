@@ -4,16 +4,20 @@ Only values that are known of this very request are looked for. The event's stru
 lines, IDs) is left alone, and nothing that the application still holds is changed: what has to change is copied.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote
 
+from asgi_rota_sentry import faults
 from asgi_rota_sentry.request import FILTERED
 
 Event = dict[str, Any]
 _Clean = Callable[[str], str]
+_written = json.JSONEncoder(ensure_ascii=False).encode
 
 _MOST_NODES = 50_000
 _DEEPEST = 12
@@ -30,8 +34,6 @@ class Withheld:
     most; a name of fewer than three letters is replaced only where it is the whole value.
     """
 
-    __slots__ = ("_distinct", "_nodes", "_of_distinct", "_of_parts", "_parts", "_user", "_whole")
-
     def __init__(self, names: Iterable[str], addresses: Iterable[str], user: Any = None) -> None:
         known = {*names, *(name.lower() for name in names if "@" in name)}
         known |= {address for address in addresses if _tells_of_somebody(address)}
@@ -39,8 +41,7 @@ class Withheld:
         self._whole = frozenset(known)
         self._parts = tuple(sorted((value for value in known if len(value) >= _SHORTEST_PART), key=len, reverse=True))
         self._distinct = tuple(value for value in self._parts if not _PLAIN_WORD.fullmatch(value))
-        self._of_parts = _pattern(self._parts)
-        self._of_distinct = _pattern(self._distinct)
+        self._written = tuple(_written(value)[1:-1] for value in known)
         self._user = user
         self._nodes = 0
 
@@ -48,6 +49,12 @@ class Withheld:
         """Replace what is withheld in this event."""
         if not self._whole and self._user is None:
             return
+        try:
+            self._withhold(event)
+        except Exception:
+            faults.report("withholding a name")
+
+    def _withhold(self, event: Event) -> None:
         self._nodes = _MOST_NODES
         for value in _values(event, "exception"):
             self._exception(value)
@@ -59,7 +66,9 @@ class Withheld:
             self._at(event, key, self.text)
         contexts = event.get("contexts") or {}
         event["contexts"] = {
-            name: context if name in _FIXED_CONTEXTS else self._clean(context, self.path, _DEEPEST)
+            name: context
+            if name in _FIXED_CONTEXTS or not self._may_tell(context)
+            else self._clean(context, self.path, _DEEPEST)
             for name, context in contexts.items()
         }
         for key in ("request", "tags", "transaction"):
@@ -102,12 +111,30 @@ class Withheld:
         values = crumbs.get("values") if isinstance(crumbs, dict) else None
         if isinstance(crumbs, dict) and values:
             crumbs["values"] = [
-                self._clean(crumb, self.path if crumb.get("category") in ("request", "httplib") else self.text, 4)
+                crumb
+                if not self._may_tell({**crumb, "timestamp": None})
+                else self._clean(crumb, self.path if crumb.get("category") in ("request", "httplib") else self.text, 4)
                 for crumb in values
             ]
 
+    @cached_property
+    def _of_parts(self) -> re.Pattern[str]:
+        return _pattern(self._parts)
+
+    @cached_property
+    def _of_distinct(self) -> re.Pattern[str]:
+        return _pattern(self._distinct)
+
+    def _may_tell(self, node: Any) -> bool:
+        """Whether one of the names may stand in here; writing plain data out is many times faster than a walk."""
+        try:
+            text = _written(node)
+        except (TypeError, ValueError, RecursionError):
+            return True
+        return any(value in text for value in self._written)
+
     def _at(self, holder: dict[str, Any], key: str, clean: _Clean) -> None:
-        if holder.get(key) is not None:
+        if holder.get(key) is not None and self._may_tell(holder[key]):
             holder[key] = self._clean(holder[key], clean, _DEEPEST)
 
     def _clean(self, node: Any, clean: _Clean, depth: int) -> Any:
@@ -116,12 +143,12 @@ class Withheld:
         kind = type(node)
         if kind is str:
             return clean(node)
-        if kind is dict and depth and self._nodes > 0:
+        if issubclass(kind, dict) and depth and self._nodes > 0:
             changed = {clean(k) if type(k) is str else k: self._clean(v, clean, depth - 1) for k, v in node.items()}
             return changed if _differ(changed.values(), node.values()) or changed.keys() != node.keys() else node
-        if kind in (list, tuple) and depth and self._nodes > 0:
+        if issubclass(kind, list | tuple) and depth and self._nodes > 0:
             items = [self._clean(item, clean, depth - 1) for item in node]
-            return kind(items) if _differ(items, node) else node
+            return items if _differ(items, node) else node
         return FILTERED if self._is_user(node) else node
 
     def _is_user(self, node: Any) -> bool:

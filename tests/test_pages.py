@@ -246,7 +246,7 @@ def test_500_page_of_a_reported_error() -> None:
     assert f"Event ID for support {EVENT}" in seen
     assert "Error reported Team notified" in seen
     assert "What may have happened" in seen
-    assert '<form class="form" method="post" action="/api/error-feedback/">' in page
+    assert '<form class="form" method="post" action="/api/error-feedback/" enctype="multipart/form-data">' in page
     assert f'<input type="hidden" name="event_id" value="{EVENT}">' in page
     assert '<input type="hidden" name="url" value="/shifts/create/">' in page
     assert 'value="Sam Wood"' in page

@@ -48,7 +48,8 @@ def owner(scope: Scope) -> str | None:
 
     Cheap enough for every request: only `scope["user"]` is looked at.
     """
-    user = _loaded(scope.get("user"))
+    user = scope.get("user")
+    user = _loaded(user) if user is not None else None
     if user is None:
         return None
     return ANONYMOUS if _is_nobody(user) else _id(user)
@@ -70,7 +71,12 @@ def _candidates(scope: Scope) -> list[Any]:
 
 
 def _loaded(user: Any) -> Any:
-    return user.loaded() if isinstance(user, LazyUser) else unwrapped(user)
+    return user.loaded() if _is_stand_in(user) else unwrapped(user)
+
+
+def _is_stand_in(user: Any) -> bool:
+    """Whether it is a stand-in of ours; `isinstance` would make a lazy object of Django's load its user."""
+    return issubclass(type(user), LazyUser)
 
 
 def _is_nobody(user: Any) -> bool:
@@ -95,4 +101,4 @@ def _django_username(user: Any) -> str | None:
 
 def _unasked(scope: Scope) -> AbstractContextManager[Any]:
     user = scope.get("user")
-    return user.unasked() if isinstance(user, LazyUser) else nullcontext()
+    return user.unasked() if _is_stand_in(user) else nullcontext()

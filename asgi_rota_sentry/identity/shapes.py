@@ -4,13 +4,15 @@ What an ORM has not loaded stays unloaded: Django's deferred fields and relation
 the instance has a value cached), SQLAlchemy's instrumented attributes (absent from the instance's own dictionary).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from enum import Enum
-from inspect import getattr_static
+from functools import lru_cache, partial
 from typing import Any
 
 LONGEST = 200
 MOST = 20
+_SIMPLE = frozenset({type(None), str, int, float, bool, bytes})
+_NOTHING: Mapping[str, Any] = {}
 _PRINTED_TYPES = frozenset({"UUID", "ObjectId", "ULID", "Decimal"})
 
 
@@ -19,7 +21,7 @@ def unwrapped(user: Any) -> Any:
 
     Looks at the instance's dictionary only: any other access, `isinstance` included, would load it.
     """
-    if user is None or "_wrapped" not in getattr(user, "__dict__", {}):
+    if type(user) in _SIMPLE or "_wrapped" not in getattr(user, "__dict__", _NOTHING):
         return user
     wrapped = user.__dict__["_wrapped"]
     return None if wrapped is None or type(wrapped) is object else wrapped
@@ -27,11 +29,10 @@ def unwrapped(user: Any) -> Any:
 
 def get(source: Any, name: str) -> Any:
     """One attribute or key; None where it is missing, fails, or would have to be loaded first."""
-    if source is None:
-        return None
-    if isinstance(source, Mapping):
+    how = _access(type(source), name)  # type: ignore[arg-type]  # mypy takes a class for unhashable
+    if how is _Access.KEY:
         return source.get(name)
-    if not _is_loaded(source, name):
+    if how is not _Access.ATTRIBUTE and not how(source):
         return None
     try:
         return unwrapped(getattr(source, name, None))
@@ -39,18 +40,35 @@ def get(source: Any, name: str) -> Any:
         return None
 
 
-def _is_loaded(source: Any, name: str) -> bool:
-    descriptor = getattr_static(type(source), name, None)
-    if descriptor is None:
-        return True
+class _Access(Enum):
+    """How a value is read where reading it cannot load anything."""
+
+    KEY = 1
+    ATTRIBUTE = 2
+
+
+@lru_cache(maxsize=2048)
+def _access(kind: Hashable, name: str) -> Any:
+    """How to read this name of an instance of this class; else a function that tells whether it is loaded.
+
+    The attribute is looked up in the classes' own dictionaries, so that no descriptor runs.
+    """
+    mro: tuple[type, ...] = getattr(kind, "__mro__", ())
+    if Mapping in mro or dict in mro or (isinstance(kind, type) and issubclass(kind, Mapping)):
+        return _Access.KEY
+    descriptor = next((base.__dict__[name] for base in mro if name in base.__dict__), None)
     if type(descriptor).__module__.startswith("sqlalchemy."):
-        return name in getattr(source, "__dict__", {})
-    is_cached = getattr(descriptor, "is_cached", None)
-    if is_cached is not None:  # a relation of a Django model
-        return bool(is_cached(source))
-    field = getattr(descriptor, "field", None)
-    column = getattr(field, "attname", None)
-    return column is None or column in getattr(source, "__dict__", {}) or not hasattr(source, "get_deferred_fields")
+        return partial(_has_own, name)
+    if callable(is_cached := getattr(descriptor, "is_cached", None)):  # a relation of a Django model
+        return is_cached
+    column = getattr(getattr(descriptor, "field", None), "attname", None)
+    if isinstance(column, str) and hasattr(kind, "get_deferred_fields"):
+        return partial(_has_own, column)
+    return _Access.ATTRIBUTE
+
+
+def _has_own(name: str, source: Any) -> bool:
+    return name in getattr(source, "__dict__", _NOTHING)
 
 
 def text(value: Any) -> str | None:

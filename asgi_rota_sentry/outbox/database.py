@@ -10,11 +10,11 @@ from pathlib import Path
 from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError, OutboxFullError, OutboxMissingError
 from asgi_rota_sentry.outbox.forks import ForkSafe
 
-_VERSION = 1
+_VERSION = 2
 _PROGRAM = int.from_bytes(b"ROTA")
 _BUSY_SECONDS = 2.0
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_SCHEMA = (
+_ENVELOPES = (
     """CREATE TABLE envelope (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         state TEXT NOT NULL,
@@ -37,8 +37,31 @@ _SCHEMA = (
     "CREATE INDEX envelope_repeats ON envelope (rank, fingerprint)",
     "CREATE TABLE note (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
     f"PRAGMA application_id = {_PROGRAM}",
-    f"PRAGMA user_version = {_VERSION}",
 )
+# What visitors wrote, which stays when its envelope has gone to the server. `envelope_id` is the envelope's event ID.
+_FEEDBACK = (
+    """CREATE TABLE feedback (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL,
+        envelope_id TEXT NOT NULL,
+        state TEXT NOT NULL,
+        delivered_at REAL,
+        written_at REAL NOT NULL,
+        event_id TEXT,
+        event TEXT NOT NULL,
+        message TEXT NOT NULL,
+        name TEXT NOT NULL,
+        email TEXT NOT NULL,
+        url TEXT NOT NULL,
+        user_id TEXT,
+        role TEXT,
+        trace_id TEXT,
+        environment TEXT NOT NULL,
+        release TEXT NOT NULL)""",
+    "CREATE INDEX feedback_envelope_id ON feedback (envelope_id)",
+)
+_STEPS = (_ENVELOPES, _FEEDBACK)
+"""What leads from each version of the file to the next."""
 
 
 class Database(ForkSafe):
@@ -68,6 +91,14 @@ class Database(ForkSafe):
             except BaseException:
                 self._roll_back()
                 raise
+
+    def remove(self) -> None:
+        """Within a transaction, remove the file; whoever waits for the right to write finds that it has gone.
+
+        SQLite sees that, too, and leaves the new file's log alone when it closes the old one.
+        """
+        for suffix in ("-wal", "-shm", ""):
+            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
 
     def _begin(self) -> sqlite3.Connection:
         """The connection in a transaction on the file that is at the path now.
@@ -168,7 +199,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         version = _check_version(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")  # survives any crash of a process, not a power cut
-        connection.execute("PRAGMA journal_size_limit = 4194304")
+        connection.execute("PRAGMA wal_autocheckpoint = 250")  # pages of 4 KiB: a small log, for small disks
+        connection.execute("PRAGMA journal_size_limit = 1048576")
         if version < _VERSION:
             _create_tables(connection)
     except BaseException:
@@ -191,7 +223,8 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> int:
 def _create_tables(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0:  # another process may have been quicker
-        for statement in _SCHEMA:
+    for step in _STEPS[version:]:  # none, when another process was quicker
+        for statement in step:
             connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {_VERSION}")
     connection.execute("COMMIT")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from asgi_rota_sentry.outbox.database import Leadership, identity
 from asgi_rota_sentry.outbox.errors import OutboxCorruptError
+from asgi_rota_sentry.outbox.feedback import COLUMNS, FeedbackStore
 from asgi_rota_sentry.outbox.store import Outbox, Packed, unpack
 from asgi_rota_sentry.sdk.envelopes import parse_envelope
 
@@ -30,24 +31,30 @@ def mend(outbox: Outbox, fault: OutboxCorruptError, *, settled: Collection[tuple
     try:
         if identity(outbox.path) != fault.file:
             return
-        saved = [packed for packed in _take(outbox.path) if (packed.captured_at, packed.event_id) not in settled]
+        found, written = _take(outbox.path)
+        saved = [packed for packed in found if (packed.captured_at, packed.event_id) not in settled]
         for start in range(0, len(saved), _BATCH):
             outbox.add_packed(saved[start : start + _BATCH])
+        if written:
+            FeedbackStore(outbox.path).restore(written)
     finally:
         one_at_a_time.close()
     message = "The outbox %s was damaged (%s) and is now %s.damaged; %d envelopes could be saved from it."
     logger.warning(message, outbox.path, fault.reason, outbox.path, len(saved))
 
 
-def _take(path: Path) -> list[Packed]:
-    """Put the damaged file beside; returns what can be read from both of its ends, oldest first."""
+def _take(path: Path) -> tuple[list[Packed], list[tuple[object, ...]]]:
+    """Put the damaged file beside; returns what can be read of it, oldest first: envelopes, and what visitors wrote."""
     found: dict[int, Packed] = {}
+    written: list[tuple[object, ...]] = []
     connection = sqlite3.connect(path, timeout=1.0, isolation_level=None)
     try:
         with contextlib.suppress(sqlite3.Error):
             connection.execute("BEGIN IMMEDIATE")  # nothing may be sent and deleted while it is read
         for direction in ("ASC", "DESC"):
             found |= dict(_rows(connection, direction))
+        with contextlib.suppress(sqlite3.Error):
+            written.extend(connection.execute(f"SELECT {', '.join(COLUMNS)} FROM feedback ORDER BY number"))  # noqa: S608
         with contextlib.suppress(OSError):
             for suffix in ("-wal", "-shm", ""):
                 if os.path.exists(f"{path}{suffix}"):  # noqa: PTH110 - the suffix is no path of its own
@@ -55,7 +62,7 @@ def _take(path: Path) -> list[Packed]:
     finally:
         with contextlib.suppress(sqlite3.Error):
             connection.close()
-    return [found[number] for number in sorted(found)]
+    return [found[number] for number in sorted(found)], written
 
 
 def _rows(connection: sqlite3.Connection, direction: str) -> Iterator[tuple[int, Packed]]:

@@ -167,6 +167,7 @@ class Sender:
                 return self._in_turn(kept)
             if self.outbox.next((), self._settled) is None:
                 self.pace.drained()
+                self._start_over()
         except OutboxCorruptError as fault:
             self._mend(fault)
         except OutboxError:
@@ -196,10 +197,17 @@ class Sender:
                 self._tidied_at = time.monotonic()
                 self._dropped(self.outbox.tidy())
 
+    def _start_over(self) -> None:
+        """On a full disk what is sent cannot be deleted; once all of it is sent, the whole file can."""
+        sent = [number for number, settled in self._settled.items() if not settled.refused]
+        if sent and self.outbox.remove_if_only(sent):
+            self._settled.clear()
+
     def _settle(self, kept: Kept, refused: str = "") -> None:
         """Note that this one is sent, or refused; in memory first, for a full disk must not make it go out twice."""
         self._settled[kept.number] = Settled(kept.captured_at, kept.event_id, refused)
-        self._record()
+        with suppress(OutboxFullError):
+            self._record()
 
     def _record(self) -> None:
         for number, settled in list(self._settled.items()):

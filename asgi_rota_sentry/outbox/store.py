@@ -9,6 +9,7 @@ from typing import Any
 
 from asgi_rota_sentry.outbox.bounds import Bounds, Dropped, make_room
 from asgi_rota_sentry.outbox.database import Database
+from asgi_rota_sentry.outbox.feedback import mark_delivered
 from asgi_rota_sentry.outbox.summary import summarise
 from asgi_rota_sentry.sdk.envelopes import Envelope, parse_envelope
 
@@ -136,9 +137,24 @@ class Outbox:
     def done(self, number: int, captured_at: float) -> None:
         """The server took this one: it goes. The time makes sure that it is the same one, even in a new file."""
         with self._database.use(write=True) as connection:
+            mark_delivered(connection, number, captured_at)
             connection.execute("DELETE FROM envelope WHERE number = ? AND captured_at = ?", (number, captured_at))
             _count(connection, "sent", 1)
             _note(connection, "last_success", time.time())
+
+    def remove_if_only(self, numbers: Collection[int]) -> bool:
+        """Start a new file if this one keeps nothing but these, which were sent; needs no room on disk."""
+        notes = self.notes()
+        with self._database.use(write=True) as connection:
+            query = f"SELECT count(*) FROM envelope WHERE number NOT IN ({_marks(numbers)})"  # noqa: S608
+            (others,) = connection.execute(query, list(numbers)).fetchone()
+            if not others:
+                self._database.remove()
+        if others:
+            return False
+        for name, value in {**notes, "sent": notes.get("sent", 0) + len(numbers), "last_success": time.time()}.items():
+            self.note(name, value)
+        return True
 
     def failed(self, number: int, reason: str, not_before: float) -> None:
         """Sending one failed and may succeed at `not_before` (seconds since 1970)."""

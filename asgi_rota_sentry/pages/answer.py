@@ -83,15 +83,17 @@ class ErrorPages:
         """The page for a 404 or 5xx; `headers` are those of the answer that it replaces. Never raises."""
         return self._safely(known, headers, lambda: self._represent(known))
 
-    def feedback(self, known: Situation, message: str = "", fault: str = "") -> Answer:
+    def feedback(self, known: Situation, message: str = "", fault: str = "", url: str | None = None) -> Answer:
         """The feedback form alone, as HTML, with what was written before. Never raises.
 
-        `fault` is the key of the text that says why the form comes again, such as `fault_empty`.
+        `fault` has the keys of the texts that say why the form comes again, such as `fault_empty`, with spaces between.
+        `url` is the page that the feedback is about, when that is not the one in `known`.
         """
 
         def own_words(texts: languages.Texts) -> dict[str, str]:
-            why = texts[fault] if fault else ""
-            return {"status": "", "title": texts["form"], "lead": "", "message": message, "fault": why}
+            why = " ".join(texts[key] for key in fault.split())
+            words = {"status": "", "title": texts["form"], "lead": "", "message": message, "fault": why}
+            return words if url is None else words | {"url": url}
 
         return self._safely(known, (), lambda: self._html(known, "feedback.html", own_words))
 

@@ -3,11 +3,21 @@
 Works on sentry-sdk 2.x with transactions, 2.x with streamed spans (`trace_lifecycle="stream"`) and 3.x.
 """
 
-from asgi_rota_sentry.sdk.capture import add_breadcrumb, capture_exception, muted, remember_exception
+from asgi_rota_sentry.sdk.capture import (
+    add_breadcrumb,
+    capture_exception,
+    capture_slow_request,
+    isolated,
+    muted,
+    remember_exception,
+)
 from asgi_rota_sentry.sdk.client import Client, current_client
+from asgi_rota_sentry.sdk.feedback import environment_and_release, feedback_envelope, hand_over, is_kept_by
+from asgi_rota_sentry.sdk.guard import install as install_guard
 from asgi_rota_sentry.sdk.options import Hooks, build_options, initialise
 from asgi_rota_sentry.sdk.scope import RequestScope
 from asgi_rota_sentry.sdk.span import RequestSpan, begin_trace, start_span
+from asgi_rota_sentry.sdk.tallies import capture_tally
 
 __all__ = [
     "Client",
@@ -18,8 +28,16 @@ __all__ = [
     "begin_trace",
     "build_options",
     "capture_exception",
+    "capture_slow_request",
+    "capture_tally",
     "current_client",
+    "environment_and_release",
+    "feedback_envelope",
+    "hand_over",
     "initialise",
+    "install_guard",
+    "is_kept_by",
+    "isolated",
     "muted",
     "remember_exception",
     "start_span",

@@ -31,6 +31,19 @@ def capture_exception(client: Client, exc: BaseException, *, handled: bool = Fal
     return sentry_sdk.capture_event(event, hint=hint)
 
 
+def capture_slow_request(method: str, route: str, seconds: float) -> None:
+    """Send a warning that stands for the slow requests of one route."""
+    sentry_sdk.capture_event(
+        {
+            "level": "warning",
+            "message": f"Slow request: {method} {route}",
+            "fingerprint": ["asgi_rota_sentry", "slow", method, route],
+            "tags": {"slow": "true"},
+            "contexts": {"slow_request": {"seconds": round(seconds, 3)}},
+        }
+    )
+
+
 def add_breadcrumb(crumb: dict[str, Any]) -> None:
     """Add a breadcrumb to whatever is captured next in this context."""
     sentry_sdk.add_breadcrumb(crumb)
@@ -41,6 +54,14 @@ def muted(is_muted: Callable[[], bool]) -> Iterator[None]:
     """A scope in which an exception makes no event while `is_muted` says so, whoever captures it."""
     with sentry_sdk.new_scope() as scope:
         scope.add_event_processor(cast(Any, lambda event, hint: None if "exc_info" in hint and is_muted() else event))
+        yield
+
+
+@contextmanager
+def isolated() -> Iterator[None]:
+    """A scope that has nothing of what is around it, and leaves nothing there."""
+    with sentry_sdk.isolation_scope() as scope:
+        scope.clear()
         yield
 
 

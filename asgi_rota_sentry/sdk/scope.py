@@ -6,20 +6,25 @@ from typing import Any, cast
 import sentry_sdk
 from sentry_sdk.scope import Scope
 
+from asgi_rota_sentry import counters, faults
+from asgi_rota_sentry.budget import Budget, Verdict
 from asgi_rota_sentry.expected import leaves
 from asgi_rota_sentry.sdk import ready
-from asgi_rota_sentry.sdk.client import Client, close_layer, layer_around, open_layer
-from asgi_rota_sentry.sdk.session import begin_session, end_session
+from asgi_rota_sentry.sdk.capture import remember_exception
+from asgi_rota_sentry.sdk.client import WITHHOLD, Client, close_layer, layer_around, open_layer
+from asgi_rota_sentry.sdk.session import begin_session, end_session, note_error
+from asgi_rota_sentry.sdk.tallies import put_tally
 
 Event = dict[str, Any]
-Enrich = Callable[[Event], None]
+#: Adds what is known of the request, and returns what is to take out what must not leave, if there is such.
+Enrich = Callable[[Event], Callable[[Event], None] | None]
 
 
 class RequestScope:
     """One request's isolation scope; sees every event that is made inside and knows which of them were accepted.
 
     `enrich` is called with each event, to add what is known of the request. `should_drop` tells the exceptions that
-    make no event.
+    make no event, `budget` those that are only counted.
     """
 
     is_adopted = False
@@ -27,11 +32,15 @@ class RequestScope:
     _token: Any = None
     _outer: tuple[Scope, Scope] | None = None
     _is_used = False
+    _admitted: tuple[BaseException, Verdict] | None = None
 
-    def __init__(self, client: Client, enrich: Enrich, should_drop: Callable[[BaseException], bool]) -> None:
+    def __init__(
+        self, client: Client, enrich: Enrich, should_drop: Callable[[BaseException], bool], budget: Budget
+    ) -> None:
         self.client = client
         self._enrich = enrich
         self._should_drop = should_drop
+        self._budget = budget
 
     def open(self) -> None:
         """Enter the scope, with no breadcrumb, span or session of an outer one left in it.
@@ -67,16 +76,34 @@ class RequestScope:
         The scopes know us by the event processor. That we no longer know them leaves no cycle for the collector.
         """
         if self._is_used:
-            self._seen.clear()
+            self._let_go()
         try:
             if self._token is not None and self.client.sessions:
                 end_session(self.scope, self.client)
         finally:
             self._close_own()
 
+    def _let_go(self) -> None:
+        """Forget the exceptions; what an event was to tell and did not, since nobody accepted it, is owed again."""
+        self._note_accepted()
+        for verdict in self._verdicts.values():
+            self._budget.refused(verdict)
+        self._verdicts.clear()
+        self._give_back()
+        if not self.is_adopted:  # else the layer around us is yet to see them
+            self._seen.clear()
+
+    def _give_back(self) -> None:
+        """Of the exception that was admitted last, no event was made."""
+        admitted, self._admitted = self._admitted, None
+        if admitted is not None:
+            self._budget.refused(admitted[1])
+
     def _close_own(self) -> None:
         """Go back to the outer scopes, unless the scope is adopted or was never quite opened."""
         token, outer, self._token = self._token, self._outer, None
+        if token is not None and self.client.streaming and hasattr(self.current, "_server_segment_span"):
+            self.current._server_segment_span = None  # the segment knows the scope, too
         self.__dict__.pop("scope", None)
         self.__dict__.pop("current", None)
         self._outer = None
@@ -88,6 +115,44 @@ class RequestScope:
     def has_seen(self, exc: BaseException) -> bool:
         """Whether this exception, or each member of this group, was captured in this request already."""
         return self._is_used and all(any(known is leaf for known, _ in self._seen) for leaf in leaves(exc))
+
+    def skips(self, exc: BaseException, *, handled: bool = False) -> bool:
+        """Whether no event is to be built of this exception: it was seen, or is to be dropped, or is only counted.
+
+        To be asked before an event is built. One that is only counted is counted, and logged, by this.
+        """
+        if not self._is_used:
+            self._begin_use()
+        if self.has_seen(exc):
+            return True
+        if self._admitted is not None and self._admitted[0] is exc:
+            return False
+        if self._should_drop(exc):
+            self._seen.extend((leaf, "") for leaf in leaves(exc))
+            return True
+        verdict = self._budget.decide(exc)
+        if verdict.is_full:
+            self._give_back()
+            self._admitted = exc, verdict
+            return False
+        self._count(exc, verdict, handled=handled)
+        return True
+
+    def _count(self, exc: BaseException, verdict: Verdict, *, handled: bool) -> None:
+        event_id = verdict.stands_for or ""
+        self._note_accepted()
+        self._seen.extend((leaf, event_id) for leaf in leaves(exc))
+        if event_id:
+            self._accepted.append((event_id, handled))
+        if self.client.sessions:
+            note_error(self.scope, crashed=not handled)
+        remember_exception(self.client, exc)
+        counters.count("errors.over_budget")
+        where = f"{verdict.kind[1].co_filename}:{verdict.kind[2]}" if verdict.kind[1] else "an unknown place"
+        faults.logger.warning(
+            "An error over the budget is counted, not sent: %s: %s (%s); event %s stands for it.",
+            *(type(exc).__name__, exc, where, event_id or "none"),
+        )
 
     def event_id_of(self, exc: BaseException) -> str | None:
         """The accepted event of just this exception; None when there is none, or when it was not accepted."""
@@ -110,6 +175,11 @@ class RequestScope:
         return found[-1] if found else None
 
     @property
+    def user(self) -> dict[str, Any] | None:
+        """The user that the application, or an integration of the SDK, has set."""
+        return getattr(self.scope, "_user", None)
+
+    @property
     def trace_id(self) -> str | None:
         """The trace that events of this request belong to."""
         return self.current.get_trace_context().get("trace_id")
@@ -117,7 +187,7 @@ class RequestScope:
     def _process(self, event: Event, hint: dict[str, Any]) -> Event | None:
         """The event processor of this request."""
         if event.get("type") == "transaction":
-            return self._complete(event)
+            return self._complete(event, hint)
         if not self._is_used:
             self._begin_use()
         self._note_accepted()
@@ -128,12 +198,26 @@ class RequestScope:
             if self.has_seen(exc) or self._should_drop(exc):
                 return None
             self._seen.extend((leaf, event_id) for leaf in leaves(exc))
+            self._settle(event, exc, event_id)
         if event_id and event.get("level", "error") in ("error", "fatal"):
             self._pending.append((event_id, _handled(event)))
-        return self._complete(event)
+        return self._complete(event, hint)
 
-    def _complete(self, event: Event) -> Event:
-        self._enrich(event)
+    def _settle(self, event: Event, exc: BaseException, event_id: str) -> None:
+        """Have the event tell of those that were only counted before it."""
+        admitted, self._admitted = self._admitted, None
+        if admitted is None or admitted[0] is not exc:
+            return
+        self._verdicts[event_id] = admitted[1]
+        if admitted[1].owed is not None:
+            put_tally(event, admitted[1].owed)
+
+    def _complete(self, event: Event, hint: dict[str, Any]) -> Event:
+        withhold = self._enrich(event)
+        if withhold is not None and self.client.withholds_last:
+            hint[WITHHOLD] = withhold
+        elif withhold is not None:
+            withhold(event)
         if not self.client.scrubs_before_serializing:
             ready.prepare(event, self.client.sdk_info)
         return event
@@ -145,6 +229,7 @@ class RequestScope:
         self._seen: list[tuple[BaseException, str]] = []
         self._pending: list[tuple[str, bool]] = []
         self._accepted: list[tuple[str, bool]] = []
+        self._verdicts: dict[str, Verdict] = {}
 
     def _note_accepted(self) -> None:
         """The SDK keeps only the ID that it accepted last; look at it before each next event, and at the end."""
@@ -152,6 +237,8 @@ class RequestScope:
         if last is None or last == self._forked:
             return
         self._accepted.extend(entry for entry in self._pending if entry[0] == last)
+        if last in self._verdicts:
+            self._budget.accepted(self._verdicts.pop(last), last)
         self._pending = [entry for entry in self._pending if entry[0] != last]
 
     def _last_event_id(self) -> str | None:

@@ -10,6 +10,14 @@ from sentry_sdk.scope import Scope
 from asgi_rota_sentry.sdk.client import ORIGIN
 from asgi_rota_sentry.sdk.scope import RequestScope
 
+# As the SDK spells a scope's user on spans and logs.
+_USER_ATTRIBUTES = {
+    "user.id": "id",
+    "user.name": "username",
+    "user.email": "email",
+    "user.ip_address": "ip_address",
+}
+
 
 class SegmentSpan:
     """A streamed segment span."""
@@ -52,9 +60,14 @@ class SegmentSpan:
         """Attach tags as attributes."""
         self._segment.set_attributes(dict(tags))
 
-    def set_user_id(self, user_id: str) -> None:
+    def set_user(self, user: Mapping[str, Any], preferences: Mapping[str, str]) -> None:
         """Note whose request it was: no event processor sees a streamed span."""
-        self._segment.set_attribute("user.id", user_id)
+        attributes = {name: user[key] for name, key in _USER_ATTRIBUTES.items() if user.get(key)}
+        if "user.ip_address" in attributes:
+            attributes["client.address"] = attributes["user.ip_address"]
+        self._segment.set_attributes(
+            {**attributes, **{f"preferences.{key}": value for key, value in preferences.items()}}
+        )
 
     def set_context(self, name: str, context: Mapping[str, Any]) -> None:
         """Attach a context as attributes."""
@@ -64,6 +77,8 @@ class SegmentSpan:
         """End and send the segment."""
         if not self._is_adopted:
             self._segment.end(at)
+            if not self.sampled and hasattr(self._segment, "_scope"):
+                self._segment._scope = None  # a segment knows itself, and would keep the scope with it
 
 
 def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str) -> SegmentSpan:

@@ -58,6 +58,13 @@ def begin_session(scope: Scope, client: Client) -> None:
     scope._session = RequestSession(client.session_attributes, client.sessions_counted_by)
 
 
+def note_error(scope: Scope, *, crashed: bool) -> None:
+    """Note an error of which no event tells the session."""
+    session = scope._session
+    if session is not None:
+        session.update(status="crashed" if crashed else None, errors=session.errors + 1)
+
+
 def end_session(scope: Scope, client: Client) -> None:
     """End the session of a request and have it counted."""
     session, scope._session = scope._session, None

@@ -44,7 +44,7 @@ class RequestSpan(Protocol):
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Attach tags."""
 
-    def set_user_id(self, user_id: str) -> None:
+    def set_user(self, user: Mapping[str, Any], preferences: Mapping[str, str]) -> None:
         """Note whose request it was, where no event processor does."""
 
     def set_context(self, name: str, context: Mapping[str, Any]) -> None:

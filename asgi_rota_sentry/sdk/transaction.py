@@ -53,7 +53,7 @@ class TransactionSpan:
         for name, value in tags.items():
             self._transaction.set_tag(name, value)
 
-    def set_user_id(self, user_id: str) -> None:
+    def set_user(self, user: Mapping[str, Any], preferences: Mapping[str, str]) -> None:
         """The event processor of the request puts the user into its transaction."""
 
     def set_context(self, name: str, context: Mapping[str, Any]) -> None:
@@ -145,7 +145,7 @@ class _UnsampledSpan:
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Nobody sees the tags."""
 
-    def set_user_id(self, user_id: str) -> None:
+    def set_user(self, user: Mapping[str, Any], preferences: Mapping[str, str]) -> None:
         """Nobody sees the user."""
 
     def set_context(self, name: str, context: Mapping[str, Any]) -> None:

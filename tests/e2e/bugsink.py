@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -187,6 +187,16 @@ class Bugsink:
         """How many error events are stored now."""
         with closing(sqlite3.connect(f"file:{self.folder}/db.sqlite3?mode=ro", uri=True, timeout=10)) as connection:
             return int(connection.execute("SELECT count(*) FROM events_event").fetchone()[0])
+
+    def wait_for_ids(self, event_ids: Iterable[str], timeout: float = 60.0) -> set[str]:
+        """Wait until all these events are stored or `timeout` seconds are over; returns those that are missing."""
+        deadline, wanted = time.monotonic() + timeout, set(event_ids)
+        while True:
+            with closing(sqlite3.connect(f"file:{self.folder}/db.sqlite3?mode=ro", uri=True, timeout=10)) as connection:
+                wanted -= {UUID(row[0]).hex for row in connection.execute("SELECT event_id FROM events_event")}
+            if not wanted or time.monotonic() > deadline:
+                return wanted
+            time.sleep(0.2)
 
     def event(self, event_id: str) -> dict[str, Any] | None:
         """The stored JSON of one event (`tags`, `user`, `breadcrumbs`, `exception` …), or None when it is not there."""

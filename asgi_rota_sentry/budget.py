@@ -1,0 +1,259 @@
+"""The storm: how many errors become full events, and how the others are counted.
+
+Building one event costs milliseconds of the event loop. When everything fails at once, an error beyond the budget is
+only counted, which costs microseconds. Its count goes out with the next full event of its kind, and once a minute.
+"""
+
+import atexit
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from threading import Lock, Timer
+from types import CodeType
+from typing import Any, NamedTuple
+from weakref import WeakSet
+
+from asgi_rota_sentry import faults
+from asgi_rota_sentry.expected import leaves
+
+MINUTE = 60.0
+KINDS_TOGETHER = 10  # all kinds together may have this many times the budget of one
+MOST_KINDS = 1_000
+_LONGEST_MESSAGE = 500
+_MOST_FRAMES = 50
+
+#: What is raised where: the exception's type, the function and the line. `_OTHERS` when there are too many.
+Kind = tuple[type[BaseException] | None, CodeType | None, int]
+_OTHERS: Kind = (None, None, 0)
+
+
+class Frame(NamedTuple):
+    """One line of a traceback, oldest first in its list."""
+
+    path: str
+    module: str
+    function: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Errors of one kind that were counted and not sent: how many, the first and the last in seconds since the epoch.
+
+    `stands_for` is the ID of the full event that stands for them, None when none was accepted. `example` is the last
+    that was built: its type, its module, its message and its frames.
+    """
+
+    count: int
+    first: float
+    last: float
+    stands_for: str | None = None
+    type_name: str = ""
+    type_module: str = ""
+    message: str = ""
+    frames: tuple[Frame, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of one error: a full event that tells of those that are `owed`, or the one that `stands_for` it."""
+
+    kind: Kind
+    is_full: bool
+    stands_for: str | None = None
+    owed: Tally | None = None
+
+
+class _State:
+    """What is known of one kind."""
+
+    __slots__ = ("count", "example", "first", "full", "last", "stands_for", "window")
+
+    def __init__(self, now: float) -> None:
+        self.window = now
+        self.full = 0
+        self.stands_for: str | None = None
+        self.example = Tally(0, 0.0, 0.0)
+        self.count = 0
+        self.first = self.last = now
+
+    def add(self, count: int, first: float, last: float) -> None:
+        """Count some that are not sent."""
+        self.first = min(self.first, first) if self.count else first
+        self.last = max(self.last, last) if self.count else last
+        self.count += count
+
+    def take(self) -> Tally | None:
+        """What is owed, from now on owed no more."""
+        if not self.count:
+            return None
+        count, self.count = self.count, 0
+        return replace(self.example, count=count, first=self.first, last=self.last, stands_for=self.stands_for)
+
+
+class Budget:
+    """How many full events a minute may have: `per_minute` of each kind, ten times that of all; 0 for no limit.
+
+    `report` is given what is owed, once a minute and when the process ends; in a thread of its own, so that a storm
+    that has passed is told of as well. Safe to be used from many threads.
+    """
+
+    def __init__(
+        self,
+        per_minute: int,
+        report: Callable[[Tally], Any],
+        *,
+        now: Callable[[], float] = time.time,
+        every: float = MINUTE,
+    ) -> None:
+        self._per_minute = per_minute
+        self._report = report
+        self._now = now
+        self._every = every
+        self._kinds: dict[Kind, _State] = {}
+        self._window = 0.0
+        self._full = 0
+        self._timer: Timer | None = None
+        self._lock = Lock()
+        _budgets.add(self)
+
+    def decide(self, exc: BaseException) -> Verdict:
+        """What becomes of this error; one that is not full is counted by this."""
+        kind = kind_of(exc)
+        if not self._per_minute:
+            return Verdict(kind, is_full=True)
+        with self._lock:
+            now = self._now()
+            kind, state = self._state(kind, now)
+            if self._admits(state, now):
+                state.example = _example(exc)
+                return Verdict(kind, is_full=True, owed=state.take())
+            state.add(1, now, now)
+            if self._timer is None:
+                self._start_timer()
+            return Verdict(kind, is_full=False, stands_for=state.stands_for)
+
+    def accepted(self, verdict: Verdict, event_id: str) -> None:
+        """Note that the full event was accepted: from now on it stands for those of its kind that are not sent."""
+        with self._lock:
+            state = self._kinds.get(verdict.kind)
+            if state is not None:
+                state.stands_for = event_id
+
+    def refused(self, verdict: Verdict) -> None:
+        """Take back what a full event was to tell of, since it was not accepted."""
+        owed = verdict.owed
+        if owed is not None:
+            with self._lock:
+                _, state = self._state(verdict.kind, self._now())
+                state.add(owed.count, owed.first, owed.last)
+
+    def settle(self) -> None:
+        """Report all that is owed now."""
+        with self._lock:
+            self._timer = None
+            tallies = [tally for state in self._kinds.values() if (tally := state.take())]
+        for tally in tallies:
+            try:
+                self._report(tally)
+            except Exception:
+                faults.report("reporting errors that were counted")
+
+    def forget(self) -> None:
+        """Begin anew, in the child of a fork: what the parent owes, the parent tells."""
+        self._lock = Lock()
+        self._timer = None
+        self._kinds.clear()
+
+    def _state(self, kind: Kind, now: float) -> tuple[Kind, _State]:
+        state = self._kinds.get(kind)
+        if state is None:
+            if len(self._kinds) >= MOST_KINDS:
+                self._drop_idle(now)
+            if len(self._kinds) >= MOST_KINDS:
+                kind = _OTHERS
+            state = self._kinds.setdefault(kind, _State(now))
+        return kind, state
+
+    def _drop_idle(self, now: float) -> None:
+        idle = [kind for kind, state in self._kinds.items() if not state.count and now - state.window >= MINUTE]
+        for kind in idle:
+            del self._kinds[kind]
+
+    def _admits(self, state: _State, now: float) -> bool:
+        if now - state.window >= MINUTE:
+            state.window, state.full = now, 0
+        if now - self._window >= MINUTE:
+            self._window, self._full = now, 0
+        if state.full >= self._per_minute or self._full >= self._per_minute * KINDS_TOGETHER:
+            return False
+        state.full += 1
+        self._full += 1
+        return True
+
+    def _start_timer(self) -> None:
+        self._timer = Timer(self._every, self.settle)
+        self._timer.name = "asgi_rota_sentry-budget"
+        self._timer.daemon = True
+        self._timer.start()
+        _settle_at_exit()
+
+
+def kind_of(exc: BaseException) -> Kind:
+    """The kind of an error: its type and where it was raised; that of the first member of a group."""
+    leaf = next(leaves(exc), exc)
+    trace = leaf.__traceback__ or exc.__traceback__
+    if trace is None:
+        return type(leaf), None, 0
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return type(leaf), trace.tb_frame.f_code, trace.tb_lineno
+
+
+def _example(exc: BaseException) -> Tally:
+    """What a report needs to be filed under the same issue as the full event: type, message, frames."""
+    leaf = next(leaves(exc), exc)
+    frames = []
+    trace = leaf.__traceback__ or exc.__traceback__
+    while trace is not None:
+        code, names = trace.tb_frame.f_code, trace.tb_frame
+        if not names.f_locals.get("__tracebackhide__", False):
+            module = str(names.f_globals.get("__name__") or "")
+            frames.append(Frame(code.co_filename, module, code.co_name, trace.tb_lineno))
+        trace = trace.tb_next
+    kind = type(leaf)
+    message = _message(leaf)
+    return Tally(0, 0.0, 0.0, None, kind.__name__, kind.__module__, message, tuple(frames[-_MOST_FRAMES:]))
+
+
+def _message(exc: BaseException) -> str:
+    try:
+        return str(exc)[:_LONGEST_MESSAGE]
+    except Exception:
+        return ""
+
+
+_budgets: WeakSet[Budget] = WeakSet()
+
+
+def _settle_all() -> None:
+    for budget in list(_budgets):
+        budget.settle()
+
+
+def _forget_all() -> None:
+    for budget in list(_budgets):
+        budget.forget()
+
+
+@cache
+def _settle_at_exit() -> None:
+    """Once, and not before the first storm: what is registered last runs first, and the SDK's own comes after."""
+    atexit.register(_settle_all)
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget_all)

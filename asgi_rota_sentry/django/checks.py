@@ -1,0 +1,88 @@
+"""System checks: what is wrong with the setup, before anybody misses a user in Sentry.
+
+| id | what is wrong |
+| --- | --- |
+| `asgi_rota_sentry.W001` | `IdentityMiddleware` is not in `MIDDLEWARE` |
+| `asgi_rota_sentry.W002` | it stands before `AuthenticationMiddleware` |
+| `asgi_rota_sentry.W003` | there is no `AuthenticationMiddleware`, so no user to tell |
+| `asgi_rota_sentry.W004` | the ASGI module does not mention `RotaSentryMiddleware` |
+"""
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Warning  # noqa: A004 - Django's name
+from django.utils.module_loading import import_string
+
+from asgi_rota_sentry.django.middleware import IdentityMiddleware
+
+_OURS = "asgi_rota_sentry.django.IdentityMiddleware"
+_DJANGOS = "django.contrib.auth.middleware.AuthenticationMiddleware"
+
+
+def check_setup(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:  # noqa: ARG001 - Django's signature
+    """The faults of this project's setup."""
+    return [*_check_middleware(), *_check_wrapper()]
+
+
+def _check_middleware() -> Iterator[CheckMessage]:
+    from django.contrib.auth.middleware import AuthenticationMiddleware  # noqa: PLC0415 - only if it may be imported
+
+    ours, djangos = _position(IdentityMiddleware), _position(AuthenticationMiddleware)
+    if ours is None:
+        yield _warning(1, f"'{_OURS}' is not in MIDDLEWARE.", f"Add it directly behind '{_DJANGOS}'.")
+    elif djangos is None:
+        yield _warning(
+            3,
+            f"'{_OURS}' is in MIDDLEWARE, but '{_DJANGOS}' is not: there is no user to tell.",
+            f"Add '{_DJANGOS}' before it, or leave it out.",
+        )
+    elif ours < djangos:
+        yield _warning(
+            2,
+            f"'{_OURS}' stands before '{_DJANGOS}': when it runs, there is no user yet.",
+            f"Move it directly behind '{_DJANGOS}'.",
+        )
+
+
+def _check_wrapper() -> Iterator[CheckMessage]:
+    name, source = _asgi_module()
+    if source is not None and "RotaSentryMiddleware" not in source:
+        yield _warning(
+            4,
+            f"The module '{name}' does not mention RotaSentryMiddleware: without it nothing is told to Sentry.",
+            "Let it say: application = RotaSentryMiddleware(get_asgi_application()). "
+            "If that stands elsewhere, silence this check.",
+        )
+
+
+def _warning(number: int, text: str, hint: str) -> CheckMessage:
+    return Warning(text, hint=hint, id=f"asgi_rota_sentry.W{number:03}")
+
+
+def _position(wanted: type) -> int | None:
+    """Where in MIDDLEWARE this class, or one made from it, stands first."""
+    for position, path in enumerate(settings.MIDDLEWARE):
+        try:
+            listed = import_string(path)
+        except ImportError:
+            continue  # Django itself tells of it
+        if isinstance(listed, type) and issubclass(listed, wanted):
+            return position
+    return None
+
+
+def _asgi_module() -> tuple[str, str | None]:
+    """The module of the ASGI application and its source; it is not imported, for that may start the application."""
+    application = getattr(settings, "ASGI_APPLICATION", None) or ""
+    project = os.environ.get("DJANGO_SETTINGS_MODULE", "").rpartition(".")[0]
+    name = application.rpartition(".")[0] or (f"{project}.asgi" if project else "asgi")
+    try:
+        spec = importlib.util.find_spec(name)
+        return name, Path(spec.origin).read_text() if spec is not None and spec.origin else None
+    except (ImportError, OSError, ValueError):
+        return name, None

@@ -1,0 +1,76 @@
+"""No event is built that nobody wants: of an exception that has been seen, or of one beyond the budget.
+
+Building an event costs milliseconds, most of it for the variables of its frames, and every layer that sees an exception
+builds one of its own: the SDK's integrations, ours, the logger of the server. All of them call one function of the SDK,
+so that is where they are asked. It is not public; without it everything works, at a higher price.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import sentry_sdk.utils
+from sentry_sdk import scope
+
+from asgi_rota_sentry.sdk.client import current_client
+
+_SEAM = "exceptions_from_error_tuple"
+_SEEN_MARK = "_handled_by_sentry"
+
+#: Says of an exception (and whether it is handled) that its event is not wanted.
+IsUnwanted = Callable[[BaseException, bool], bool]
+
+
+class _NotBuilt(list[Any]):
+    """The exception values of an event that was not built, by which it is known."""
+
+
+def install(is_unwanted: IsUnwanted) -> None:
+    """Have each exception asked about before its event is built; the last one to be installed is asked."""
+    build = getattr(sentry_sdk.utils, _SEAM, None)
+    if build is None:
+        return
+    build = getattr(build, "unguarded", build)
+
+    def guarded(exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        exc = exc_info[1]
+        if exc is not None and (_was_seen(exc) or is_unwanted(exc, _is_handled(args, kwargs))):
+            return _NotBuilt()
+        return build(exc_info, *args, **kwargs)
+
+    guarded.unguarded = build  # type: ignore[attr-defined]
+    setattr(sentry_sdk.utils, _SEAM, guarded)
+    _drop_unbuilt()
+
+
+def _was_seen(exc: BaseException) -> bool:
+    """Whether the SDK's own deduplication will drop it."""
+    client = current_client()
+    if client is None or client.raw.get_integration("dedupe") is None:
+        return False
+    if client.last_seen is None:
+        return bool(getattr(exc, _SEEN_MARK, False))
+    seen = client.last_seen.get(None)
+    return exc is seen or (callable(seen) and not isinstance(seen, BaseException) and seen() is exc)
+
+
+def _is_handled(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """What the mechanism says, wherever it is among the arguments."""
+    for value in (kwargs.get("mechanism"), *args):
+        if isinstance(value, Mapping) and "handled" in value:
+            return bool(value["handled"])
+    return True
+
+
+def _drop_unbuilt() -> None:
+    if not _installed:
+        _installed.append(True)
+        # Before all others, to whom it would be an event without its exception.
+        scope.global_event_processors.insert(0, cast(Any, _processor))
+
+
+_installed: list[bool] = []
+
+
+def _processor(event: dict[str, Any], _hint: dict[str, Any]) -> dict[str, Any] | None:
+    values = (event.get("exception") or {}).get("values")
+    return None if isinstance(values, _NotBuilt) else event

@@ -1,0 +1,46 @@
+"""What Sentry is told of errors that were counted instead of sent."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sentry_sdk
+
+from asgi_rota_sentry.budget import Tally
+
+_CONTEXT = "error_budget"
+
+
+def put_tally(event: dict[str, Any], tally: Tally) -> None:
+    """Have an event tell of those of its kind that were not sent since the last one that was."""
+    event.setdefault("contexts", {})[_CONTEXT] = {
+        "not_sent": tally.count,
+        "first": _text(tally.first),
+        "last": _text(tally.last),
+    }
+
+
+def capture_tally(tally: Tally) -> str | None:
+    """Send an event that stands for counted errors alone; filed under their issue, since it has their stack trace."""
+    value: dict[str, Any] = {
+        "type": tally.type_name,
+        "module": tally.type_module,
+        "value": tally.message,
+        "mechanism": {"type": "asgi_rota_sentry", "handled": False},
+        "stacktrace": {
+            "frames": [
+                {"abs_path": path, "filename": path, "module": module, "function": function, "lineno": line}
+                for path, module, function, line in tally.frames
+            ]
+        },
+    }
+    event: dict[str, Any] = {"level": "error", "exception": {"values": [value]}}
+    put_tally(event, tally)
+    if tally.stands_for:
+        event["contexts"][_CONTEXT]["event_id"] = tally.stands_for
+    with sentry_sdk.isolation_scope() as scope:
+        scope.clear()
+        return sentry_sdk.capture_event(event)  # type: ignore[arg-type]
+
+
+def _text(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")

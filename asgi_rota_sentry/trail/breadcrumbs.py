@@ -1,0 +1,85 @@
+"""Breadcrumbs as Sentry's breadcrumbs interface wants them, and the short form in which earlier ones are kept.
+
+https://develop.sentry.dev/sdk/data-model/event-payloads/breadcrumbs/
+"""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from sys import intern
+from typing import Any
+
+from asgi_rota_sentry import request
+from asgi_rota_sentry.types import Scope
+
+Breadcrumb = dict[str, Any]
+#: `("request", at, method, path, status)` or `("action", at, category, message, data)`; `at` in seconds of the epoch.
+Entry = tuple[Any, ...]
+
+_LONGEST = 300
+_MOST_DATA = 10
+
+
+def breadcrumb(category: str, message: str, *, at: float | None = None, **fields: Any) -> Breadcrumb:
+    """A breadcrumb as Sentry's breadcrumbs interface wants it; `at` in seconds since the epoch, now when left out."""
+    moment = time.time() if at is None else at
+    return {
+        "type": "default",
+        "level": "info",
+        "category": category,
+        "message": message,
+        "timestamp": datetime.fromtimestamp(moment, UTC),
+        **fields,
+    }
+
+
+def arrival(scope: Scope, *, at: float) -> Breadcrumb:
+    """The breadcrumb of a request that has arrived: `GET /dashboard/`."""
+    method, path = request.method(scope), request.path(scope)
+    data = {"method": method, "url": path}
+    return breadcrumb("request", f"{method} {path}", at=at, type="http", data=data)
+
+
+def answer(method: str, path: str, status: int, *, at: float) -> Breadcrumb:
+    """The breadcrumb of an answered request: `GET /dashboard/ (200 OK)`."""
+    data = {"method": method, "url": path, "status_code": status}
+    level = "error" if status >= 500 else "warning" if status >= 400 else "info"
+    message = f"{method} {path} ({request.status_text(status)})"
+    return breadcrumb("request", message, at=at, type="http", level=level, data=data)
+
+
+def exception(exc: Mapping[str, Any], *, at: float) -> Breadcrumb:
+    """The breadcrumb of the exception that an event is about, from the event's own (Sentry) exception value."""
+    message = f"{exc.get('type')}: {exc.get('value')}" if exc.get("value") else str(exc.get("type"))
+    return breadcrumb("exception", message, at=at, type="error", level="error")
+
+
+def remembered(entry: Entry) -> Breadcrumb:
+    """The breadcrumb of what was remembered of an earlier request."""
+    if entry[0] == "request":
+        _, at, method, path, status = entry
+        return answer(method, path, status, at=at)
+    _, at, category, message, data = entry
+    return breadcrumb(category, message, at=at, data=dict(data)) if data else breadcrumb(category, message, at=at)
+
+
+def bounded(entry: Entry) -> Entry:
+    """The entry as it may be kept for half an hour: short texts and plain values, none of the application's objects."""
+    if entry[0] == "request":
+        kind, at, method, path, status = entry
+        return (kind, at, _short(method), _short(path), status)
+    kind, at, category, message, data = entry
+    kept = {_short(name): _plain(value) for name, value in list(data.items())[:_MOST_DATA]} if data else None
+    return (kind, at, _short(category), _short(message), kept)
+
+
+def _short(text: Any) -> str:
+    """A text of 300 characters at most; interned, for most paths are asked for by many visitors."""
+    value = text if type(text) is str else str(text)
+    return intern(value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…")
+
+
+def _plain(value: Any) -> Any:
+    if value is None or type(value) in (int, float, bool):
+        return value
+    return _short(value) if isinstance(value, str) else f"<{type(value).__name__}>"

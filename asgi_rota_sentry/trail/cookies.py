@@ -1,0 +1,43 @@
+"""The session cookie: where it stands in a request, and what a response does to it."""
+
+from collections.abc import Iterable, Sequence
+
+# What frameworks write into a cookie that they delete; no session has such a value.
+_EMPTY = frozenset({b"", b"null", b"deleted", b"None"})
+
+
+def session_cookie(header: bytes, names: Sequence[bytes]) -> bytes | None:
+    """`name=value` of the first of these cookies in a Cookie header (RFC 6265, section 4.2); None without one."""
+    for name in names:
+        start = _position(header, name + b"=")
+        if start >= 0:
+            value = header[start + len(name) + 1 :].partition(b";")[0].strip().strip(b'"')
+            return None if value in _EMPTY else name + b"=" + value
+    return None
+
+
+def set_session_cookie(headers: Iterable[tuple[bytes, bytes]], names: Sequence[bytes]) -> bytes | None:
+    """`name=value` of the session cookie that a response sets; empty when it deletes it, None when it does neither.
+
+    Of several the last counts, as it does for browsers.
+    """
+    found = None
+    for name, value in headers:
+        if name.lower() == b"set-cookie":
+            pair, _, attributes = value.partition(b";")
+            if pair.partition(b"=")[0].strip() in names:
+                found = b"" if _is_gone(attributes) else session_cookie(pair.strip(), names) or b""
+    return found
+
+
+def _position(header: bytes, start: bytes) -> int:
+    position = header.find(start)
+    while position > 0 and header[position - 1] not in b" ;":
+        position = header.find(start, position + 1)
+    return position
+
+
+def _is_gone(attributes: bytes) -> bool:
+    """Whether the cookie is deleted: an age of nothing, or an expiry in 1970 (RFC 6265, section 3.1)."""
+    lowered = attributes.lower().replace(b" ", b"")
+    return b"max-age=0" in lowered or b"max-age=-" in lowered or b"01jan1970" in lowered or b"01-jan-1970" in lowered

@@ -1,0 +1,81 @@
+"""The visitors of one process."""
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from threading import Lock
+
+from asgi_rota_sentry.trail.breadcrumbs import Entry
+
+#: What one request left behind: whose it was (an ID, "" for certainly nobody's, None for not known), and its entries.
+Item = tuple[str | None, Sequence[Entry]]
+
+
+class Story:
+    """What is remembered of one visitor: the latest requests, and whose they are once that is known."""
+
+    __slots__ = ("items", "owner")
+
+    def __init__(self, length: int) -> None:
+        self.items: deque[Item] = deque(maxlen=length)
+        self.owner: str | None = None
+
+
+class MemoryStore:
+    """The stories of at most `visitors` visitors, `length` requests of each; the least recently seen goes first.
+
+    10,000 visitors with 20 requests each, all to different paths and every fifth with two actions, take 100 MB.
+    """
+
+    def __init__(self, *, visitors: int, length: int) -> None:
+        self._most = visitors
+        self._length = length
+        # One story may stand under several keys: a session cookie that is renewed is still sent by requests under way.
+        self._stories: OrderedDict[bytes, Story] = OrderedDict()
+        self._lock = Lock()
+        # Stands for a cookie that was given to more than one visitor, and so tells nobody apart.
+        self._shared = Story(0)
+
+    def read(self, key: bytes) -> tuple[str | None, list[Item]]:
+        """Whose story it is, and its requests, oldest first."""
+        with self._lock:
+            story = self._stories.get(key)
+            return (story.owner, list(story.items)) if story is not None else (None, [])
+
+    def note(self, key: bytes, item: Item) -> None:
+        """Add a request; one of another user begins a new story, for the browser has changed hands."""
+        owner = item[0]
+        with self._lock:
+            story = self._stories.get(key)
+            if story is None:
+                story = self._stories[key] = Story(self._length)
+            if story is self._shared:
+                return
+            if owner:
+                if story.owner not in (None, owner):
+                    story.items.clear()
+                story.owner = owner
+            story.items.append(item)
+            self._touch(key)
+
+    def renew(self, old: bytes | None, new: bytes) -> None:
+        """The same visitor goes on under a new session cookie."""
+        with self._lock:
+            story = self._stories.get(old) if old is not None else None
+            if story is None or story is self._shared:
+                story = Story(self._length)
+            known = self._stories.get(new)
+            # Signed cookies hold a time in seconds: two visitors may be given the very same one.
+            self._stories[new] = story if known is None or known is story else self._shared
+            self._touch(new)
+
+    def forget(self, key: bytes) -> None:
+        """The session is over, and with it the story."""
+        with self._lock:
+            story = self._stories.pop(key, None)
+            if story is not None and story is not self._shared:
+                story.items.clear()
+
+    def _touch(self, key: bytes) -> None:
+        self._stories.move_to_end(key)
+        while len(self._stories) > self._most:
+            self._stories.popitem(last=False)

@@ -1,0 +1,201 @@
+"""The visitors of all processes, in Redis.
+
+Nothing of it happens on a request's way: a request leaves a job with a thread, which sends what waits in one pipeline.
+Only an event reads, and waits a tenth of a second for it at most: reading ahead for every request, of which few fail,
+would double the work. The read stands in the same queue, so it sees what the same process has noted before. A Redis
+that fails is left alone for a while; stories then begin anew.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import queue
+import secrets
+import threading
+import time
+import weakref
+from contextlib import suppress
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from asgi_rota_sentry import counters
+from asgi_rota_sentry.outbox.writer import start_thread
+from asgi_rota_sentry.trail import redis_scripts as scripts
+from asgi_rota_sentry.trail.memory import Item
+
+PREFIX = "asgi_rota_sentry:trail:"
+
+_logger = logging.getLogger("asgi_rota_sentry")
+_MOST_WAITING = 2_000
+_MOST_AT_ONCE = 200
+_ANSWER_SECONDS = 0.5
+_READ_SECONDS = 0.1
+_SECRET_SECONDS = 60.0
+_PAUSES = (1.0, 5.0, 15.0, 30.0)
+
+# What is to be done, the cookies' hashes, the script's own arguments; for a read also who waits for it.
+_Job = tuple[str, tuple[bytes, ...], tuple[Any, ...], "_Reading | None"]
+
+
+class _Reading:
+    """One read that an event waits for."""
+
+    __slots__ = ("answer", "done")
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.answer: list[bytes] = []
+
+
+class RedisStore:
+    """The stories of visitors in the Redis of `url`, `length` requests of each, kept for `seconds`.
+
+    One server, or one that answers for all keys: the scripts touch several keys, which a Redis Cluster does not allow.
+    """
+
+    def __init__(self, url: str, *, length: int, seconds: float) -> None:
+        self._redis = redis.Redis.from_url(
+            url, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=_ANSWER_SECONDS, retry=Retry(NoBackoff(), 0)
+        )
+        self._length = length
+        self._milliseconds = max(1, int(seconds * 1000))
+        self.reset()
+        _stores.add(self)
+
+    def reset(self) -> None:
+        """Begin anew, as a forked child must: its parent's thread does not live here."""
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(_MOST_WAITING)
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._secret = b""
+        self._secret_at = 0.0
+        self._failures = 0
+        self._paused_until = 0.0
+
+    # Store
+
+    def read(self, key: bytes) -> tuple[str | None, list[Item]]:
+        """Whose story it is, and its requests; nothing where Redis does not answer in time."""
+        reading = _Reading()
+        if not self._put((scripts.READ, (key,), (), reading)) or not reading.done.wait(_READ_SECONDS):
+            return None, []
+        owner, *items = reading.answer or [b""]
+        return owner.decode() or None, [tuple(json.loads(item)) for item in items]
+
+    def note(self, key: bytes, item: Item) -> None:
+        """Add a request; one of another user begins a new story."""
+        self._put((scripts.NOTE, (key,), (item,), None))
+
+    def renew(self, old: bytes | None, new: bytes) -> None:
+        """The same visitor goes on under a new session cookie."""
+        self._put((scripts.RENEW, (new,) if old is None else (new, old), (), None))
+
+    def forget(self, key: bytes) -> None:
+        """The session is over, and with it the story."""
+        self._put((scripts.FORGET, (key,), (), None))
+
+    def close(self) -> None:
+        """Finish what waits, and end the thread."""
+        if self._thread is not None and self._thread.is_alive():
+            with suppress(queue.Full):
+                self._jobs.put_nowait(None)
+                self._thread.join(2 * _ANSWER_SECONDS)
+        self._redis.close()
+
+    def _put(self, job: _Job) -> bool:
+        """Leave a job; False when Redis is being left alone, or too much waits."""
+        if self._paused_until and time.monotonic() < self._paused_until:
+            return False
+        if self._thread is None:
+            self._start()
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            counters.count("trail.dropped")
+            return False
+        return True
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = start_thread(self._work, "asgi_rota_sentry-trail")
+
+    # The thread
+
+    def _work(self) -> None:
+        while True:
+            jobs: list[_Job | None] = [self._jobs.get()]
+            with suppress(queue.Empty):
+                while len(jobs) < _MOST_AT_ONCE:
+                    jobs.append(self._jobs.get_nowait())
+            todo = [job for job in jobs if job is not None]
+            try:
+                if todo:
+                    self._do(todo)
+                    self._failures = 0
+                    self._paused_until = 0.0
+            except Exception as fault:
+                self._pause(fault)
+            finally:
+                for job in todo:
+                    if job[3] is not None:
+                        job[3].done.set()
+            if None in jobs:
+                return
+
+    def _do(self, jobs: list[_Job]) -> None:
+        """Everything in one pipeline, in the order of its coming."""
+        secret = self._shared_secret()
+        pipeline = self._redis.pipeline(transaction=False)
+        for script, keys, own, _ in jobs:
+            names = [PREFIX + "c:" + hashlib.blake2b(key, key=secret, digest_size=16).hexdigest() for key in keys]
+            pipeline.eval(script, len(names), *names, *self._arguments(own))
+        for (_, _, _, reading), answer in zip(jobs, pipeline.execute(), strict=True):
+            if reading is not None:
+                reading.answer = answer
+
+    def _arguments(self, own: tuple[Any, ...]) -> list[Any]:
+        common = [PREFIX, secrets.token_hex(8)]
+        if not own:
+            return [*common, "", self._milliseconds]
+        (item,) = own
+        return [*common, item[0] or "", self._milliseconds, self._length, json.dumps(item, separators=(",", ":"))]
+
+    def _shared_secret(self) -> bytes:
+        """The secret that all processes key their hashes with: the first one makes it up and leaves it in Redis."""
+        if not self._secret or time.monotonic() - self._secret_at > _SECRET_SECONDS:
+            name = PREFIX + "secret"
+            self._redis.set(name, secrets.token_bytes(32), nx=True)
+            found: Any = self._redis.get(name)
+            self._secret, self._secret_at = bytes(found), time.monotonic()
+        return self._secret
+
+    def _pause(self, fault: Exception) -> None:
+        """Leave Redis alone for a while, longer with each failure, and forget what waits."""
+        pause = _PAUSES[min(self._failures, len(_PAUSES) - 1)]
+        self._paused_until = time.monotonic() + pause
+        if not self._failures:
+            _logger.warning("The trail's Redis fails (%s); it is left alone, first for %g s.", fault, pause)
+        self._failures += 1
+        counters.count("trail.failures")
+        with suppress(queue.Empty):
+            while True:
+                job = self._jobs.get_nowait()
+                if job is not None and job[3] is not None:
+                    job[3].done.set()
+
+
+_stores: "weakref.WeakSet[RedisStore]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for store in list(_stores):
+        store.reset()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

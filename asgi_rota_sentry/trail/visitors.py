@@ -1,0 +1,117 @@
+"""The same visitor's earlier requests.
+
+A visitor is known by a keyed hash of the session cookie; the cookie itself is never kept.
+"""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from asgi_rota_sentry.trail.breadcrumbs import Breadcrumb, Entry, bounded, remembered
+from asgi_rota_sentry.trail.cookies import session_cookie, set_session_cookie
+from asgi_rota_sentry.trail.memory import Item, MemoryStore
+
+_MOST_ENTRIES = 20
+_ENDED = b""
+
+
+class Store(Protocol):
+    """Where stories are kept, by the hash of a session cookie."""
+
+    def read(self, key: bytes) -> tuple[str | None, list[Item]]:
+        """Whose story it is, and its requests, oldest first."""
+
+    def note(self, key: bytes, item: Item) -> None:
+        """Add a request; one of another user begins a new story."""
+
+    def renew(self, old: bytes | None, new: bytes) -> None:
+        """The same visitor goes on under a new session cookie."""
+
+    def forget(self, key: bytes) -> None:
+        """The story is over."""
+
+
+class Trail:
+    """What led to an event: the visitor's latest requests and actions, kept in this process or in Redis.
+
+    `cookies` are the names of the session cookies. Bounded by `visitors` (in this process; the least recently seen goes
+    first), `length` (requests of each) and `seconds` (their age). With `redis_url` all processes share the stories;
+    raises `ImportError` where the package `redis` is missing, `ValueError` for a URL that is none.
+    """
+
+    def __init__(
+        self, cookies: Sequence[str], *, visitors: int, length: int, seconds: float, redis_url: str | None = None
+    ) -> None:
+        self._names = tuple(name.encode("latin-1") for name in cookies) if visitors and length else ()
+        self._seconds = seconds
+        self._store: Store
+        if redis_url and self._names:
+            from asgi_rota_sentry.trail.redis_store import RedisStore  # noqa: PLC0415 - redis is an extra
+
+            # The hash is keyed again with a secret of all processes before it gets into Redis.
+            self._key = b"asgi_rota_sentry"
+            self._store = RedisStore(redis_url, length=length, seconds=seconds)
+        else:
+            # A key for each process: the hashes mean nothing outside it.
+            self._key = secrets.token_bytes(32)
+            self._store = MemoryStore(visitors=visitors, length=length)
+
+    def key(self, cookies: bytes) -> bytes | None:
+        """The visitor's key from the value of a Cookie header: a keyed hash of the session cookie; None without one."""
+        found = session_cookie(cookies, self._names)
+        return self._hash(found) if found is not None else None
+
+    def renewed_key(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+        """The key of a session cookie that a response sets; empty when it deletes it, None when it does neither."""
+        found = set_session_cookie(headers, self._names)
+        return self._hash(found) if found else found
+
+    def earlier(self, key: bytes | None, viewer: str | None = None) -> list[Breadcrumb]:
+        """The visitor's breadcrumbs from earlier requests, oldest first.
+
+        `viewer` is the user that the event is about: an ID sees nothing of another's requests, "" (certainly nobody)
+        only what nobody did since, None (not known) the whole story.
+        """
+        if not key:
+            return []
+        owner, items = self._store.read(key)
+        if viewer and owner and viewer != owner:
+            return []
+        if viewer == "" and owner:
+            items = _since(owner, items)
+        oldest = time.time() - self._seconds
+        return [remembered(entry) for _, entries in items for entry in entries if entry[1] >= oldest]
+
+    def note(self, key: bytes, entries: Iterable[Entry], *, owner: str | None = None) -> None:
+        """Remember one request: its actions and how it was answered; the last twenty entries, cut to 300 characters.
+
+        An `owner` (a user's ID) other than the remembered one begins a new story: the browser changed hands.
+        """
+        if key:
+            self._store.note(key, (owner, tuple(map(bounded, list(entries)[-_MOST_ENTRIES:]))))
+
+    def renew(self, old: bytes | None, new: bytes) -> None:
+        """The same visitor under a new session cookie: the story goes on. An empty `new` ends it."""
+        if new == _ENDED:
+            if old:
+                self._store.forget(old)
+        else:
+            self._store.renew(old, new)
+
+    def close(self) -> None:
+        """Let go of connections and threads."""
+        close = getattr(self._store, "close", None)
+        if close is not None:
+            close()
+
+    def _hash(self, cookie: bytes) -> bytes:
+        return hashlib.blake2b(cookie, key=self._key, digest_size=16).digest()
+
+
+def _since(owner: str, items: list[Item]) -> list[Item]:
+    """What certainly nobody did after the last request of the owner, and what followed."""
+    last = max((index for index, item in enumerate(items) if item[0] == owner), default=-1)
+    rest = items[last + 1 :]
+    return rest[next((index for index, item in enumerate(rest) if item[0] == ""), len(rest)) :]

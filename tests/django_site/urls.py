@@ -1,0 +1,92 @@
+"""The site's views: sync and async, that load the user, that only hold it, and that do not care."""
+
+import logging
+from typing import Any
+
+import sentry_sdk
+from django.contrib.auth import alogin, login, logout
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from rest_framework.authentication import TokenAuthentication
+from rest_framework.decorators import api_view, authentication_classes
+from rest_framework.response import Response
+
+from tests.django_site import _user
+
+WAYS = ("fine", "raise", "log", "message")
+
+
+def _end(way: str, who: Any) -> HttpResponse:
+    if way == "log":
+        logging.getLogger("rota").error("Something is wrong for %s", who)
+    elif way == "message":
+        sentry_sdk.capture_message("in the middle")
+    return HttpResponse(str(int("abc")) if way == "raise" else "fine")
+
+
+def untouched(request: HttpRequest, way: str) -> HttpResponse:
+    return _end(way, "somebody")
+
+
+def held(request: HttpRequest, way: str) -> HttpResponse:
+    user = request.user
+    return _end(way, "somebody") or user
+
+
+def loaded(request: HttpRequest, way: str) -> HttpResponse:
+    user = request.user
+    return _end(way, user.get_username())
+
+
+async def async_untouched(request: HttpRequest, way: str) -> HttpResponse:
+    return _end(way, "somebody")
+
+
+async def async_held(request: HttpRequest, way: str) -> HttpResponse:
+    user = request.user
+    return _end(way, "somebody") or user
+
+
+async def async_loaded(request: HttpRequest, way: str) -> HttpResponse:
+    user = await request.auser()
+    return _end(way, user.get_username())
+
+
+@api_view(["GET"])
+@authentication_classes([TokenAuthentication])
+def api(request: Any, way: str) -> Any:
+    request.user.get_username()
+    if way == "raise":
+        int("abc")
+    return Response({"fine": True})
+
+
+def sign_in(request: HttpRequest, name: str) -> HttpResponse:
+    login(request, _user(name), backend="django.contrib.auth.backends.ModelBackend")
+    return HttpResponse("in")
+
+
+async def async_sign_in(request: HttpRequest, name: str) -> HttpResponse:
+    from asgiref.sync import sync_to_async
+
+    await alogin(request, await sync_to_async(_user)(name), backend="django.contrib.auth.backends.ModelBackend")
+    return HttpResponse("in")
+
+
+def sign_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return HttpResponse("out")
+
+
+urlpatterns = [
+    path("untouched/<way>/", untouched),
+    path("held/<way>/", held),
+    path("loaded/<way>/", loaded),
+    path("async-untouched/<way>/", async_untouched),
+    path("async-held/<way>/", async_held),
+    path("async-loaded/<way>/", async_loaded),
+    path("api/<way>/", api),
+    path("in/<name>/", sign_in),
+    path("async-in/<name>/", async_sign_in),
+    path("out/", sign_out),
+]

@@ -1,0 +1,314 @@
+"""The storm: beyond the budget errors are counted, and every one of them is told of in the end."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sentry_sdk
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from asgi_rota_sentry import RotaSentryMiddleware
+from asgi_rota_sentry.budget import MOST_KINDS, Budget, Tally, kind_of
+from tests.conftest import Get, MemoryTransport
+
+Sentry = Callable[..., MemoryTransport]
+
+
+class Clock:
+    """A clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Reports:
+    """A budget with its clock and what it reports."""
+
+    def __init__(self, per_minute: int = 2) -> None:
+        self.clock = Clock()
+        self.tallies: list[Tally] = []
+        self.budget = Budget(per_minute, self.tallies.append, now=self.clock, every=3600)
+
+    def fail(self, times: int, error: Callable[[], BaseException] | None = None) -> list[bool]:
+        """Let an error happen some times; which of them are full events."""
+        return [self.budget.decide((error or one)()).is_full for _ in range(times)]
+
+
+def one() -> BaseException:
+    try:
+        int("one")
+    except ValueError as exc:
+        return exc
+
+
+def two() -> BaseException:
+    try:
+        int("two")
+    except ValueError as exc:
+        return exc
+
+
+def test_each_kind_has_its_budget_every_minute() -> None:
+    """Kinds differ by their type and place; a new minute is a new budget, which tells of those that were counted."""
+    reports = Reports()
+    assert reports.fail(4) == [True, True, False, False]
+    assert reports.fail(3, two) == [True, True, False]
+    reports.clock.now += 59.9
+    assert reports.fail(1) == [False]
+    reports.clock.now += 0.1
+    verdict = reports.budget.decide(one())
+    assert verdict.is_full
+    assert verdict.owed is not None
+    assert (verdict.owed.count, verdict.owed.first, verdict.owed.last) == (3, 1_000.0, 1_059.9)
+    assert reports.budget.decide(one()).owed is None
+
+
+def test_all_kinds_together_have_ten_times_the_budget() -> None:
+    """Many kinds at once do not add up without end."""
+    reports = Reports(per_minute=1)
+    namespace: dict[str, Any] = {}
+    exec("\n".join(f"def f{n}(): raise ValueError" for n in range(30)), namespace)
+
+    def fails(number: int) -> bool:
+        try:
+            namespace[f"f{number}"]()
+        except ValueError as exc:
+            return reports.budget.decide(exc).is_full
+        return False
+
+    assert [fails(number) for number in range(30)] == [True] * 10 + [False] * 20
+    reports.budget.settle()
+    assert sum(tally.count for tally in reports.tallies) == 20
+
+
+def test_no_limit_where_none_is_wanted() -> None:
+    """0 builds every event."""
+    assert all(Reports(per_minute=0).fail(1_000))
+
+
+def test_what_an_event_was_to_tell_is_owed_until_one_is_accepted() -> None:
+    """A full event that is dropped on its way takes no count with it."""
+    reports = Reports(per_minute=1)
+    reports.fail(4)
+    reports.clock.now += 60
+    lost = reports.budget.decide(one())
+    reports.budget.refused(lost)
+    reports.clock.now += 60
+    sent = reports.budget.decide(one())
+    assert sent.owed is not None
+    assert (sent.owed.count, sent.owed.first) == (3, 1_000.0)
+    reports.budget.accepted(sent, "abc")
+    assert reports.budget.decide(one()).stands_for == "abc"
+
+
+def test_more_kinds_than_can_be_told_apart_are_counted_together() -> None:
+    """Errors with made-up types cannot fill the memory, and are counted all the same."""
+    reports = Reports(per_minute=1)
+    reports.fail(2)  # its count keeps it from being dropped
+    for number in range(MOST_KINDS * 2):
+        reports.budget.decide(type(f"Error{number}", (Exception,), {})())
+    assert len(reports.budget._kinds) == MOST_KINDS + 1
+    reports.budget.settle()
+    assert sum(tally.count for tally in reports.tallies) == 2 + MOST_KINDS * 2 - 10
+
+
+def test_a_report_can_be_filed_under_the_issue_of_its_kind() -> None:
+    """It has type, message and frames of the full event."""
+    reports = Reports(per_minute=1)
+    reports.fail(3)
+    reports.budget.settle()
+    (tally,) = reports.tallies
+    assert (tally.count, tally.type_name, tally.type_module) == (2, "ValueError", "builtins")
+    assert tally.message == "invalid literal for int() with base 10: 'one'"
+    assert [frame.function for frame in tally.frames] == ["one"]
+    reports.budget.settle()
+    assert len(reports.tallies) == 1
+
+
+def test_the_kind_of_a_group_is_that_of_its_first_member() -> None:
+    """A task group around it makes no other error of it."""
+    assert kind_of(ExceptionGroup("outer", [ExceptionGroup("inner", [one()]), two()])) == kind_of(one())
+    assert kind_of(ValueError("never raised"))[1:] == (None, 0)
+
+
+def test_no_error_is_lost_between_threads() -> None:
+    """10,000 errors from eight threads: as many full events as allowed, and the rest is counted."""
+    reports = Reports(per_minute=7)
+    with ThreadPoolExecutor(8) as pool:
+        full = sum(sum(found) for found in pool.map(reports.fail, [1_250] * 8))
+    reports.budget.settle()
+    assert full == 7
+    assert sum(tally.count for tally in reports.tallies) == 9_993
+
+
+class Watched:
+    """A local variable that notices when an event is built of its frame."""
+
+    seen = 0
+
+    def __repr__(self) -> str:
+        Watched.seen += 1
+        return "watched"
+
+
+async def raw(scope: Any, receive: Any, send: Any) -> None:
+    _watched = Watched()
+    raise ValueError(f"boom at {scope['path']}")
+
+
+async def view(request: Request) -> Response:
+    _watched = Watched()
+    raise ValueError(f"boom at {request.url.path}")
+
+
+async def logging_view(request: Request) -> Response:
+    _watched = Watched()
+    try:
+        raise ValueError("boom, and caught")
+    except ValueError as exc:
+        logging.getLogger("rota").exception("caught")
+        sentry_sdk.capture_exception(exc)
+        raise
+
+
+APPS = {
+    "raw": raw,
+    "Starlette": Starlette(routes=[Route("/{rest:path}", view)]),
+    "logging": Starlette(routes=[Route("/{rest:path}", logging_view)]),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", APPS)
+async def test_beyond_the_budget_no_event_is_built(
+    sentry: Sentry, fetch: Get, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By no layer; the page shows the event that stands for the error, the log has it, the next event counts it."""
+    server = sentry(errors_per_minute=3, release="rota@1")
+    app = RotaSentryMiddleware(APPS[name])
+    clock = app.budget._now = Clock()
+    Watched.seen = 0
+    answers = [await fetch(app, f"/{number}") for number in range(10)]
+    built = Watched.seen
+    assert {answer.status_code for answer in answers} == {500}
+    ids = [answer.headers["x-sentry-event-id"] for answer in answers]
+    assert ids[:3] == [event["event_id"] for event in server.events]
+    assert ids[3:] == [ids[2]] * 7
+    assert built == 3
+    assert caplog.text.count("An error over the budget is counted, not sent: ValueError: boom") == 7
+    clock.now += 60
+    answer = await fetch(app, "/later")
+    event = server.events[-1]
+    assert answer.headers["x-sentry-event-id"] == event["event_id"]
+    assert event["contexts"]["error_budget"]["not_sent"] == 7
+    assert event["contexts"]["error_budget"]["first"].startswith("1970-01-01T00:16:40")
+    sentry_sdk.flush()
+    sessions = [counts for sent in server.items("sessions") for counts in sent["aggregates"]]
+    assert sum(counts.get("crashed", 0) + counts.get("errored", 0) for counts in sessions) == 11
+
+
+@pytest.mark.anyio
+async def test_once_a_minute_and_at_the_end_the_rest_is_told(sentry: Sentry, fetch: Get) -> None:
+    """An event that stands for the counted ones alone, with the stack trace of their kind and none of its variables."""
+    server = sentry(errors_per_minute=1)
+    app = RotaSentryMiddleware(raw)
+    for _ in range(5):
+        await fetch(app, "/")
+    app.budget.settle()
+    full, rest = server.events
+    assert rest["contexts"]["error_budget"]["not_sent"] == 4
+    assert rest["contexts"]["error_budget"]["event_id"] == full["event_id"]
+    values = [event["exception"]["values"][0] for event in (full, rest)]
+    assert values[0]["type"] == values[1]["type"]
+    assert values[0]["value"] == values[1]["value"]
+    frames = [
+        [(frame["module"], frame["function"], frame["lineno"]) for frame in value["stacktrace"]["frames"]]
+        for value in values
+    ]
+    assert frames[0] == frames[1]
+    assert values[0]["stacktrace"]["frames"][-1]["in_app"] == values[1]["stacktrace"]["frames"][-1]["in_app"]
+    assert "user" not in rest
+    assert "request" not in rest
+
+
+def _places(exception: dict[str, Any]) -> list[tuple[Any, ...]]:
+    frames = exception["stacktrace"]["frames"]
+    return [(frame["module"], frame["function"], frame["lineno"]) for frame in frames]
+
+
+@pytest.mark.anyio
+async def test_an_expected_error_costs_no_budget(sentry: Sentry, fetch: Get) -> None:
+    """A thousand clients that leave, or a thousand 404s, keep no error out."""
+    from starlette.exceptions import HTTPException
+
+    server = sentry(errors_per_minute=1)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise HTTPException(404) if scope["path"] == "/missing" else ValueError("boom")
+
+    wrapped = RotaSentryMiddleware(app)
+    for path in ("/missing", "/missing", "/boom"):
+        await fetch(wrapped, path)
+    assert [event["exception"]["values"][0]["type"] for event in server.events] == ["ValueError"]
+
+
+_STORM = """
+import asyncio, sys
+sys.path.insert(0, {root!r})
+import sentry_sdk
+from sentry_sdk.transport import Transport
+from asgi_rota_sentry import RotaSentryMiddleware, Settings, init
+
+class Printing(Transport):
+    def capture_envelope(self, envelope):
+        event = envelope.get_event()
+        if event:
+            print(event.get("contexts", {{}}).get("error_budget", {{}}).get("not_sent", "full"), flush=True)
+
+init(Settings(dsn="http://key@127.0.0.1:9/1", errors_per_minute=2), transport=Printing())
+
+async def app(scope, receive, send):
+    raise ValueError("boom")
+
+async def send(message): pass
+
+async def main():
+    wrapped = RotaSentryMiddleware(app)
+    for _ in range(10):
+        try:
+            await wrapped({{"type": "http", "path": "/", "headers": []}}, None, send)
+        except ValueError:
+            pass
+
+asyncio.run(main())
+{end}
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [("", ["full", "full", "8"]), ("import os\nif os.fork() == 0: sys.exit()\nos.wait()", ["full", "full", "8"])],
+    ids=["exit", "fork"],
+)
+def test_at_the_end_of_the_process_nothing_is_left_uncounted(end: str, expected: list[str]) -> None:
+    """Told before the SDK closes, and by the parent of a fork alone."""
+    root = str(Path.cwd())
+    done = subprocess.run(
+        [sys.executable, "-c", _STORM.format(root=root, end=end)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split() == expected

@@ -1,0 +1,244 @@
+"""Django's users, told without one query more; the system checks."""
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from asgi_rota_sentry import RotaSentryMiddleware
+from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
+from tests.conftest import Get, MemoryTransport
+from tests.django_site import CUSTOM, noted_queries, session_of, site, token_of
+from tests.told import told
+
+Sentry = Callable[..., MemoryTransport]
+VIEWS = ["untouched", "held", "loaded", "async-untouched", "async-held", "async-loaded"]
+# What becomes an event; of sentry-sdk 3.x a log record is none.
+TELLING = ["raise", "message", *(["log"] if HAS_TRANSACTIONS else [])]
+ROLE = "Manager" if CUSTOM else None
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _site() -> None:
+    site()
+
+
+def get(fetch: Get, app: Any, url: str, **headers: str) -> Any:
+    """One request to the site; Django is at home on asyncio only."""
+    return asyncio.run(fetch(app, url, headers=headers))
+
+
+def known(name: str, **more: Any) -> dict[str, Any]:
+    role = {"role": ROLE} if ROLE else {}
+    return {"id": "1" if name == "jane" else "2", **role, **more}
+
+
+@pytest.mark.parametrize("pii", [False, True], ids=["impersonal", "personal"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_not_one_query_more_than_the_app_itself_makes(sentry: Sentry, fetch: Get, view: str, *, pii: bool) -> None:
+    """On success, an error, a log record and a message, with the request sampled; the same queries as without us."""
+    session = session_of("jane")
+    bare = {}
+    for way in ("fine", *TELLING):
+        with noted_queries() as queries:
+            get(fetch, site(), f"/{view}/{way}/", **session)
+            bare[way] = list(queries)
+    assert len(bare["fine"]) == (2 if view.endswith("loaded") else 0)
+    server = sentry(send_default_pii=pii)
+    for way in ("fine", *TELLING):
+        with noted_queries() as queries:
+            get(fetch, RotaSentryMiddleware(site()), f"/{view}/{way}/", **session)
+            assert queries == bare[way]
+    assert len(server.events) == len(TELLING)
+    assert len(server.spans) == len(TELLING) + 1
+
+
+@pytest.mark.parametrize("pii", [False, True], ids=["impersonal", "personal"])
+@pytest.mark.parametrize("view", ["loaded", "async-loaded"])
+def test_every_event_tells_the_user_that_the_view_has_loaded(
+    sentry: Sentry, fetch: Get, view: str, *, pii: bool
+) -> None:
+    """An error, a log record, a captured message, and the request's span; with a name only where that may leave."""
+    session = session_of("jane")
+    server = sentry(send_default_pii=pii)
+    for way in TELLING:
+        get(fetch, RotaSentryMiddleware(site()), f"/{view}/{way}/", **session)
+    personal = {"username": "jane", "email": "jane@example.com", "ip_address": "198.51.100.7"} if pii else {}
+    assert [event["user"] for event in server.events] == [known("jane", **personal)] * len(TELLING)
+    assert [event.get("tags", {}).get("user.role") for event in server.events] == [ROLE] * len(TELLING)
+    assert {span["user"]["id"] for span in server.spans} == {"1"}
+    if CUSTOM:
+        assert server.events[0]["contexts"]["preferences"] == {"theme": "dark", "timezone": "Europe/London"}
+    assert ("jane" in told([server.events, server.spans]).lower()) == pii
+
+
+@pytest.mark.parametrize("view", ["untouched", "held", "async-untouched", "async-held"])
+def test_a_user_that_nobody_loaded_is_not_told(sentry: Sentry, fetch: Get, view: str) -> None:
+    """Neither with personal data allowed, where sentry-sdk itself would load it; and the event is whole."""
+    server = sentry(send_default_pii=True)
+    get(fetch, RotaSentryMiddleware(site()), f"/{view}/raise/", **session_of("jane"))
+    (event,) = server.events
+    assert event["user"] == {"ip_address": "198.51.100.7"}
+    assert event["exception"]["values"][0]["type"] == "ValueError"
+    if view.endswith("held"):
+        frames = [frame for frame in event["exception"]["values"][0]["stacktrace"]["frames"] if "vars" in frame]
+        (shown,) = [frame["vars"]["user"] for frame in frames if "user" in frame["vars"] and "way" in frame["vars"]]
+        assert "jane" not in repr(shown)
+
+
+@pytest.mark.parametrize("view", ["loaded", "async-loaded"])
+def test_an_anonymous_visitor_has_no_id(sentry: Sentry, fetch: Get, view: str) -> None:
+    """And still the preferences of the request."""
+    server = sentry()
+    get(fetch, RotaSentryMiddleware(site()), f"/{view}/raise/", cookie="theme=dark; timezone=Europe%2FLondon")
+    (event,) = server.events
+    assert not event.get("user")
+    assert event["contexts"]["preferences"] == {"theme": "dark", "timezone": "Europe/London"}
+
+
+def test_rest_framework_s_token_tells_the_user(sentry: Sentry, fetch: Get) -> None:
+    """Its user wins over the anonymous one of the session; no query more than the view's own."""
+    token = token_of("bob")
+    with noted_queries() as queries:
+        get(fetch, site(), "/api/raise/", **token)
+        bare = list(queries)
+    server = sentry()
+    with noted_queries() as queries:
+        get(fetch, RotaSentryMiddleware(site()), "/api/raise/", **token)
+        assert queries == bare
+    (event,) = server.events
+    assert event["user"] == known("bob")
+
+
+@pytest.mark.parametrize("view", ["in", "async-in"])
+def test_a_user_who_has_just_signed_in_or_out(sentry: Sentry, fetch: Get, view: str) -> None:
+    """The span of the sign-in has the user, that of the sign-out nobody."""
+    server = sentry()
+    app = RotaSentryMiddleware(site())
+    response = get(fetch, app, f"/{view}/bob/")
+    cookie = response.headers["set-cookie"].partition(";")[0]
+    get(fetch, app, "/out/", cookie=cookie)
+    assert [span["user"] and span["user"].get("id") for span in server.spans] == ["2", None]
+
+
+def test_the_trail_goes_on_when_the_session_s_key_changes(sentry: Sentry, fetch: Get) -> None:
+    """From before the sign-in, through Django's new key, to the fault; not beyond the sign-out."""
+    server = sentry()
+    app = RotaSentryMiddleware(site())
+    before = session_of("jane")
+    get(fetch, app, "/loaded/fine/", **before)
+    again = get(fetch, app, "/in/jane/", **before)
+    cookie = again.headers["set-cookie"].partition(";")[0] if "set-cookie" in again.headers else before["cookie"]
+    get(fetch, app, "/loaded/raise/", cookie=cookie)
+    get(fetch, app, "/out/", cookie=cookie)
+    get(fetch, app, "/loaded/raise/", cookie=cookie)
+    first, second = (
+        [crumb["message"] for crumb in event["breadcrumbs"]["values"] if crumb["category"] == "request"]
+        for event in server.events
+    )
+    assert first == [
+        "GET /loaded/fine/ (200 OK)",
+        "GET /in/jane/ (200 OK)",
+        "GET /loaded/raise/",
+        "GET /loaded/raise/ (500 Internal Server Error)",
+    ]
+    assert "GET /in/jane/ (200 OK)" not in second
+
+
+def test_without_the_wrapper_the_middleware_says_so_once(
+    fetch: Get, sentry: Sentry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the site works as ever."""
+    from django.core.asgi import get_asgi_application
+
+    sentry()
+    app = get_asgi_application()
+    for _ in range(2):
+        assert get(fetch, app, "/loaded/fine/").status_code == 200
+    assert caplog.text.count("RotaSentryMiddleware is not around the ASGI application") == 1
+
+
+def test_the_user_outlives_the_request() -> None:
+    """A scope that an outer layer holds tells the user, and does not hold the request that holds the scope."""
+    from django.http import HttpRequest
+
+    from asgi_rota_sentry.django import RequestUser
+
+    request = HttpRequest()
+    user = RequestUser(request)
+    request.user = {"id": "1"}
+    assert user.loaded() == {"id": "1"}
+    user.keep()
+    gone = weakref.ref(request)
+    del request
+    gc.collect()
+    assert gone() is None
+    assert user.loaded() == {"id": "1"}
+
+
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "asgi_rota_sentry.django.IdentityMiddleware",
+]
+
+
+@pytest.mark.parametrize(
+    ("order", "found"),
+    [((0, 1, 2), []), ((0, 1), ["W001"]), ((0, 2, 1), ["W002"]), ((0, 2), ["W003"])],
+    ids=["right", "missing", "wrong order", "nobody to tell of"],
+)
+def test_the_system_checks_tell_what_is_wrong_with_the_middleware(order: tuple[int, ...], found: list[str]) -> None:
+    """Each fault has an id to silence it by, and a hint."""
+    from django.core.checks import run_checks
+    from django.test import override_settings
+
+    with override_settings(MIDDLEWARE=[MIDDLEWARE[place] for place in order]):
+        messages = [message for message in run_checks() if str(message.id).startswith("asgi_rota_sentry.")]
+    assert [message.id for message in messages] == [f"asgi_rota_sentry.{number}" for number in found]
+    assert all(message.hint for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("application = get_asgi_application()", ["asgi_rota_sentry.W004"]),
+        ("application = RotaSentryMiddleware(get_asgi_application())", []),
+        (None, []),
+    ],
+)
+def test_the_system_checks_look_for_the_wrapper(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, source: str | None, found: list[str]
+) -> None:
+    """Read, not imported: the ASGI module may start the application."""
+    from django.core.checks import run_checks
+    from django.test import override_settings
+
+    name = f"rota_{tmp_path.name.replace('-', '_')}"
+    if source is not None:
+        (tmp_path / f"{name}.py").write_text(f"raise RuntimeError('imported')\n{source}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with override_settings(ASGI_APPLICATION=f"{name}.application"):
+        messages = run_checks()
+    assert [message.id for message in messages if "asgi_rota_sentry" in str(message.id)] == found
+
+
+if not CUSTOM:
+
+    def test_all_of_this_holds_for_a_user_model_of_the_site_s_own() -> None:
+        """The same tests in a process whose site has another user model, one with a property that makes a query."""
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__],
+            env={**os.environ, "ROTA_TEST_USER_MODEL": "custom"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-6000:]
