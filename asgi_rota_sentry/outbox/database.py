@@ -192,12 +192,13 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_SLICE_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         version = _check_version(connection, path)
+        connection.execute("PRAGMA synchronous = OFF")  # an empty file need not wait for the disk
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")  # survives any crash of a process, not a power cut
         connection.execute("PRAGMA wal_autocheckpoint = 250")  # pages of 4 KiB: a small log, for small disks
         connection.execute("PRAGMA journal_size_limit = 1048576")
         if version < _VERSION:
             _create_tables(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")  # survives any crash of a process, not a power cut
     except BaseException:
         connection.close()
         raise
