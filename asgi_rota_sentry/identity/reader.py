@@ -104,5 +104,5 @@ def _django_username(user: Any) -> str | None:
 
 
 def _unasked(scope: Scope) -> AbstractContextManager[Any]:
-    user = scope.get("user")
+    user: Any = scope.get("user")
     return user.unasked() if _is_stand_in(user) else nullcontext()
