@@ -20,6 +20,7 @@ from asgi_rota_sentry.identity import Identify, Identity
 from asgi_rota_sentry.pages import Answer, ErrorPages, Situation
 from asgi_rota_sentry.reply import Headers, Reply
 from asgi_rota_sentry.settings import Settings
+from asgi_rota_sentry.slow import SlowRequests
 from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
 
 #: The journey that this context belongs to.
@@ -44,6 +45,7 @@ class Configuration(Protocol):
     settings: Settings
     trail: trail.Trail
     budget: Budget
+    slow: SlowRequests
 
     def is_excluded(self, scope: Scope) -> bool:
         """Whether this path gets isolation and error capture only."""
@@ -331,6 +333,8 @@ class Journey:
                 self._note_trail(500, ())
             if self._span is not None:
                 self._end_span()
+            if self._is_slow() and self._sentry is not None and not self._is_excluded:
+                self._tell_slow()
         except Exception:
             faults.report("ending a span")
         self._failed_with = None
@@ -370,11 +374,25 @@ class Journey:
         tags = {"http.method": request.method(self._scope), "http.url": request.path(self._scope)}
         if self._status:
             tags["http.status_code"] = str(self._status)
+        if self._is_slow():
+            tags["slow"] = "true"
         user, who = knowledge.user(self._sentry.user if self._sentry is not None else None)
         if who.role:
             tags["user.role"] = who.role
         span.set_tags(tags)
         span.set_user(user if knowledge.person.personal else {"id": user.get("id")}, who.preferences)
+
+    def _is_slow(self) -> bool:
+        return self._answered_at - self._arrived_at > self._config.slow.seconds
+
+    def _tell_slow(self) -> None:
+        """Warn of a slow request, in the log and as an event of its route."""
+        route, _ = self._knowledge().transaction_name("", "url")
+        method, seconds = request.method(self._scope), self._answered_at - self._arrived_at
+        counters.count("requests.slow")
+        if self._config.slow.is_to_be_told(f"{method} {route}"):
+            faults.logger.warning("Slow request: %s %s took %.1f s.", method, route, seconds)
+            sdk.capture_slow_request(method, route, seconds)
 
     def _note_trail(self, status: int, headers: Headers) -> None:
         """Let the visitor's story go on with this request."""

@@ -101,8 +101,8 @@ class Settings:
     feedback_redis_url: str | None = _option(
         None,
         "ROTA_SENTRY_FEEDBACK_REDIS_URL",
-        values.server_url("redis", "rediss"),
-        "a URL such as redis://127.0.0.1:6379/0, or nothing",
+        values.redis_url,
+        "a URL such as redis://host:6379/0, or nothing",
     )
     feedback_seconds: float = _option(
         10.0, "ROTA_SENTRY_FEEDBACK_SECONDS", values.positive, "a number of seconds above 0"
@@ -118,7 +118,7 @@ class Settings:
     smtp_url: str | None = _option(
         None,
         "ROTA_SENTRY_SMTP_URL",
-        values.server_url("smtp", "smtps"),
+        values.smtp_url,
         "a URL such as smtps://user:password@mail.example.com, or nothing",
     )
     mail_from: str | None = _option(None, "ROTA_SENTRY_MAIL_FROM", values.email, "an e-mail address, or nothing")

@@ -215,20 +215,16 @@ def rate(given: Any) -> str:
     return f"{found[1]}/{found[2]}" if found else ""
 
 
-def server_url(*schemes: str) -> Callable[[Any], str | None]:
-    """A parser that accepts the URL of a server with one of these schemes, or None for nothing."""
-
-    def parse(given: Any) -> str | None:
-        value = optional_text(given)
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in schemes or not parts.hostname or _CONTROL.search(value):
-            raise ValueError(given)
-        _ = parts.port  # raises ValueError for a port that is no number
-        return value
-
-    return parse
+def smtp_url(given: Any) -> str | None:
+    """A URL of a mail server (smtp or smtps), or None for nothing."""
+    value = optional_text(given)
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    _ = parts.port  # raises ValueError for a port that is no number
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ValueError(given)
+    return value
 
 
 def one_of(*words: str) -> Callable[[Any], str]:

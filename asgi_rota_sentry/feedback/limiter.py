@@ -19,7 +19,8 @@ class RateLimits:
     """The two limits of the settings. While Redis cannot be reached, this process's own memory counts."""
 
     def __init__(self, settings: Settings) -> None:
-        self._redis_url = settings.feedback_redis_url
+        # The library's own name for a Redis behind a Unix socket.
+        self._redis_url = (settings.feedback_redis_url or "").replace("unix:", "redis+unix:", 1)
         self._rates = {"client": settings.feedback_rate, "event": settings.feedback_event_rate}
         self._items: dict[str, Any] = {}
         self._memory: Any = None
@@ -55,7 +56,7 @@ class RateLimits:
             from limits.strategies import FixedWindowRateLimiter  # noqa: PLC0415
 
             given: dict[str, Any] = {"socket_timeout": _REDIS_SECONDS, "socket_connect_timeout": _REDIS_SECONDS}
-            self._redis = FixedWindowRateLimiter(storage_from_string(self._redis_url or "", **given))
+            self._redis = FixedWindowRateLimiter(storage_from_string(self._redis_url, **given))
         return _hit(self._redis, item, what, key)
 
 

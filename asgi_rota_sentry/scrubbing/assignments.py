@@ -90,7 +90,10 @@ class Assignments:
             if sign["sign"] == "!=":
                 return
             source = source and not (start and text[start - 1] in "?&")  # code, but for a URL in it
-            found = values.read(text, sign.end(), sign=sign["sign"], closed=bool(sign["closed"]), source=source)
+            if verdict is Verdict.COOKIES and not sign["closed"] and not source:
+                found: values.Value | None = values.read_line(text, sign.end())
+            else:
+                found = values.read(text, sign.end(), sign=sign["sign"], closed=bool(sign["closed"]), source=source)
             yield from self._judged(text, found, verdict, reason)
             return
         if source:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from asgi_rota_sentry.scrubbing.keys import Names, Verdict
 from asgi_rota_sentry.scrubbing.randomness import looks_random
-from asgi_rota_sentry.scrubbing.spans import Span
+from asgi_rota_sentry.scrubbing.spans import FILTERED, Span
 
 _COOKIE = re.compile(r"([^\s=;,\"']{1,128}+)\s{0,4}=\s{0,4}(\"?)([^;\"\r\n]*+)")
 _ATTRIBUTES = frozenset({"path", "domain", "expires", "max-age", "samesite", "comment", "version", "priority"})
@@ -21,7 +21,7 @@ def cookie_spans(text: str, start: int, end: int, names: Names) -> Iterator[Span
     for found in _COOKIE.finditer(text, start, end):
         found_any = True
         name, value = found[1], found[3]
-        if name.lower() in _ATTRIBUTES or _HARMLESS_VALUES.fullmatch(value):
+        if name.lower() in _ATTRIBUTES or value.startswith(FILTERED[:-1]) or _HARMLESS_VALUES.fullmatch(value):
             continue
         if is_secret_cookie(name, value, names):
             yield Span(found.start(3), found.end(3), f"cookie {name!r}")

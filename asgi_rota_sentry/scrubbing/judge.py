@@ -15,7 +15,11 @@ from asgi_rota_sentry.scrubbing.vocabulary import word_set
 
 _NOTHING: Mapping[int, Verdict] = {}
 _SECOND = {verdict: {1: verdict} for verdict in Verdict}
-_FIELD_NAMES = word_set("username email user name id first_name last_name login remember role phone title")
+# Beside a telling name these are the next field's name, not the value.
+_FIELD_NAMES = word_set(
+    "username email user name id first_name last_name login remember role phone title password password1 password2 "
+    "password_confirmation confirm_password token api_key secret csrfmiddlewaretoken csrf_token pin otp"
+)
 _MOST_LEAVES = 200
 
 
@@ -54,7 +58,7 @@ class Judge:
         """The items that the one before tells about: `[b'authorization', …]`, `["--password", …]`."""
         if len(items) == 2 and type(items[0]) is str:
             verdict = self.names.verdict(items[0])
-            if verdict and not (isinstance(items[1], str) and self._is_field(bare(items[1]))):
+            if verdict and not (isinstance(items[1], str) and bare(items[1]).lower() in _FIELD_NAMES):
                 return _SECOND[verdict]
         found: dict[int, Verdict] = {}
         previous: Any = None
@@ -65,11 +69,6 @@ class Judge:
                     found[index] = verdict
             previous = item if type(item) is str and "-" in item[:2] and "=" not in item else None
         return found or _NOTHING
-
-    def _is_field(self, value: str) -> bool:
-        return value.lower() in _FIELD_NAMES or (
-            len(value) < 32 and value.isidentifier() and self.names.verdict(value) is Verdict.SECRET
-        )
 
     def value(self, name: str, value: Any, verdict: Verdict, *, structural: bool) -> Judged:
         """What becomes of the value under this name, in a mapping that may be `structural` for Sentry."""

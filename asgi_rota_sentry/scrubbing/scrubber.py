@@ -1,6 +1,5 @@
 """`Scrubber`, which ties the parts together: two walks over a payload, then its `_meta`."""
 
-import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,11 +11,11 @@ from asgi_rota_sentry.scrubbing.judge import Judge
 from asgi_rota_sentry.scrubbing.keys import Names, words
 from asgi_rota_sentry.scrubbing.memory import Memory
 from asgi_rota_sentry.scrubbing.patterns import compiled
+from asgi_rota_sentry.scrubbing.quiet import tell
 from asgi_rota_sentry.scrubbing.spans import FILTERED
 from asgi_rota_sentry.scrubbing.text import TextScrubber
 from asgi_rota_sentry.scrubbing.walk import Walk
 
-_logger = logging.getLogger("asgi_rota_sentry")
 _KEPT_ON_FAULT = ("event_id", "timestamp", "start_timestamp", "platform", "level", "type", "sdk", "trace_id", "span_id")
 
 
@@ -62,16 +61,16 @@ class Scrubber:
         """The payload without secrets, together with what was removed, where and why."""
         try:
             return self._scrubbed(payload)
-        except Exception as fault:  # noqa: BLE001 - reporting an error must not make another one
-            _logger.warning("A payload could not be scrubbed (%s); all but its ID was removed.", type(fault).__name__)
+        except Exception as fault:
+            tell("A payload", fault)
             return Report(_bare(payload), Change("could not be read", whole=True))
 
     def text(self, text: str) -> str:
         """The text with each secret in it replaced by `[Filtered]`; never raises."""
         try:
             return self._text.scrub(text)
-        except Exception as fault:  # noqa: BLE001 - as above
-            _logger.warning("A text could not be scrubbed (%s); it was removed.", type(fault).__name__)
+        except Exception as fault:
+            tell("A text", fault)
             return FILTERED
 
     def _scrubbed(self, payload: Mapping[str, Any]) -> Report:
@@ -100,5 +99,5 @@ def _bare(payload: Any) -> dict[str, Any]:
             for key in _KEPT_ON_FAULT
             if key in payload and isinstance(payload[key], str | int | float)
         }
-    except Exception:  # noqa: BLE001 - it is no mapping at all
+    except Exception:
         return {}

@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from asgi_rota_sentry.scrubbing.spans import FILTERED
 from asgi_rota_sentry.scrubbing.vocabulary import word_set
 
 
@@ -83,14 +84,14 @@ def read(text: str, start: int, *, sign: str, closed: bool, source: bool) -> Val
 
     `closed` says that the name stood in quotes, as in JSON; in `source` code only a quoted value counts.
     """
+    if text.startswith(FILTERED, start):
+        return None
     quote = _QUOTE.match(text, start)
     if quote:
         return Value(quote.end(), _closing(text, quote.end(), quote[1]))
     if source or _PLACEHOLDER.match(text, start):
         return None
     if text[start : start + 1] in ("[", "(", "{") and text[start : start + 1]:
-        if text.startswith("[Filtered]", start):
-            return None
         return _bracketed(text, start)
     if text.startswith("<", start):
         end = text.find(">", start, start + 512)
@@ -100,8 +101,16 @@ def read(text: str, start: int, *, sign: str, closed: bool, source: bool) -> Val
     return _unquoted(text, start)
 
 
+def read_line(text: str, start: int) -> Value:
+    """The rest of the line at `start`, up to a quote."""
+    found = _TO_LINE_END.match(text, start)
+    return Value(start, found.end() if found else len(text))
+
+
 def read_word(text: str, start: int) -> Value | None:
     """The word at `start`, or what stands in quotes there."""
+    if text.startswith(FILTERED, start):
+        return None
     quote = _QUOTE.match(text, start)
     if quote:
         return Value(quote.end(), _closing(text, quote.end(), quote[1]))

@@ -100,10 +100,9 @@ HARMLESS_AFTER = word_set(
     owners page pages parser path paths pattern percentage period permission permissions policies policy position prefix
     present price prompt protected protection provider providers purpose quality quota rate ratio reason regex region
     remaining request requests required requirement requirements reset result retries role roles rotated rotation
-    rounds rule rules samesite sauce scope scopes score screen seconds secure serializer service set setting settings shown
-    size
-    source sources stage stats status state step storage store strategy strength style success suffix summary supply
-    symbol table target template text_field time timeout timestamp title total ttl type types updated upgrade uri uris
+    rounds rule rules samesite sauce scope scopes score screen seconds secure serializer service set setting settings
+    shown size source sources stage stats status state step storage store strategy strength style success suffix
+    summary supply symbol table target template text_field time timeout timestamp title total ttl type types updated upgrade uri uris
     url urls usage use used user username users uuid valid validation validator validators validity verified version
     versions view views warning widget width santa garden bound binding per hint_shown mask masked placeholder
     """

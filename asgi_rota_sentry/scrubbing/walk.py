@@ -4,7 +4,6 @@ Nothing that is given is changed: a container in which something goes is replace
 An event repeats itself (the request is a local of most frames), so equal parts are walked once.
 """
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,10 +13,10 @@ from asgi_rota_sentry.scrubbing.judge import Judge, Judged
 from asgi_rota_sentry.scrubbing.keys import Verdict, bare
 from asgi_rota_sentry.scrubbing.layout import ANY, Layout
 from asgi_rota_sentry.scrubbing.memory import Memory
+from asgi_rota_sentry.scrubbing.quiet import tell
 from asgi_rota_sentry.scrubbing.spans import FILTERED, Span, replaced
 
-_logger = logging.getLogger("asgi_rota_sentry")
-_DEEPEST = 200
+_DEEPEST = 120
 _MOST_ALIKE = 8
 _ITSELF = FILTERED, Change("contains itself", whole=True)
 _LEFT_ALONE = frozenset({type(None), bool, float})
@@ -56,8 +55,8 @@ class Walk:
             if isinstance(value, int):
                 return self._number(value)
             return self._other(value, layout, source=source)
-        except Exception as fault:  # noqa: BLE001 - whatever is wrong with the part, it must not leave as it is
-            _logger.warning("A part of a payload could not be scrubbed (%s); it was removed.", type(fault).__name__)
+        except Exception as fault:
+            tell("A part of a payload", fault)
             return self._filtered("could not be read")
 
     def _other(self, value: Any, layout: Layout, *, source: bool) -> Any:
@@ -219,8 +218,8 @@ class Walk:
         name = bare(key if isinstance(key, str) else str(key))
         try:
             judged = self._judge.value(name, value, verdict, structural=layout.structural)
-        except Exception as fault:  # noqa: BLE001 - as in `visit`
-            _logger.warning("A value could not be judged (%s); it was removed.", type(fault).__name__)
+        except Exception as fault:
+            tell("A value", fault)
             return self._filtered("could not be read")
         if judged is Judged.STAYS:
             return value

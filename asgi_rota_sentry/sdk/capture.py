@@ -31,6 +31,19 @@ def capture_exception(client: Client, exc: BaseException, *, handled: bool = Fal
     return sentry_sdk.capture_event(event, hint=hint)
 
 
+def capture_slow_request(method: str, route: str, seconds: float) -> None:
+    """Send a warning that stands for the slow requests of one route."""
+    sentry_sdk.capture_event(
+        {
+            "level": "warning",
+            "message": f"Slow request: {method} {route}",
+            "fingerprint": ["asgi_rota_sentry", "slow", method, route],
+            "tags": {"slow": "true"},
+            "contexts": {"slow_request": {"seconds": round(seconds, 3)}},
+        }
+    )
+
+
 def add_breadcrumb(crumb: dict[str, Any]) -> None:
     """Add a breadcrumb to whatever is captured next in this context."""
     sentry_sdk.add_breadcrumb(crumb)

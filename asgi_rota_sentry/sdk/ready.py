@@ -122,7 +122,7 @@ def _values(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
             return value
         values = [make(item) for item in value["values"]]
         ready = all(type(item) is _Ready for item in values) and len(value) == 1
-        return _Ready(values=_ReadyList(map(dict, values))) if ready else {**value, "values": values}
+        return _Ready(values=[dict(item) for item in values]) if ready else {**value, "values": values}
 
     return interface
 

@@ -89,8 +89,9 @@ class RequestScope:
         for verdict in self._verdicts.values():
             self._budget.refused(verdict)
         self._verdicts.clear()
-        self._seen.clear()
         self._give_back()
+        if not self.is_adopted:  # else the layer around us is yet to see them
+            self._seen.clear()
 
     def _give_back(self) -> None:
         """Of the exception that was admitted last, no event was made."""
@@ -101,6 +102,8 @@ class RequestScope:
     def _close_own(self) -> None:
         """Go back to the outer scopes, unless the scope is adopted or was never quite opened."""
         token, outer, self._token = self._token, self._outer, None
+        if token is not None and self.client.streaming and hasattr(self.current, "_server_segment_span"):
+            self.current._server_segment_span = None  # the segment knows the scope, too
         self.__dict__.pop("scope", None)
         self.__dict__.pop("current", None)
         self._outer = None

@@ -10,4 +10,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "examples.django_asgi.settings")
 
 init()  # reads SENTRY_* and ROTA_SENTRY_* from the environment
 app = get_asgi_application()
-application = RotaSentryMiddleware(app)
+
+from examples.django_asgi import feedback  # noqa: E402 - it uses models, which are there from here on
+
+application = RotaSentryMiddleware(app, on_feedback=[feedback.save, feedback.mail])

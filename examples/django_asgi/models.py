@@ -19,6 +19,19 @@ class Worker(AbstractBaseUser):
     USERNAME_FIELD = "username"
     EMAIL_FIELD = "email"
 
+    @property
+    def is_staff(self) -> bool:
+        """Whether the admin is open to this person."""
+        return self.role == "Manager"
+
+    def has_perm(self, perm: str, obj: models.Model | None = None) -> bool:
+        """Managers may do everything in the admin."""
+        return self.is_staff
+
+    def has_module_perms(self, app_label: str) -> bool:
+        """Managers see everything in the admin."""
+        return self.is_staff
+
 
 class Shift(models.Model):
     """One person's hours on one day of the week."""
@@ -34,3 +47,27 @@ class Shift(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day} {self.hours} h {self.worker}"
+
+
+class FeedbackMessage(models.Model):
+    """What a visitor wrote about an error; `event_id` is the error's in Sentry, empty where none was named."""
+
+    id = models.CharField("feedback ID", max_length=32, primary_key=True)
+    written_at = models.DateTimeField(auto_now_add=True)
+    event_id = models.CharField("event ID", max_length=32, blank=True)
+    message = models.TextField()
+    name = models.CharField(max_length=120, blank=True)
+    email = models.EmailField(blank=True)
+    url = models.CharField("page", max_length=2100, blank=True)
+    user_id = models.CharField("user", max_length=200, blank=True)
+    role = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        """The newest first."""
+
+        ordering = ("-written_at",)
+        verbose_name = "feedback"
+        verbose_name_plural = "feedback"
+
+    def __str__(self) -> str:
+        return f"{self.written_at:%Y-%m-%d %H:%M} {self.message[:60]}"

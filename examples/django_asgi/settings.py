@@ -11,9 +11,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 
 INSTALLED_APPS = [
+    "django.contrib.admin",  # where feedback is read
     "django.contrib.contenttypes",
     "django.contrib.auth",
+    "django.contrib.messages",
     "django.contrib.sessions",
+    "django.contrib.staticfiles",
     "examples.django_asgi",
 ]
 
@@ -23,6 +26,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "asgi_rota_sentry.django.IdentityMiddleware",  # after authentication: tells Sentry whose request it is
 ]
 
@@ -37,10 +41,12 @@ TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [Path(__file__).parents[1] / "templates"],
+        "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
             ]
         },
     }
@@ -48,3 +54,11 @@ TEMPLATES = [
 
 AUTH_USER_MODEL = "django_asgi.Worker"
 LOGIN_URL = "/"
+STATIC_URL = "static/"
+
+# Feedback is mailed there; without an address nobody is mailed.
+SUPPORT_EMAIL = os.environ.get("ROTA_SENTRY_SUPPORT_EMAIL", "")
+DEFAULT_FROM_EMAIL = os.environ.get("ROTA_SENTRY_MAIL_FROM") or SUPPORT_EMAIL or "rota@localhost"
+EMAIL_HOST = os.environ.get("ROTA_EXAMPLE_SMTP_HOST", "localhost")
+EMAIL_PORT = int(os.environ.get("ROTA_EXAMPLE_SMTP_PORT", "25"))
+EMAIL_TIMEOUT = 10

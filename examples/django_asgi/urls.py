@@ -1,5 +1,7 @@
 """Where the staff rota's pages are."""
 
+from django.contrib import admin
+from django.contrib.staticfiles.views import serve
 from django.urls import path
 
 from examples.django_asgi import views
@@ -16,4 +18,6 @@ urlpatterns = [
     path("slow/", views.slow),
     path("stream/", views.stream),
     path("healthz", views.healthz),
+    path("admin/", admin.site.urls),
+    path("static/<path:path>", serve, {"insecure": True}),  # a real project has a web server for the admin's styles
 ]

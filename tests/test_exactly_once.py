@@ -1,0 +1,270 @@
+"""One exception is one event, however many layers see it; two exceptions are two."""
+
+import asyncio
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import sentry_sdk
+from fastapi import FastAPI
+from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+
+from asgi_rota_sentry import RotaSentryMiddleware, counters
+from tests.conftest import Get, MemoryTransport
+from tests.wire import Wire, http
+
+pytestmark = pytest.mark.anyio
+
+Sentry = Callable[..., MemoryTransport]
+Stack = Callable[[Any], Any]
+
+
+async def broken(request: Request) -> Response:
+    return PlainTextResponse(str(int("abc")))
+
+
+def broken_sync(request: Request) -> Response:
+    return PlainTextResponse(str(int("abc")))
+
+
+async def logs_and_raises(request: Request) -> Response:
+    try:
+        int("abc")
+    except ValueError:
+        logging.getLogger("rota").exception("It failed")
+        raise
+    return Response()
+
+
+async def captures_and_raises(request: Request) -> Response:
+    try:
+        int("abc")
+    except ValueError as exc:
+        sentry_sdk.capture_exception(exc)
+        raise
+    return Response()
+
+
+async def in_a_group(request: Request) -> Response:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(anyio.to_thread.run_sync, int, "abc")
+    return Response()
+
+
+async def from_a_group(request: Request) -> Response:
+    try:
+        await in_a_group(request)
+    except ExceptionGroup as group:
+        sentry_sdk.capture_exception(group)
+        raise group.exceptions[0]  # as libraries do
+    return Response()
+
+
+async def in_the_background(request: Request) -> Response:
+    return PlainTextResponse("fine", background=BackgroundTask(int, "abc"))
+
+
+async def in_a_stream(request: Request) -> Response:
+    async def chunks() -> Any:
+        yield b"1"
+        yield str(int("abc"))
+
+    return StreamingResponse(chunks())
+
+
+async def onward(request: Request, call_next: Any) -> Any:
+    return await call_next(request)
+
+
+VIEWS = {
+    view.__name__: view
+    for view in (broken, broken_sync, logs_and_raises, captures_and_raises, in_a_group, from_a_group)
+} | {view.__name__: view for view in (in_the_background, in_a_stream)}
+
+
+def starlette(*middleware: Middleware) -> Starlette:
+    return Starlette(routes=[Route(f"/{name}", view) for name, view in VIEWS.items()], middleware=middleware)
+
+
+def fastapi() -> FastAPI:
+    app = FastAPI()
+    for name, view in VIEWS.items():
+        app.add_route(f"/{name}", view)
+    return app
+
+
+def mounted_fastapi() -> Any:
+    outer = FastAPI()
+    outer.add_middleware(BaseHTTPMiddleware, dispatch=onward)
+    inner = fastapi()
+    inner.add_middleware(BaseHTTPMiddleware, dispatch=onward)
+    outer.mount("/", inner)
+    return outer
+
+
+STACKS: dict[str, Callable[[], Any]] = {
+    "around Starlette": lambda: RotaSentryMiddleware(starlette()),
+    "inside Starlette": lambda: starlette(Middleware(RotaSentryMiddleware)),
+    "between two Starlettes": lambda: Starlette(routes=[Mount("/", RotaSentryMiddleware(starlette()))]),
+    "applied twice": lambda: RotaSentryMiddleware(RotaSentryMiddleware(starlette())),
+    "inside and around": lambda: RotaSentryMiddleware(starlette(Middleware(RotaSentryMiddleware))),
+    "around FastAPI": lambda: RotaSentryMiddleware(fastapi()),
+    "mounted FastAPI with BaseHTTPMiddleware": lambda: RotaSentryMiddleware(mounted_fastapi()),
+    "BaseHTTPMiddleware inside": lambda: RotaSentryMiddleware(
+        starlette(Middleware(BaseHTTPMiddleware, dispatch=onward))
+    ),
+    "inside BaseHTTPMiddleware": lambda: starlette(
+        Middleware(BaseHTTPMiddleware, dispatch=onward), Middleware(RotaSentryMiddleware)
+    ),
+    "the SDK's layer inside": lambda: RotaSentryMiddleware(SentryAsgiMiddleware(starlette())),
+    "the SDK's layer outside": lambda: SentryAsgiMiddleware(RotaSentryMiddleware(starlette())),
+    "the SDK's layer on both sides": lambda: SentryAsgiMiddleware(
+        RotaSentryMiddleware(SentryAsgiMiddleware(starlette()))
+    ),
+}
+
+
+async def serve_as_uvicorn(app: Any, path: str) -> Wire:
+    """One request; what is raised is logged with its traceback, and nobody sees it any more."""
+    wire = Wire([{"type": "http.request"}])
+    try:
+        await app(http(path=path), wire.receive, wire.send)
+    except BaseException:
+        logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+    return wire
+
+
+@pytest.mark.parametrize("stack", STACKS)
+async def test_one_exception_is_one_event(sentry: Sentry, stack: str) -> None:
+    """Raised, logged by the application or the server, captured by hand, in a group, in the background, in a stream."""
+    server = sentry()
+    app = STACKS[stack]()
+    counts = {}
+    for name in VIEWS:
+        server.envelopes.clear()
+        await serve_as_uvicorn(app, f"/{name}")
+        counts[name] = len(server.events), len(server.spans)
+    assert counts == dict.fromkeys(VIEWS, (1, 1))
+
+
+async def test_two_exceptions_are_two_events(sentry: Sentry, fetch: Get) -> None:
+    """Also of the same type, from the same line, one after the other in one request; and in a group both in one."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        errors = [ValueError(number) for number in range(3)]
+        sentry_sdk.capture_exception(errors[0])
+        sentry_sdk.capture_exception(errors[1])
+        sentry_sdk.capture_exception(errors[0])
+        raise ExceptionGroup("both", errors[1:])
+
+    await fetch(RotaSentryMiddleware(app), "/")
+    values = [[value["value"] for value in event["exception"]["values"]] for event in server.events]
+    assert values[:2] == [["0"], ["1"]]
+    assert len(values) == 3
+    assert {"1", "2"} < set(values[2])
+
+
+@pytest.mark.parametrize("stack", ["around Starlette", "mounted FastAPI with BaseHTTPMiddleware", "raw"])
+async def test_the_same_exception_object_in_each_request_is_an_event_each_time(sentry: Sentry, stack: str) -> None:
+    """A module-level exception that is raised again and again."""
+    server = sentry()
+    error = ValueError("the one and only")
+
+    async def raises(request: Request) -> Response:
+        raise error
+
+    async def raw(scope: Any, receive: Any, send: Any) -> None:
+        raise error
+
+    inner = Starlette(routes=[Route("/", raises)])
+    outer = FastAPI()
+    outer.add_middleware(BaseHTTPMiddleware, dispatch=onward)
+    outer.mount("/", inner)
+    apps = {"around Starlette": inner, "mounted FastAPI with BaseHTTPMiddleware": outer, "raw": raw}
+    for _ in range(3):
+        await serve_as_uvicorn(RotaSentryMiddleware(apps[stack]), "/")
+    assert len(server.events) == 3
+
+
+async def test_what_was_dropped_is_not_marked_as_seen_for_ever(sentry: Sentry, fetch: Get) -> None:
+    """An exception that `before_send` dropped in one request is an event in the next, if it is let pass there."""
+    lets_pass: list[bool] = []
+    server = sentry(options={"before_send": lambda event, hint: event if lets_pass else None})
+    error = ValueError("the one and only")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise error
+
+    await fetch(RotaSentryMiddleware(app), "/")
+    lets_pass.append(True)
+    await fetch(RotaSentryMiddleware(app), "/")
+    assert len(server.events) == 1
+
+
+GONE: dict[str, Callable[[], BaseException]] = {
+    "ClientDisconnect": ClientDisconnect,
+    "asyncio's cancellation": asyncio.CancelledError,
+    "in a group": lambda: ExceptionGroup("tasks", [ClientDisconnect(), ClientDisconnect()]),
+}
+
+
+@pytest.mark.parametrize("kind", GONE)
+async def test_a_client_that_leaves_is_no_event_but_counted(sentry: Sentry, kind: str) -> None:
+    """However the framework says so; the span is no failure."""
+    server = sentry()
+    before = counters.counts().get("requests.cancelled", 0)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise GONE[kind]()
+
+    wire = Wire()
+    with pytest.raises(BaseException):  # noqa: B017,PT011 - any of them
+        await RotaSentryMiddleware(app)(http(), wire.receive, wire.send)
+    assert (server.events, wire.sent) == ([], [])
+    assert [span["failed"] for span in server.spans] == [False]
+    assert counters.counts()["requests.cancelled"] == before + 1
+
+
+async def test_a_timeout_of_the_application_is_an_error(sentry: Sentry, fetch: Get) -> None:
+    """Cancelled inside, raised outside: the client is still there."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with anyio.fail_after(0.01):
+            await anyio.sleep_forever()
+
+    response = await fetch(RotaSentryMiddleware(app), "/")
+    assert [event["exception"]["values"][-1]["type"] for event in server.events] == ["TimeoutError"]
+    assert response.headers["x-sentry-event-id"] == server.events[0]["event_id"]
+
+
+_DJANGO = Path(__file__).with_name("django_once.py")
+
+
+@pytest.mark.parametrize("lifecycle", ["static", "stream"])
+def test_django_s_handlers_make_one_event_each(lifecycle: str) -> None:
+    """Sync and async views and middleware, streams, templates, logged by Django itself: in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(_DJANGO), lifecycle],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stderr == ""
+    lines = dict(line.split(": ") for line in done.stdout.splitlines())
+    assert lines == dict.fromkeys(lines, "1 event, 1 span, ID on the page")
+    assert len(lines) == 7

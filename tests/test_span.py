@@ -1,0 +1,231 @@
+"""The request's span: the draw, the trace that goes on, what the SDK is told of it, sessions."""
+
+import gc
+import math
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sentry_sdk
+
+from asgi_rota_sentry import RotaSentryMiddleware
+from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
+from tests.conftest import Get, MemoryTransport
+
+pytestmark = pytest.mark.anyio
+
+Sentry = Callable[..., MemoryTransport]
+TRACE = "1f2e3d4c5b6a79881f2e3d4c5b6a7988"
+PARENT = "1234567890abcdef"
+
+
+class App:
+    """Answers 200, and notes what a call to another service would have been told of the trace."""
+
+    def __init__(self) -> None:
+        self.traceparents: list[str] = []
+        self.baggages: list[dict[str, str]] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.traceparents.append(sentry_sdk.get_traceparent() or "")
+        pairs = (sentry_sdk.get_baggage() or "").split(",")
+        self.baggages.append(dict(pair.removeprefix("sentry-").split("=", 1) for pair in pairs if "=" in pair))
+        if scope["path"] == "/logged":
+            sentry_sdk.capture_exception(ValueError("handled"))
+        if scope["path"] == "/broken":
+            raise ValueError
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+
+def scope_of(path: str = "/", *headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    return {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": list(headers)}
+
+
+async def run(app: Any, scope: dict[str, Any]) -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        """Take it."""
+
+    try:
+        await app(scope, receive, send)
+    except ValueError:
+        return
+
+
+async def test_the_sampled_share_is_the_configured_one(sentry: Sentry) -> None:
+    """At 25 % of 2,000 requests, within four standard deviations; what was not sent is counted as such."""
+    server = sentry(traces_sample_rate=0.25)
+    app = RotaSentryMiddleware(App())
+    for _ in range(2000):
+        await run(app, scope_of())
+    sampled = len(server.spans)
+    assert abs(sampled - 500) < 4 * math.sqrt(2000 * 0.25 * 0.75)
+    lost = server.lost.count(("sample_rate", "transaction" if not _streams() else "span"))
+    assert lost == 2000 - sampled
+
+
+def _streams() -> bool:
+    return not HAS_TRANSACTIONS or sentry_sdk.get_client().options.get("trace_lifecycle") == "stream"
+
+
+async def test_what_an_unsampled_request_sends_on_says_so(sentry: Sentry) -> None:
+    """The flag is 0, and the baggage tells the decision, the rate and the draw that led to it."""
+    sentry(traces_sample_rate=1e-9)
+    app = App()
+    await run(RotaSentryMiddleware(app), scope_of())
+    assert re.fullmatch(r"[0-9a-f]{32}-[0-9a-f]{16}-0", app.traceparents[0])
+    baggage = app.baggages[0]
+    assert baggage["trace_id"] == app.traceparents[0][:32]
+    assert (baggage["sampled"], float(baggage["sample_rate"])) == ("false", 1e-9)
+    assert 0 <= float(baggage["sample_rand"]) < 1
+
+
+async def test_what_a_sampled_request_sends_on_fits_its_span(sentry: Sentry) -> None:
+    """The trace ID of the headers is the span's, the draw below the rate."""
+    server = sentry(traces_sample_rate=1.0)
+    app = App()
+    await run(RotaSentryMiddleware(app), scope_of())
+    (span,) = server.spans
+    assert app.traceparents[0].startswith(span["trace_id"])
+    assert app.traceparents[0].endswith("-1")
+    assert float(app.baggages[0]["sample_rand"]) < float(app.baggages[0]["sample_rate"])
+
+
+async def test_each_request_without_a_parent_has_a_trace_of_its_own(sentry: Sentry) -> None:
+    """With tracing on or off."""
+    for rate in (1.0, 1e-9, None):
+        sentry(options={"traces_sample_rate": rate})
+        app = App()
+        wrapped = RotaSentryMiddleware(app)
+        for _ in range(3):
+            await run(wrapped, scope_of())
+        assert len({traceparent[:32] for traceparent in app.traceparents}) == 3
+
+
+@pytest.mark.parametrize("rate", [1.0, None], ids=["tracing on", "tracing off"])
+@pytest.mark.parametrize("flag", ["1", "0", ""])
+async def test_an_incoming_trace_is_continued(sentry: Sentry, rate: float | None, flag: str) -> None:
+    """An event inside belongs to the incoming trace; with tracing on, the parent's decision is obeyed."""
+    server = sentry(options={"traces_sample_rate": rate})
+    header = f"{TRACE}-{PARENT}" + (f"-{flag}" if flag else "")
+    await run(RotaSentryMiddleware(App()), scope_of("/logged", (b"sentry-trace", header.encode())))
+    assert server.events[0]["contexts"]["trace"]["trace_id"] == TRACE
+    assert len(server.spans) == (0 if rate is None or flag == "0" else 1)
+    assert {span["parent_span_id"] for span in server.spans} <= {PARENT}
+
+
+@pytest.mark.parametrize(
+    ("header", "is_continued"),
+    [
+        (f"00-{TRACE}-{PARENT}-01", True),
+        (f"00-{TRACE}-{PARENT}-00", True),
+        (f"ff-{TRACE}-{PARENT}-01", False),
+        (f"00-{'0' * 32}-{PARENT}-01", False),
+        (f"00-{TRACE}-{'0' * 16}-01", False),
+        (f"00-{TRACE.upper()}-{PARENT}-01", False),
+        (f"00-{TRACE}-{PARENT}", False),
+        ("nonsense", False),
+    ],
+)
+async def test_a_w3c_traceparent_serves_where_sentrys_header_is_missing(
+    sentry: Sentry, header: str, is_continued: bool
+) -> None:
+    """A well-formed one is continued, with a draw of our own; a malformed one is ignored."""
+    server = sentry()
+    await run(RotaSentryMiddleware(App()), scope_of("/", (b"traceparent", header.encode())))
+    (span,) = server.spans
+    assert (span["trace_id"] == TRACE) is is_continued
+    assert (span["parent_span_id"] == PARENT) is is_continued
+
+
+async def test_a_sampler_of_the_users_decides_and_sees_the_request(sentry: Sentry) -> None:
+    """It gets the name, the source and the ASGI scope."""
+    seen: list[Any] = []
+
+    def sampler(context: Any) -> float:
+        seen.append(context)
+        return 1.0 if context["asgi_scope"]["path"] == "/keep" else 0.0
+
+    server = sentry(options={"traces_sampler": sampler})
+    for path in ("/keep", "/drop"):
+        await run(RotaSentryMiddleware(App()), scope_of(path))
+    assert [span["name"] for span in server.spans] == ["/keep"]
+    assert [context["transaction_context"]["name"] for context in seen] == ["/keep", "/drop"]
+    assert {str(context["transaction_context"]["source"]) for context in seen} == {"url"}
+
+
+async def test_children_hang_under_the_request_and_are_dropped_with_it(sentry: Sentry) -> None:
+    """A span started in a view belongs to a sampled request's span; an unsampled request sends none."""
+    for rate, expected in ((1.0, 1), (1e-9, 0)):
+        server = sentry(traces_sample_rate=rate)
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            start = sentry_sdk.traces.start_span if _streams() else sentry_sdk.start_span
+            with start(name="work"):
+                """Work."""
+
+        await run(RotaSentryMiddleware(app), scope_of())
+        children = [span for payload in server.items("transaction") for span in payload["spans"]]
+        children += [span for batch in server.items("span") for span in batch["items"] if not span["is_segment"]]
+        assert len(children) == expected
+        assert len(server.spans) == expected
+
+
+async def test_request_sessions_are_counted_by_their_outcome(sentry: Sentry) -> None:
+    """Release health: exited, errored (a handled error), crashed; in the minute of the request."""
+    server = sentry(release="rota@1", environment="test")
+    app = RotaSentryMiddleware(App())
+    for path in ("/", "/", "/logged", "/", "/broken"):
+        await run(app, scope_of(path))
+    sessions = server.items("sessions")
+    assert {session["attrs"]["release"] for session in sessions} == {"rota@1"}
+    totals: dict[str, int] = {}
+    for aggregate in (one for session in sessions for one in session["aggregates"]):
+        for outcome in {"exited", "errored", "crashed"} & set(aggregate):
+            totals[outcome] = totals.get(outcome, 0) + aggregate[outcome]
+    assert totals == {"exited": 3, "errored": 1, "crashed": 1}
+
+
+@pytest.mark.parametrize("rate", [1.0, 1e-9], ids=["sampled", "unsampled"])
+async def test_nothing_is_left_for_the_garbage_collector(sentry: Sentry, rate: float) -> None:
+    """A request without an error leaves no cycle behind: no scope, no span, nothing of ours.
+
+    But for what a sampled segment of the SDK's keeps: it knows itself and its scope.
+    """
+    sentry(traces_sample_rate=rate)
+    at_most = 20 if rate == 1.0 and _streams() else 0
+    app = RotaSentryMiddleware(App())
+    for _ in range(20):
+        await run(app, scope_of())
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for _ in range(20):
+            await run(app, scope_of())
+        gc.collect()
+        left = Counter(type(thing).__name__ for thing in gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    # Other tests' clients may be swept up here too; a cycle of a request's would be there twenty times.
+    assert max(left[name] for name in ("Journey", "RequestScope", "Scope", "Transaction")) < 20 + at_most * 2
+
+
+async def test_the_apps_own_name_wins(sentry: Sentry, fetch: Get) -> None:
+    """`set_transaction_name` of the application (source `custom`) is kept for the span and its errors."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sentry_sdk.get_current_scope().set_transaction_name("my own", source="custom")
+        raise ValueError
+
+    await fetch(RotaSentryMiddleware(app), "/somewhere")
+    assert [event["transaction"] for event in server.events] == ["my own"]
+    assert [span["name"] for span in server.spans] == ["my own"]
