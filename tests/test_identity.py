@@ -77,7 +77,7 @@ class Plain:
     ],
 )
 def test_a_user_is_read_by_shape(user: Any, expected: tuple[str | None, ...]) -> None:
-    """Objects, dataclasses, mappings, JWT claims; the role as text, enum, object with a name, or the highest of many."""
+    """Objects, dataclasses, mappings, JWT claims; the role as text, enum, object with a name, or highest of many."""
     found = identity.read({"type": "http", "user": user})
     assert found is not None
     assert (found.id, found.username, found.email, found.role) == expected
