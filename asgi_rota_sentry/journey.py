@@ -18,6 +18,7 @@ from asgi_rota_sentry.enrichment import Enrichment, Event
 from asgi_rota_sentry.feedback import FeedbackRoute
 from asgi_rota_sentry.identity import Identify, Identity
 from asgi_rota_sentry.pages import Answer, ErrorPages, Situation
+from asgi_rota_sentry.person import User
 from asgi_rota_sentry.reply import Headers, Reply
 from asgi_rota_sentry.settings import Settings
 from asgi_rota_sentry.slow import SlowRequests
@@ -376,11 +377,21 @@ class Journey:
             tags["http.status_code"] = str(self._status)
         if self._is_slow():
             tags["slow"] = "true"
-        user, who = knowledge.user(self._sentry.user if self._sentry is not None else None)
+        user, who = knowledge.user(self._set_user)
         if who.role:
             tags["user.role"] = who.role
         span.set_tags(tags)
         span.set_user(user if knowledge.person.personal else {"id": user.get("id")}, who.preferences)
+
+    def user(self) -> tuple[User, str | None]:
+        """The user and the role as an event of this request would tell them now."""
+        user, who = self._knowledge().user(self._set_user)
+        return user, who.role
+
+    @property
+    def _set_user(self) -> User | None:
+        """The user that the application itself has set."""
+        return self._sentry.user if self._sentry is not None else None
 
     def _is_slow(self) -> bool:
         return self._answered_at - self._arrived_at > self._config.slow.seconds

@@ -10,6 +10,7 @@ from asgi_rota_sentry.sdk.capture import (
     isolated,
     muted,
     remember_exception,
+    set_user,
 )
 from asgi_rota_sentry.sdk.client import Client, current_client
 from asgi_rota_sentry.sdk.feedback import environment_and_release, feedback_envelope, hand_over, is_kept_by
@@ -40,5 +41,6 @@ __all__ = [
     "isolated",
     "muted",
     "remember_exception",
+    "set_user",
     "start_span",
 ]

@@ -2,7 +2,7 @@
 
 import inspect
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -47,6 +47,15 @@ def capture_slow_request(method: str, route: str, seconds: float) -> None:
 def add_breadcrumb(crumb: dict[str, Any]) -> None:
     """Add a breadcrumb to whatever is captured next in this context."""
     sentry_sdk.add_breadcrumb(crumb)
+
+
+def set_user(user: Mapping[str, Any], role: str | None) -> None:
+    """Set the user of what is captured next in this context, unless it has one."""
+    scope = sentry_sdk.get_isolation_scope()
+    if getattr(scope, "_user", None) is None:
+        scope.set_user(dict(user))
+        if role:
+            scope.set_tag("user.role", role)
 
 
 @contextmanager
