@@ -12,6 +12,7 @@ from asgi_rota_sentry.identity import Identity
 from asgi_rota_sentry.person import Person, User
 from asgi_rota_sentry.types import Scope
 from asgi_rota_sentry.values import Network
+from asgi_rota_sentry.withheld import Withheld
 
 Event = dict[str, Any]
 _FRAMEWORK_SOURCES = frozenset({"route", "component", "view", "task"})
@@ -42,13 +43,17 @@ class Enrichment:
         self.status = 0
         self._who: Identity | None = None
 
-    def __call__(self, event: Event) -> None:
-        """Enrich one event; a fault in one part leaves the others."""
-        for part in (self._request, self._user, self._tags, self._name, self._breadcrumbs, self._withhold):
+    def __call__(self, event: Event) -> Withheld | None:
+        """Enrich one event; a fault in one part leaves the others.
+
+        Returns what takes out of the whole event what must not leave, None where all may.
+        """
+        for part in (self._request, self._user, self._tags, self._name, self._breadcrumbs):
             try:
                 part(event)
             except Exception:
                 faults.report("adding what is known of the request to an event")
+        return self.person.withheld(self.who())
 
     @property
     def resolved(self) -> Identity | None:
@@ -129,11 +134,6 @@ class Enrichment:
         if name and source in _FRAMEWORK_SOURCES:
             return name, source
         return request.path(self.scope), "url"
-
-    def _withhold(self, event: Event) -> None:
-        withheld = self.person.withheld(self.who())
-        if withheld is not None:
-            withheld(event)
 
     def _breadcrumbs(self, event: Event) -> None:
         if self.plain or event.get("type") == "transaction":

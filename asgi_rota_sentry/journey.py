@@ -5,6 +5,7 @@
 
 import inspect
 import time
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -17,8 +18,10 @@ from asgi_rota_sentry.enrichment import Enrichment, Event
 from asgi_rota_sentry.feedback import FeedbackRoute
 from asgi_rota_sentry.identity import Identify, Identity
 from asgi_rota_sentry.pages import Answer, ErrorPages, Situation
+from asgi_rota_sentry.person import User
 from asgi_rota_sentry.reply import Headers, Reply
 from asgi_rota_sentry.settings import Settings
+from asgi_rota_sentry.slow import SlowRequests
 from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
 
 #: The journey that this context belongs to.
@@ -43,6 +46,7 @@ class Configuration(Protocol):
     settings: Settings
     trail: trail.Trail
     budget: Budget
+    slow: SlowRequests
 
     def is_excluded(self, scope: Scope) -> bool:
         """Whether this path gets isolation and error capture only."""
@@ -164,12 +168,16 @@ class Journey:
         """Whether no event is to be built of this exception, whoever is about to build one."""
         return self._sentry is not None and self._sentry.skips(exc, handled=handled)
 
-    def _enrich(self, event: Event) -> None:
-        """Put what is known of this request into one of its events, and remember it for feedback on it."""
+    def _enrich(self, event: Event) -> Callable[[Event], None] | None:
+        """Put what is known of this request into one of its events, and remember it for feedback on it.
+
+        Returns what takes out the names that must not leave.
+        """
         knowledge = self._last_knowledge or self._knowledge()
-        knowledge(event)
+        withhold = knowledge(event)
         if event.get("type") != "transaction":
             self._config.feedback.events.remember(event)
+        return withhold
 
     def _knowledge(self) -> Enrichment:
         enrichment = Enrichment(
@@ -327,6 +335,8 @@ class Journey:
                 self._note_trail(500, ())
             if self._span is not None:
                 self._end_span()
+            if self._is_slow() and self._sentry is not None and not self._is_excluded:
+                self._tell_slow()
         except Exception:
             faults.report("ending a span")
         self._failed_with = None
@@ -369,11 +379,35 @@ class Journey:
         tags = {"http.method": request.method(self._scope), "http.url": request.path(self._scope)}
         if self._status:
             tags["http.status_code"] = str(self._status)
-        user, who = knowledge.user(self._sentry.user if self._sentry is not None else None)
+        if self._is_slow():
+            tags["slow"] = "true"
+        user, who = knowledge.user(self._set_user)
         if who.role:
             tags["user.role"] = who.role
         span.set_tags(tags)
         span.set_user(user if knowledge.person.personal else {"id": user.get("id")}, who.preferences)
+
+    def user(self) -> tuple[User, str | None]:
+        """The user and the role as an event of this request would tell them now."""
+        user, who = self._knowledge().user(self._set_user)
+        return user, who.role
+
+    @property
+    def _set_user(self) -> User | None:
+        """The user that the application itself has set."""
+        return self._sentry.user if self._sentry is not None else None
+
+    def _is_slow(self) -> bool:
+        return self._answered_at - self._arrived_at > self._config.slow.seconds
+
+    def _tell_slow(self) -> None:
+        """Warn of a slow request, in the log and as an event of its route."""
+        route, _ = self._knowledge().transaction_name("", "url")
+        method, seconds = request.method(self._scope), self._answered_at - self._arrived_at
+        counters.count("requests.slow")
+        if self._config.slow.is_to_be_told(f"{method} {route}"):
+            faults.logger.warning("Slow request: %s %s took %.1f s.", method, route, seconds)
+            sdk.capture_slow_request(method, route, seconds)
 
     def _note_trail(self, status: int, headers: Headers) -> None:
         """Let the visitor's story go on with this request."""

@@ -14,6 +14,7 @@ from asgi_rota_sentry.identity import Identify
 from asgi_rota_sentry.journey import Journey
 from asgi_rota_sentry.pages import ErrorPages
 from asgi_rota_sentry.settings import Settings
+from asgi_rota_sentry.slow import SlowRequests
 from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
 
 
@@ -56,6 +57,7 @@ class RotaSentryMiddleware:
             redis_url=self.settings.trail_redis_url,
         )
         self.budget = Budget(self.settings.errors_per_minute, sdk.capture_tally)
+        self.slow = SlowRequests(self.settings.slow_request_seconds)
         # The middleware's own applications, by path.
         self._own_routes: dict[str, ASGIApp] = {self.settings.feedback_path: self.feedback}
         if self.settings.debug:

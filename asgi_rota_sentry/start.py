@@ -1,7 +1,9 @@
 """Starting the SDK: settings in, `sentry_sdk.init` with our options, our transport and the user's own options."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 from asgi_rota_sentry import expected, sdk
@@ -23,6 +25,8 @@ def init(settings: Settings | None = None, **sentry_options: Any) -> None:
     settings = settings if settings is not None else Settings.from_env()
     sdk.initialise(sentry_options_for(settings, sentry_options))
     _started_with[:] = [settings]
+    if "celery" in sys.modules:  # sentry-sdk imports it where it is installed
+        import_module("asgi_rota_sentry.celery").connect()
 
 
 def sentry_options(settings: Settings | None = None, **own: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote
 
+from asgi_rota_sentry import faults
 from asgi_rota_sentry.request import FILTERED
 
 Event = dict[str, Any]
@@ -48,6 +49,12 @@ class Withheld:
         """Replace what is withheld in this event."""
         if not self._whole and self._user is None:
             return
+        try:
+            self._withhold(event)
+        except Exception:
+            faults.report("withholding a name")
+
+    def _withhold(self, event: Event) -> None:
         self._nodes = _MOST_NODES
         for value in _values(event, "exception"):
             self._exception(value)
@@ -136,12 +143,12 @@ class Withheld:
         kind = type(node)
         if kind is str:
             return clean(node)
-        if kind is dict and depth and self._nodes > 0:
+        if issubclass(kind, dict) and depth and self._nodes > 0:
             changed = {clean(k) if type(k) is str else k: self._clean(v, clean, depth - 1) for k, v in node.items()}
             return changed if _differ(changed.values(), node.values()) or changed.keys() != node.keys() else node
-        if kind in (list, tuple) and depth and self._nodes > 0:
+        if issubclass(kind, list | tuple) and depth and self._nodes > 0:
             items = [self._clean(item, clean, depth - 1) for item in node]
-            return kind(items) if _differ(items, node) else node
+            return items if _differ(items, node) else node
         return FILTERED if self._is_user(node) else node
 
     def _is_user(self, node: Any) -> bool:

@@ -15,6 +15,7 @@ from asgi_rota_sentry import RotaSentryMiddleware
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 from tests.conftest import Get, MemoryTransport
 from tests.django_site import CUSTOM, noted_queries, session_of, site, token_of
+from tests.told import told
 
 Sentry = Callable[..., MemoryTransport]
 VIEWS = ["untouched", "held", "loaded", "async-untouched", "async-held", "async-loaded"]
@@ -74,8 +75,7 @@ def test_every_event_tells_the_user_that_the_view_has_loaded(
     assert {span["user"]["id"] for span in server.spans} == {"1"}
     if CUSTOM:
         assert server.events[0]["contexts"]["preferences"] == {"theme": "dark", "timezone": "Europe/London"}
-    sent = repr([server.events, server.spans])
-    assert ("jane" in sent.lower()) == pii
+    assert ("jane" in told([server.events, server.spans]).lower()) == pii
 
 
 @pytest.mark.parametrize("view", ["untouched", "held", "async-untouched", "async-held"])

@@ -67,6 +67,8 @@ async def test_support_gets_what_was_written_and_can_answer(box: Mailbox, fetch:
         {"message": "=?utf-8?q?=0D=0ABcc:_all@example.com?="},
         {"message": "x", "email": "postmästare@example.com"},
         {"message": "x", "email": "a..b@example.com"},
+        {"message": "x", "email": "o'brien+tag@example.co.uk"},
+        {"message": "x", "email": "a@bücher.example"},
         {"message": ".\r\n.\r\nQUIT\r\n"},
         {"message": "<script>alert(1)</script>"},
     ],

@@ -1,6 +1,6 @@
 """The default reader: what the common frameworks and authentication packages put into the ASGI scope."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -46,32 +46,41 @@ def loaded_user(scope: Scope) -> Any:
 def owner(scope: Scope) -> str | None:
     """Whose request this is: the user's ID, `ANONYMOUS` when it is known to be nobody's, None when it is not known.
 
-    Cheap enough for every request: only `scope["user"]` is looked at.
+    Cheap enough for every request of a session: nothing but IDs is read.
     """
-    user = scope.get("user")
-    user = _loaded(user) if user is not None else None
-    if user is None:
-        return None
-    return ANONYMOUS if _is_nobody(user) else _id(user)
+    known = None
+    for candidate in _candidates(scope):
+        user = _loaded(candidate)
+        if user is None:
+            continue
+        if not _is_nobody(user):
+            return _id(user)
+        known = ANONYMOUS
+    return known
 
 
-def _candidates(scope: Scope) -> list[Any]:
-    found = [scope.get("user")]
+def _candidates(scope: Scope) -> Iterator[Any]:
+    yield scope.get("user")
     auth, state = scope.get("auth"), scope.get("state")
     session: Any = scope.get("session")
-    if isinstance(auth, Mapping):
-        found.append(auth)
-    if isinstance(state, dict):
-        found.append(state.get("user"))
+    if auth is not None and isinstance(auth, Mapping):
+        yield auth
+    if type(state) is dict:
+        yield state.get("user")
     # A dictionary only: the session of Django or Channels is lazy, and looking into it would make a query.
     if dict in type(session).__mro__:
         kept = session.get("user")
-        found.append(kept if isinstance(kept, Mapping) else None)
-    return found
+        if isinstance(kept, Mapping):
+            yield kept
 
 
 def _loaded(user: Any) -> Any:
-    return user.loaded() if isinstance(user, LazyUser) else unwrapped(user)
+    return user.loaded() if _is_stand_in(user) else unwrapped(user)
+
+
+def _is_stand_in(user: Any) -> bool:
+    """Whether it is a stand-in of ours; `isinstance` would make a lazy object of Django's load its user."""
+    return issubclass(type(user), LazyUser)
 
 
 def _is_nobody(user: Any) -> bool:
@@ -95,5 +104,5 @@ def _django_username(user: Any) -> str | None:
 
 
 def _unasked(scope: Scope) -> AbstractContextManager[Any]:
-    user = scope.get("user")
-    return user.unasked() if isinstance(user, LazyUser) else nullcontext()
+    user: Any = scope.get("user")
+    return user.unasked() if _is_stand_in(user) else nullcontext()

@@ -3,7 +3,15 @@
 Works on sentry-sdk 2.x with transactions, 2.x with streamed spans (`trace_lifecycle="stream"`) and 3.x.
 """
 
-from asgi_rota_sentry.sdk.capture import add_breadcrumb, capture_exception, isolated, muted, remember_exception
+from asgi_rota_sentry.sdk.capture import (
+    add_breadcrumb,
+    capture_exception,
+    capture_slow_request,
+    isolated,
+    muted,
+    remember_exception,
+    set_user,
+)
 from asgi_rota_sentry.sdk.client import Client, current_client
 from asgi_rota_sentry.sdk.feedback import environment_and_release, feedback_envelope, hand_over, is_kept_by
 from asgi_rota_sentry.sdk.guard import install as install_guard
@@ -21,6 +29,7 @@ __all__ = [
     "begin_trace",
     "build_options",
     "capture_exception",
+    "capture_slow_request",
     "capture_tally",
     "current_client",
     "environment_and_release",
@@ -32,5 +41,6 @@ __all__ = [
     "isolated",
     "muted",
     "remember_exception",
+    "set_user",
     "start_span",
 ]

@@ -2,7 +2,7 @@
 
 import inspect
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -31,9 +31,31 @@ def capture_exception(client: Client, exc: BaseException, *, handled: bool = Fal
     return sentry_sdk.capture_event(event, hint=hint)
 
 
+def capture_slow_request(method: str, route: str, seconds: float) -> None:
+    """Send a warning that stands for the slow requests of one route."""
+    sentry_sdk.capture_event(
+        {
+            "level": "warning",
+            "message": f"Slow request: {method} {route}",
+            "fingerprint": ["asgi_rota_sentry", "slow", method, route],
+            "tags": {"slow": "true"},
+            "contexts": {"slow_request": {"seconds": round(seconds, 3)}},
+        }
+    )
+
+
 def add_breadcrumb(crumb: dict[str, Any]) -> None:
     """Add a breadcrumb to whatever is captured next in this context."""
     sentry_sdk.add_breadcrumb(crumb)
+
+
+def set_user(user: Mapping[str, Any], role: str | None) -> None:
+    """Set the user of what is captured next in this context, unless it has one."""
+    scope = sentry_sdk.get_isolation_scope()
+    if getattr(scope, "_user", None) is None:
+        scope.set_user(dict(user))
+        if role:
+            scope.set_tag("user.role", role)
 
 
 @contextmanager

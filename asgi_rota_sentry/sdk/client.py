@@ -13,6 +13,9 @@ from asgi_rota_sentry.sdk import ready
 
 ORIGIN = "auto.http.asgi_rota_sentry"
 
+#: The key in an event's hint under which our hook finds what takes out the names that must not leave.
+WITHHOLD = "asgi_rota_sentry.withhold"
+
 #: Whether this SDK still has the transactions of 2.x.
 HAS_TRANSACTIONS = "before_send_transaction" in DEFAULT_OPTIONS
 
@@ -46,6 +49,7 @@ class Client:
         "streaming",
         "traces_sample_rate",
         "tracing",
+        "withholds_last",
     )
 
     def __init__(self, raw: Any) -> None:
@@ -62,6 +66,8 @@ class Client:
         self.sessions = bool(options.get("auto_session_tracking") and options.get("release"))
         # A scrubber of the SDK's puts marks into the event that only its serializer understands.
         self.scrubs_before_serializing = bool(options.get("event_scrubber"))
+        # Our own hook sees the event last and whole: threads are added, and objects become texts, after the processors.
+        self.withholds_last = bool(getattr(options.get("before_send"), "withholds", False))
         self.sdk_info = ready.sdk_info(raw.integrations)
         self.before_breadcrumb = options.get("before_breadcrumb")
         self.max_breadcrumbs: int = options.get("max_breadcrumbs") or 100

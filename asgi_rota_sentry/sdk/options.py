@@ -8,7 +8,7 @@ from typing import Any
 import sentry_sdk
 from sentry_sdk.consts import DEFAULT_OPTIONS
 
-from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS, streams
+from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS, WITHHOLD, streams
 from asgi_rota_sentry.settings import Settings
 
 Payload = dict[str, Any]
@@ -104,6 +104,7 @@ def _before_send(own: Callable[..., Any] | None, hooks: Hooks) -> Callable[[Payl
             return None
         return scrubbed(event, hint)
 
+    before_send.withholds = True  # type: ignore[attr-defined]
     return before_send
 
 
@@ -112,6 +113,11 @@ def _then_scrub(own: Callable[..., Any] | None, hooks: Hooks) -> Callable[[Paylo
 
     def hook(payload: Payload, hint: Payload) -> Payload | None:
         changed = own(payload, hint) if own is not None else payload
-        return None if changed is None else hooks.scrub(changed)
+        if changed is None:
+            return None
+        withhold = hint.get(WITHHOLD)
+        if withhold is not None:
+            withhold(changed)
+        return hooks.scrub(changed)
 
     return hook

@@ -11,12 +11,13 @@ from asgi_rota_sentry.budget import Budget, Verdict
 from asgi_rota_sentry.expected import leaves
 from asgi_rota_sentry.sdk import ready
 from asgi_rota_sentry.sdk.capture import remember_exception
-from asgi_rota_sentry.sdk.client import Client, close_layer, layer_around, open_layer
+from asgi_rota_sentry.sdk.client import WITHHOLD, Client, close_layer, layer_around, open_layer
 from asgi_rota_sentry.sdk.session import begin_session, end_session, note_error
 from asgi_rota_sentry.sdk.tallies import put_tally
 
 Event = dict[str, Any]
-Enrich = Callable[[Event], None]
+#: Adds what is known of the request, and returns what is to take out what must not leave, if there is such.
+Enrich = Callable[[Event], Callable[[Event], None] | None]
 
 
 class RequestScope:
@@ -187,7 +188,7 @@ class RequestScope:
     def _process(self, event: Event, hint: dict[str, Any]) -> Event | None:
         """The event processor of this request."""
         if event.get("type") == "transaction":
-            return self._complete(event)
+            return self._complete(event, hint)
         if not self._is_used:
             self._begin_use()
         self._note_accepted()
@@ -201,7 +202,7 @@ class RequestScope:
             self._settle(event, exc, event_id)
         if event_id and event.get("level", "error") in ("error", "fatal"):
             self._pending.append((event_id, _handled(event)))
-        return self._complete(event)
+        return self._complete(event, hint)
 
     def _settle(self, event: Event, exc: BaseException, event_id: str) -> None:
         """Have the event tell of those that were only counted before it."""
@@ -212,8 +213,12 @@ class RequestScope:
         if admitted[1].owed is not None:
             put_tally(event, admitted[1].owed)
 
-    def _complete(self, event: Event) -> Event:
-        self._enrich(event)
+    def _complete(self, event: Event, hint: dict[str, Any]) -> Event:
+        withhold = self._enrich(event)
+        if withhold is not None and self.client.withholds_last:
+            hint[WITHHOLD] = withhold
+        elif withhold is not None:
+            withhold(event)
         if not self.client.scrubs_before_serializing:
             ready.prepare(event, self.client.sdk_info)
         return event

@@ -77,6 +77,8 @@ class SegmentSpan:
         """End and send the segment."""
         if not self._is_adopted:
             self._segment.end(at)
+            if not self.sampled and hasattr(self._segment, "_scope"):
+                self._segment._scope = None  # a segment knows itself, and would keep the scope with it
 
 
 def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str) -> SegmentSpan:

@@ -82,7 +82,9 @@ class Trail:
         if viewer == "" and owner:
             items = _since(owner, items)
         oldest = time.time() - self._seconds
-        return [remembered(entry) for _, entries in items for entry in entries if entry[1] >= oldest]
+        entries = [entry for _, entries in items for entry in entries if entry[1] >= oldest]
+        # Two processes, or two requests at once, need not have noted in the order in which things happened.
+        return [remembered(entry) for entry in sorted(entries, key=_moment)]
 
     def note(self, key: bytes, entries: Iterable[Entry], *, owner: str | None = None) -> None:
         """Remember one request: its actions and how it was answered; the last twenty entries, cut to 300 characters.
@@ -108,6 +110,10 @@ class Trail:
 
     def _hash(self, cookie: bytes) -> bytes:
         return hashlib.blake2b(cookie, key=self._key, digest_size=16).digest()
+
+
+def _moment(entry: Entry) -> float:
+    return float(entry[1])
 
 
 def _since(owner: str, items: list[Item]) -> list[Item]:

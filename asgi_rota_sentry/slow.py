@@ -1,0 +1,33 @@
+"""Slow requests: found whether sampled or not, told at most once a minute for each route."""
+
+import time
+from collections import OrderedDict
+from threading import Lock
+
+_QUIET_SECONDS = 60.0
+_MOST_ROUTES = 1_000
+
+
+class SlowRequests:
+    """Knows from how many `seconds` on a request is slow, and which routes have been told of lately.
+
+    A request is as slow as its first byte: what comes after depends on the client, and a stream ends when it ends.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._told: OrderedDict[str, float] = OrderedDict()
+        self._lock = Lock()
+
+    def is_to_be_told(self, route: str) -> bool:
+        """Whether this route was not told of within the last minute; from now on it was."""
+        now = time.monotonic()
+        with self._lock:
+            last = self._told.get(route)
+            if last is not None and now - last < _QUIET_SECONDS:
+                return False
+            self._told[route] = now
+            self._told.move_to_end(route)
+            while len(self._told) > _MOST_ROUTES:
+                self._told.popitem(last=False)
+        return True

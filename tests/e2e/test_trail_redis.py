@@ -1,0 +1,224 @@
+"""The trail of several processes, in a real Redis; and a Redis that hangs or is gone."""
+
+import gc
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import redis
+
+from asgi_rota_sentry import RotaSentryMiddleware, SettingsError
+from asgi_rota_sentry.trail import Trail
+from tests.conftest import Get, MemoryTransport
+from tests.e2e.redis_server import RedisServer, redis_server
+from tests.test_trail import Visitor, key_of, rota, story, told_story, visit
+
+pytestmark = pytest.mark.e2e
+Sentry = Callable[..., MemoryTransport]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: RedisServer) -> RedisServer:
+    """A Redis that holds nothing yet."""
+    with closing(redis.Redis.from_url(running.url)) as client:
+        client.flushall()
+    return running
+
+
+def trail_of(server: RedisServer, **given: Any) -> Any:
+    return closing(
+        Trail(["session"], **{"visitors": 10, "length": 3, "seconds": 1800, "redis_url": server.url, **given})
+    )
+
+
+def test_the_story_is_the_same_for_every_process(server: RedisServer) -> None:
+    """What one has noted, the other reads at once; the last so many requests."""
+    with trail_of(server) as one, trail_of(server) as other:
+        key = key_of(one, "abc")
+        assert key == key_of(other, "abc")
+        for number in range(4):
+            visit(one, key, f"/{number}/")
+        assert story(one, key) == story(other, key) == ["GET /1/", "GET /2/", "GET /3/"]
+        visit(other, key, "/other/")
+        assert story(other, key) == story(one, key) == ["GET /2/", "GET /3/", "GET /other/"]
+
+
+def test_renewed_shared_deleted_and_handed_over(server: RedisServer) -> None:
+    """The same rules as in one process."""
+    with trail_of(server) as one, trail_of(server) as other:
+        old, new, same = (key_of(one, name) for name in ("old", "new", "same"))
+
+        def settle() -> None:
+            """What both have noted is in Redis: reading waits for it."""
+            story(one, same)
+            story(other, same)
+
+        visit(one, old, "/a/", owner="jane")
+        one.renew(old, new)
+        settle()
+        visit(other, new, "/b/", owner="jane")
+        settle()
+        visit(one, old, "/c/")
+        assert story(one, new) == story(other, old) == ["GET /a/", "GET /b/", "GET /c/"]
+        assert story(other, new, viewer="bob") == []
+        visit(other, new, "/d/", owner="bob")
+        settle()
+        assert story(one, new, viewer="bob") == ["GET /d/"]
+        for trail in (one, other):
+            trail.renew(None, same)
+            settle()
+            visit(trail, same, "/private/")
+        settle()
+        assert story(one, same) == []
+        other.renew(new, b"")
+        settle()
+        assert story(one, new) == story(one, old) == []
+
+
+def test_processes_may_come_in_any_order(server: RedisServer) -> None:
+    """A request with a new cookie is noted before the response that set it, a renewal before the one it follows."""
+    with trail_of(server) as trail:
+        old, new, newer = (key_of(trail, name) for name in ("old", "new", "newer"))
+        visit(trail, old, "/a/", owner="jane")
+        visit(trail, new, "/b/", owner="jane")
+        trail.renew(old, new)
+        assert story(trail, new) == story(trail, old) == ["GET /a/", "GET /b/"]
+        first, second, third = (key_of(trail, name) for name in ("first", "second", "third"))
+        trail.renew(first, second)
+        visit(trail, second, "/d/")
+        trail.renew(None, first)
+        visit(trail, first, "/c/", at=time.time() - 1)
+        assert story(trail, second) == story(trail, first) == ["GET /c/", "GET /d/"]
+        assert story(trail, third) == story(trail, newer) == []
+
+
+def test_nothing_in_redis_tells_the_cookie_and_all_of_it_expires(server: RedisServer) -> None:
+    """Keyed hashes; each key but the secret lives no longer than the story."""
+    with trail_of(server, seconds=60) as trail, closing(redis.Redis.from_url(server.url)) as client:
+        key = key_of(trail, "abc")
+        visit(trail, key, "/a/", owner="jane")
+        assert story(trail, key) == ["GET /a/"]
+        names = client.keys()
+        assert all(name.startswith(b"asgi_rota_sentry:trail:") for name in names)
+        assert not any(key.hex().encode() in name or name.endswith(b"abc") for name in names)
+        lives = {name: client.pttl(name) for name in names if not name.endswith(b":secret")}
+        assert len(lives) == 3
+        assert all(0 < life <= 60_000 for life in lives.values())
+
+
+def test_one_pipeline_a_request_off_its_path(server: RedisServer) -> None:
+    """Noting costs microseconds, and what waits goes in one round trip."""
+    with trail_of(server, length=20) as trail, closing(redis.Redis.from_url(server.url)) as client:
+        key = key_of(trail, "abc")
+        story(trail, key)
+        before = client.info("stats")["total_commands_processed"]
+        begun = time.perf_counter()
+        for number in range(1000):
+            visit(trail, key, f"/{number}/")
+        took = time.perf_counter() - begun
+        assert len(story(trail, key)) == 20
+        assert took / 1000 < 0.0005
+        evaluated = client.info("commandstats")["cmdstat_eval"]["calls"]
+        assert evaluated >= 1000
+        assert client.info("stats")["total_commands_processed"] - before < 10_000
+
+
+@pytest.mark.parametrize("way", ["stop", "freeze"])
+def test_a_dead_redis_costs_nothing_but_the_trail(tmp_path: Path, way: str, caplog: pytest.LogCaptureFixture) -> None:
+    """At most a tenth of a second for one event, then nothing; one line in the log; and it comes back by itself."""
+    with redis_server(tmp_path) as server, trail_of(server) as trail:
+        key = key_of(trail, "abc")
+        visit(trail, key, "/before/")
+        assert story(trail, key) == ["GET /before/"]
+        getattr(server, way)()
+        begun = time.perf_counter()
+        visit(trail, key, "/lost/")
+        assert story(trail, key) == []
+        assert time.perf_counter() - begun < 0.3
+        time.sleep(0.7)  # by now the thread has given up
+        begun = time.perf_counter()
+        for _ in range(1000):
+            visit(trail, key, "/lost/")
+            trail.earlier(key)
+        assert time.perf_counter() - begun < 0.5
+        assert caplog.text.count("The trail's Redis fails") == 1
+        server.start() if way == "stop" else server.thaw()
+        deadline = time.monotonic() + 15
+        while not story(trail, key) and time.monotonic() < deadline:
+            time.sleep(0.2)
+            visit(trail, key, "/after/")
+        assert "GET /after/" in story(trail, key)
+
+
+def test_a_redis_that_was_never_there_changes_nothing(tmp_path: Path) -> None:
+    """No error, no wait, no story."""
+    with trail_of(RedisServer(tmp_path)) as trail:
+        key = key_of(trail, "abc")
+        visit(trail, key, "/a/")
+        assert story(trail, key) == []
+
+
+def _note_in_child(trail: Trail, key: bytes) -> None:
+    visit(trail, key, f"/child/{os.getpid() != 0}/")
+    assert story(trail, key)
+
+
+def test_a_forked_child_has_a_thread_of_its_own(server: RedisServer) -> None:
+    """As under gunicorn with `--preload`."""
+    with trail_of(server) as trail:
+        key = key_of(trail, "abc")
+        visit(trail, key, "/parent/")
+        assert story(trail, key) == ["GET /parent/"]
+        child = multiprocessing.get_context("fork").Process(target=_note_in_child, args=(trail, key))
+        child.start()
+        child.join(20)
+        assert child.exitcode == 0
+        assert story(trail, key) == ["GET /parent/", "GET /child/True/"]
+
+
+@pytest.mark.anyio
+async def test_two_workers_tell_one_story(server: RedisServer, sentry: Sentry, fetch: Get) -> None:
+    """Through the middleware: each request to another worker, the fault at either; Redis itself is not in the story."""
+    told = sentry(trail_redis_url=server.url)
+    apps = [RotaSentryMiddleware(rota()), RotaSentryMiddleware(rota())]
+    visitor = Visitor(fetch, apps[0])
+    for number, path in enumerate(("/login/?as=jane", "/count/", "/count/", "/fail/")):
+        visitor._app = apps[number % 2]
+        await visitor.go(path)
+        await anyio.sleep(0.05)  # no visitor is faster
+    (event,) = told.events
+    assert told_story(event) == [
+        "GET /login/ (200 OK)",
+        "Counted 1",
+        "GET /count/ (200 OK)",
+        "Counted 2",
+        "GET /count/ (200 OK)",
+        "GET /fail/",
+        "GET /fail/ (500 Internal Server Error)",
+    ]
+    assert not [crumb for crumb in event["breadcrumbs"]["values"] if crumb["category"] == "redis"]
+    assert len(told.spans) == 4
+    for app in apps:
+        app.trail.close()
+    gc.collect()
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1", "redis://", "localhost:6379"])
+def test_a_url_that_is_none_is_refused_at_start(url: str) -> None:
+    """With a sentence that says what is expected."""
+    from asgi_rota_sentry import Settings
+
+    with pytest.raises(SettingsError, match="expected a URL such as redis://host:6379/0"):
+        Settings(trail_redis_url=url)

@@ -1,0 +1,25 @@
+"""The documentation says what the code does."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from asgi_rota_sentry import Settings
+
+ROOT = Path(__file__).parent.parent
+LINE = re.compile(r"^# ((?:ROTA_)?SENTRY_[A-Z_]+)=(.*)$", re.MULTILINE)
+
+
+def test_the_example_environment_documents_each_variable_once() -> None:
+    """`.env.sentry.example` is the reference of the settings."""
+    documented = [name for name, _ in LINE.findall((ROOT / ".env.sentry.example").read_text())]
+    assert sorted(documented) == sorted(spec.metadata["env"] for spec in fields(Settings))
+
+
+def test_each_documented_value_is_accepted_and_is_the_default_or_an_example() -> None:
+    """A line that is uncommented as it stands does not stop the server."""
+    given = dict(LINE.findall((ROOT / ".env.sentry.example").read_text()))
+    given.pop("ROTA_SENTRY_PAGES_DIR")  # a folder that only its owner has
+    settings = Settings.from_env(given)
+    assert settings.trail_requests == Settings().trail_requests
+    assert settings.support_email == "support@example.com"

@@ -1,0 +1,370 @@
+"""Who it was, by the shapes that frameworks and authentication packages have; what names a person stays at home."""
+
+import enum
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import sentry_sdk
+from litestar import Litestar
+from litestar import get as litestar_get
+from sqlalchemy import ForeignKey, create_engine, event
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from starlette.applications import Starlette
+from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from asgi_rota_sentry import Identity, RotaSentryMiddleware, identity
+from tests.conftest import Get, MemoryTransport
+from tests.told import told
+
+pytestmark = pytest.mark.anyio
+Sentry = Callable[..., MemoryTransport]
+
+
+class Rank(enum.Enum):
+    MANAGER = "Manager"
+    STAFF = 2
+
+
+@dataclass
+class Person:
+    id: Any = "SCW1001"
+    username: str = "scw1001"
+    email: str = "scw1001@example.com"
+    role: Any = "Manager"
+    preferences: dict[str, str] = field(default_factory=lambda: {"theme": "dark", "timezone": "Europe/London"})
+
+
+class Named:
+    name = "Manager"
+
+
+class Plain:
+    """An object with just these attributes."""
+
+    def __init__(self, **own: Any) -> None:
+        self.__dict__.update(own)
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        (Person(), ("SCW1001", "scw1001", "scw1001@example.com", "Manager")),
+        (Person(id=7, role=Rank.MANAGER), ("7", "scw1001", "scw1001@example.com", "Manager")),
+        ({"id": 7, "role": Rank.STAFF}, ("7", None, None, "STAFF")),
+        ({"id": uuid.UUID(int=1), "role": Named()}, (str(uuid.UUID(int=1)), None, None, "Manager")),
+        (
+            {"sub": "auth0|1", "preferred_username": "jane", "email": "j@x.org", "roles": ["staff", "manager"]},
+            ("auth0|1", "jane", "j@x.org", "manager"),
+        ),
+        (
+            {"sub": "1", "realm_access": {"roles": ["default-roles-x", "offline_access", "auditor"]}},
+            ("1", None, None, "auditor"),
+        ),
+        ({"sub": "1", "roles": "viewer ROLE_ADMIN"}, ("1", None, None, "ADMIN")),
+        ({"sub": "1", "groups": ["/shift-managers"]}, ("1", None, None, "/shift-managers")),
+        (Plain(pk=3, is_superuser=True, is_staff=True), ("3", None, None, "superuser")),
+        (Plain(pk=3, is_superuser=False, is_staff=True), ("3", None, None, "staff")),
+        (SimpleUser("jane"), (None, "jane", None, None)),
+    ],
+)
+def test_a_user_is_read_by_shape(user: Any, expected: tuple[str | None, ...]) -> None:
+    """Objects, dataclasses, mappings, JWT claims; the role as text, enum, object with a name, or highest of many."""
+    found = identity.read({"type": "http", "user": user})
+    assert found is not None
+    assert (found.id, found.username, found.email, found.role) == expected
+
+
+@pytest.mark.parametrize("user", [None, {}, Plain(is_authenticated=False, id=1), Plain(is_anonymous=True), object()])
+def test_nobody_is_nobody(user: Any) -> None:
+    """An anonymous visitor has no identity, and an odd object does no harm."""
+    assert identity.read({"type": "http", "user": user}) is None
+    assert identity.read({"type": "http"}) is None
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        {"state": {"user": Person()}},
+        {"session": {"user": {"id": "SCW1001", "role": "Manager"}}},
+        {"auth": {"sub": "SCW1001", "role": "Manager"}},
+        {"user": Plain(is_authenticated=False), "state": {"user": Person()}},
+        {"user": {"id": "SCW1001"}, "auth": AuthCredentials(["authenticated", "read:shifts", "role:Manager"])},
+        {"user": {"id": "SCW1001"}, "auth": AuthCredentials(["authenticated", "Manager"])},
+    ],
+)
+def test_a_user_is_found_where_applications_keep_them(scope: dict[str, Any]) -> None:
+    """`request.state.user`, a signed session's user, claims in `scope["auth"]`, a role among the scopes."""
+    found = identity.read(scope)
+    assert found is not None
+    assert (found.id, found.role) == ("SCW1001", "Manager")
+
+
+def test_permissions_are_no_roles() -> None:
+    """Scopes such as `read:items` say what a request may do, not what its user is."""
+    found = identity.read({"user": {"id": 1}, "auth": AuthCredentials(["authenticated", "read:items", "admin:write"])})
+    assert found is not None
+    assert found.role is None
+
+
+def test_what_is_read_is_bounded() -> None:
+    """In length, and in the number of roles that are looked at."""
+    found = identity.read({"user": {"id": "x" * 10_000, "roles": ["viewer"] * 100 + ["admin"]}})
+    assert found is not None
+    assert (len(found.id or ""), found.role) == (200, "viewer")
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Team(Base):
+    __tablename__ = "team"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+
+
+class Worker(Base):
+    __tablename__ = "worker"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    username: Mapped[str]
+    team_id: Mapped[int] = mapped_column(ForeignKey("team.id"))
+    role: Mapped[Team] = relationship()
+
+
+def test_a_sqlalchemy_user_is_not_loaded_any_further() -> None:
+    """A relation that was not loaded, and everything after a commit, would be a query: it is left alone."""
+    engine = create_engine("sqlite://")
+    Base.metadata.create_all(engine)
+    queries: list[str] = []
+    with Session(engine) as session:
+        session.add(Worker(id=7, username="jane", role=Team(id=1, name="Manager")))
+        session.commit()
+        user = session.get(Worker, 7)
+        event.listen(engine, "before_cursor_execute", lambda *given: queries.append(given[2]))
+        found = identity.read({"user": user})
+        assert found == Identity(id="7", username="jane")
+        assert user is not None
+        assert user.role.name == "Manager"
+        assert queries[1:] == []
+        found = identity.read({"user": user})
+        assert found == Identity(id="7", username="jane", role="Manager")
+        session.commit()
+        assert identity.read({"user": user}) == Identity(id="7")
+        assert len(queries) == 1
+    engine.dispose()
+
+
+def test_channels_lazy_user_is_read_when_it_is_loaded() -> None:
+    """Channels fills its stand-in late; until then there is nobody."""
+    from channels.auth import UserLazyObject
+
+    scope: dict[str, Any] = {"type": "websocket", "user": UserLazyObject()}
+    assert identity.read(scope) is None
+    scope["user"]._wrapped = Person()
+    found = identity.read(scope)
+    assert found is not None
+    assert (found.id, found.role) == ("SCW1001", "Manager")
+
+
+@pytest.mark.parametrize(
+    ("user", "headers", "expected"),
+    [
+        ({"id": 1, "theme": "dark"}, {"cookie": "theme=light; timezone=UTC"}, {"theme": "dark", "timezone": "UTC"}),
+        (
+            {"id": 1, "profile": {"locale": "de", "zoneinfo": "Europe/Berlin"}},
+            {},
+            {"language": "de", "timezone": "Europe/Berlin"},
+        ),
+        ({"id": 1, "profile": Plain(preferences={"theme": "dark"})}, {}, {"theme": "dark"}),
+        (None, {"accept-language": "fr;q=0.5, *;q=0.9, en-GB;q=0.8"}, {"language": "en-GB"}),
+        (
+            None,
+            {"cookie": "timezone=Europe%2FLondon; language=cy", "accept-language": "en"},
+            {"timezone": "Europe/London", "language": "cy"},
+        ),
+        (None, {"cookie": "theme=<script>; timezone=" + "x" * 100}, {}),
+    ],
+)
+def test_preferences_come_from_the_user_else_from_the_request(
+    user: Any, headers: dict[str, str], expected: dict[str, str]
+) -> None:
+    """Also for an anonymous visitor; what a cookie says is a short word or nothing."""
+    from asgi_rota_sentry.person import Person as Knowledge
+
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    person = Knowledge({"type": "http", "headers": raw, "user": user}, identity.read, personal=False)
+    assert person.who().preferences == expected
+
+
+def fails(before: Callable[[Request], Any] = lambda request: None, **kwargs: Any) -> Starlette:
+    """An application whose only view fails."""
+
+    def view(request: Request) -> Response:
+        before(request)
+        return PlainTextResponse(str(int("abc")))
+
+    return Starlette(routes=[Route("/{path:path}", view, methods=["GET", "POST"])], **kwargs)
+
+
+def signed_in(app: Any, user: Any) -> Any:
+    async def with_user(scope: Any, receive: Any, send: Any) -> None:
+        scope["user"] = user
+        await app(scope, receive, send)
+
+    return with_user
+
+
+class Backend(AuthenticationBackend):
+    async def authenticate(self, conn: Any) -> Any:
+        return AuthCredentials(["authenticated", "Manager"]), Person(role=None)
+
+
+async def test_starlette_s_user_has_a_role_on_both_sdks(sentry: Sentry, fetch: Get) -> None:
+    """sentry-sdk's integration sets a user without one where personal data is allowed; it is completed."""
+    server = sentry(send_default_pii=True)
+    app = RotaSentryMiddleware(fails(middleware=[Middleware(AuthenticationMiddleware, backend=Backend())]))
+    await fetch(app, "/")
+    assert server.events[0]["user"] == {
+        "id": "SCW1001",
+        "username": "scw1001",
+        "email": "scw1001@example.com",
+        "role": "Manager",
+        "ip_address": "198.51.100.7",
+    }
+    assert server.events[0]["tags"]["user.role"] == "Manager"
+    assert server.spans[0]["tags"]["user.role"] == "Manager"
+    assert server.spans[0]["user"]["id"] == "SCW1001"
+
+
+async def test_a_user_set_by_an_integration_is_not_the_app_s_own(sentry: Sentry, fetch: Get) -> None:
+    """`identify` knows better than what sentry-sdk copied from the scope."""
+    server = sentry(send_default_pii=True)
+    app = fails(middleware=[Middleware(AuthenticationMiddleware, backend=Backend())])
+    await fetch(RotaSentryMiddleware(app, identify=lambda scope: Identity(id="own", role="Auditor")), "/")
+    assert server.events[0]["user"] == {"id": "own", "role": "Auditor", "ip_address": "198.51.100.7"}
+
+
+async def test_litestar_s_user_leaves_with_what_identifies_only(sentry: Sentry, fetch: Get) -> None:
+    """sentry-sdk's integration would send a mapping whole, whatever it holds."""
+    server = sentry(send_default_pii=True)
+
+    @litestar_get("/")
+    async def view() -> str:
+        raise RuntimeError("broken")
+
+    user = {"id": "1", "username": "jane", "badge": "4711", "role": "Staff"}
+    await fetch(RotaSentryMiddleware(signed_in(Litestar([view]), user)), "/")
+    assert server.events[0]["user"] == {"id": "1", "username": "jane", "role": "Staff", "ip_address": "198.51.100.7"}
+
+
+@pytest.mark.parametrize("pii", [False, True])
+async def test_a_user_that_the_app_set_is_neither_mixed_nor_changed(sentry: Sentry, fetch: Get, *, pii: bool) -> None:
+    """Another ID: nothing of the scope's user, no role either; the same ID or none: the rest is added."""
+    server = sentry(send_default_pii=pii)
+    for own in ({"id": "own", "email": "own@example.com"}, {"id": "SCW1001", "segment": "beta"}, {"segment": "beta"}):
+        app = RotaSentryMiddleware(signed_in(fails(lambda request, own=own: sentry_sdk.set_user(own)), Person()))
+        await fetch(app, "/")
+    first, second, third = (dict(event["user"]) for event in server.events)
+    assert first.pop("ip_address", None) == ("198.51.100.7" if pii else None)
+    assert first == {"id": "own", "email": "own@example.com"}
+    assert "user.role" not in server.events[0]["tags"]
+    assert second == third
+    assert {"id": "SCW1001", "segment": "beta", "role": "Manager"}.items() <= second.items()
+    assert ("email" in second) == pii
+
+
+async def test_nothing_personal_leaves_unless_allowed(sentry: Sentry, fetch: Get) -> None:
+    """Name, e-mail and address are nowhere: frames, breadcrumbs, messages, headers, extra, URL, body."""
+    server = sentry()
+    person = Person(username="jane.doe", email="Jane.Doe@example.com")
+    person.first_name = "Jane"  # type: ignore[attr-defined]
+
+    async def view(request: Request) -> Response:
+        user, sent = request.scope["user"], await request.json()
+        greeting = f"Hello {user.first_name}, <{user.email}>"
+        sentry_sdk.add_breadcrumb(category="mail", message=f"Mail to {user.email}", data={"to": [user.email.lower()]})
+        sentry_sdk.set_extra("user", user)
+        sentry_sdk.set_extra("by", {user.username: request.client.host})
+        sentry_sdk.set_tag("who", user.username)
+        sentry_sdk.capture_message(f"{user.username} was here")
+        raise ValueError(f"No shift for {user.email} from {request.client.host}", sent, greeting)
+
+    app = Starlette(routes=[Route("/of/{name}/", view, methods=["POST"])])
+    await fetch(
+        RotaSentryMiddleware(signed_in(app, person)),
+        "/of/jane.doe/?mail=Jane.Doe%40example.com",
+        "POST",
+        json={"mail": "Jane.Doe@example.com", "day": "Monday"},
+        headers={
+            "x-forwarded-for": "203.0.113.9",
+            "from": "Jane.Doe@example.com",
+            "cookie": "mail=Jane.Doe@example.com",
+        },
+    )
+    assert len(server.events) == 2
+    sent = told([server.events, server.spans[:1] if server.items("transaction") else []])
+    for name in ("jane.doe", "Jane.Doe", "Jane", "198.51.100.7", "203.0.113.9"):
+        assert name not in sent, name
+    event = server.events[1]
+    assert event["user"] == {"id": "SCW1001", "role": "Manager"}
+    assert event["request"]["data"] == {"mail": "[Filtered]", "day": "Monday"}
+    frame = event["exception"]["values"][0]["stacktrace"]["frames"][-1]
+    assert (frame["function"], frame["vars"]["greeting"]) == ("view", "'Hello [Filtered], <[Filtered]>'")
+    assert event["exception"]["values"][0]["type"] == "ValueError"
+
+
+async def test_a_plain_word_as_a_name_does_not_eat_the_event(sentry: Sentry, fetch: Get) -> None:
+    """A user called `admin` is withheld in values, not in paths, code, tags or the role."""
+    server = sentry()
+    person = Person(username="admin", role="admin")
+    app = fails(lambda request: sentry_sdk.set_extra("user", repr(request.scope["user"])))
+    await fetch(RotaSentryMiddleware(signed_in(app, person)), "/admin/shifts/")
+    (event,) = server.events
+    assert event["request"]["url"] == "http://rota.example/admin/shifts/"
+    assert event["tags"]["http.url"] == "/admin/shifts/"
+    assert event["tags"]["user.role"] == event["user"]["role"] == "admin"
+    assert event["breadcrumbs"]["values"][0]["message"] == "GET /admin/shifts/"
+    assert "username='[Filtered]'" in event["extra"]["user"]
+
+
+async def test_what_the_application_holds_is_not_changed(sentry: Sentry, fetch: Get) -> None:
+    """Only the event's copy is without names."""
+    server = sentry()
+    kept = {"mail": ["scw1001@example.com"]}
+
+    def before(request: Request) -> None:
+        sentry_sdk.set_extra("kept", kept)
+
+    await fetch(RotaSentryMiddleware(signed_in(fails(before), Person())), "/")
+    assert kept == {"mail": ["scw1001@example.com"]}
+    assert server.events[0]["extra"]["kept"] == {"mail": ["[Filtered]"]}
+
+
+async def test_a_session_s_user_is_told_without_touching_the_session(sentry: Sentry, fetch: Get) -> None:
+    """Reading it must not make Starlette renew the cookie or vary the answer."""
+    server = sentry()
+
+    def view(request: Request) -> Response:
+        return PlainTextResponse("fine")
+
+    def login(request: Request) -> Response:
+        request.session["user"] = {"id": "7", "role": "Staff"}
+        return PlainTextResponse("in")
+
+    session = Middleware(SessionMiddleware, secret_key="only for tests")
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/", view), Route("/in", login)], middleware=[session]))
+    cookie = (await fetch(app, "/in")).headers["set-cookie"].partition(";")[0]
+    response = await fetch(app, "/", headers={"cookie": cookie})
+    assert "set-cookie" not in response.headers
+    assert "vary" not in response.headers
+    assert [span["tags"].get("user.role") for span in server.spans] == ["Staff", "Staff"]
+    assert {span["user"]["id"] for span in server.spans} == {"7"}

@@ -1,0 +1,313 @@
+"""The story that led to an event: of this visitor, all of it, and of nobody else."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from asgi_rota_sentry import RotaSentryMiddleware, record_action
+from asgi_rota_sentry.trail import Trail
+from tests.conftest import Get, MemoryTransport
+
+Sentry = Callable[..., MemoryTransport]
+
+
+def trail_of(**given: Any) -> Trail:
+    return Trail(["sessionid", "session"], **{"visitors": 100, "length": 20, "seconds": 1800, **given})
+
+
+def key_of(trail: Trail, value: str) -> bytes:
+    key = trail.key(f"session={value}".encode())
+    assert key is not None
+    return key
+
+
+def visit(trail: Trail, key: bytes, path: str, owner: str | None = None, at: float | None = None) -> None:
+    trail.note(key, [("request", time.time() if at is None else at, "GET", path, 200)], owner=owner)
+
+
+def story(trail: Trail, key: bytes | None, viewer: str | None = None) -> list[str]:
+    return [crumb["message"].removesuffix(" (200 OK)") for crumb in trail.earlier(key, viewer)]
+
+
+@pytest.mark.parametrize(
+    ("header", "has_key"),
+    [
+        (b"session=abc", True),
+        (b'a=1; session="abc"; b=2', True),
+        (b"sessionid=abc; session=null", True),
+        (b"mysession=abc", False),
+        (b"a=session=abc", False),
+        (b"session=null", False),
+        (b'session=""', False),
+        (b"session=deleted", False),
+        (b"session", False),
+        (b"", False),
+    ],
+)
+def test_a_visitor_is_known_by_the_session_cookie(header: bytes, *, has_key: bool) -> None:
+    """By its exact name; a cookie that was deleted or emptied is none, for everybody would have the same."""
+    assert (trail_of().key(header) is not None) == has_key
+
+
+def test_the_cookie_itself_is_not_kept() -> None:
+    """A keyed hash of it, whose key is made anew in each process."""
+    one, other = trail_of(), trail_of()
+    assert key_of(one, "secret") == key_of(one, "secret")
+    assert key_of(one, "secret") != key_of(other, "secret")
+    assert b"secret" not in key_of(one, "secret")
+
+
+@pytest.mark.parametrize(
+    ("cookies", "expected"),
+    [
+        ([], None),
+        ([b"other=1; Path=/"], None),
+        ([b"session=new; Path=/; HttpOnly"], "new"),
+        ([b"session=old; Path=/", b"session=new; Max-Age=60"], "new"),
+        ([b"session=null; path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT;"], ""),
+        ([b'sessionid=""; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/'], ""),
+        ([b"session=x; Max-Age=-1"], ""),
+    ],
+)
+def test_what_a_response_does_to_the_session_is_seen(cookies: list[bytes], expected: str | None) -> None:
+    """A new value, the deletion, or nothing; of several cookies the last counts."""
+    trail = trail_of()
+    found = trail.renewed_key([(b"content-type", b"text/plain"), *((b"Set-Cookie", cookie) for cookie in cookies)])
+    assert (
+        found == (expected.encode() if not expected else key_of(trail, expected)) if expected is not None else not found
+    )
+
+
+def test_the_story_is_bounded_in_requests_in_age_and_in_visitors() -> None:
+    """The last so many of the last so many minutes; the visitor who was away longest is forgotten first."""
+    trail = trail_of(visitors=3, length=2)
+    keys = [key_of(trail, str(number)) for number in range(4)]
+    for key in keys[:3]:
+        for number in range(3):
+            visit(trail, key, f"/{number}/")
+    visit(trail, keys[0], "/again/")
+    visit(trail, keys[3], "/")
+    assert story(trail, keys[0]) == ["GET /2/", "GET /again/"]
+    assert story(trail, keys[1]) == []
+    assert story(trail, keys[2]) == ["GET /1/", "GET /2/"]
+    visit(trail, keys[3], "/long/ago/", at=time.time() - 1801)
+    assert story(trail, keys[3]) == ["GET /"]
+
+
+def test_what_is_kept_of_a_request_is_bounded() -> None:
+    """A client's endless path and an application's objects do not stay in memory."""
+    trail = trail_of()
+    key = key_of(trail, "a")
+    action = (
+        "action",
+        time.time(),
+        "click",
+        "x" * 10_000,
+        {"form": object(), "n": 1, **{str(n): n for n in range(50)}},
+    )
+    trail.note(key, [action] * 100 + [("request", time.time(), "GET", "/" + "x" * 100_000, 200)])
+    crumbs = trail.earlier(key)
+    assert len(crumbs) == 20
+    assert max(len(crumb["message"]) for crumb in crumbs) < 350
+    assert crumbs[0]["data"]["form"] == "<object>"
+    assert len(crumbs[0]["data"]) == 10
+
+
+@pytest.mark.parametrize("given", [{"visitors": 0}, {"length": 0}])
+def test_a_trail_may_be_switched_off(given: dict[str, int]) -> None:
+    """Then nobody has a key."""
+    assert trail_of(**given).key(b"session=abc") is None
+
+
+def test_a_renewed_cookie_goes_on_with_the_story() -> None:
+    """Also for requests that are still under way with the old one, and for two that renew it at once."""
+    trail = trail_of()
+    old, new, other = (key_of(trail, name) for name in ("old", "new", "other"))
+    visit(trail, old, "/a/")
+    trail.renew(old, new)
+    trail.renew(old, other)
+    for key, path in ((new, "/b/"), (old, "/c/"), (other, "/d/")):
+        visit(trail, key, path)
+    assert story(trail, new) == story(trail, old) == story(trail, other) == ["GET /a/", "GET /b/", "GET /c/", "GET /d/"]
+
+
+def test_a_cookie_that_two_visitors_were_given_tells_nothing() -> None:
+    """Signed cookies hold a time in seconds: two visitors with the same content in one second get the same one."""
+    trail = trail_of()
+    same = key_of(trail, "same")
+    for mine in (None, None, key_of(trail, "third")):
+        trail.renew(mine, same)
+        visit(trail, same, "/private/")
+    assert story(trail, same) == []
+
+
+def test_the_same_cookie_given_again_to_its_visitor_is_no_other_s() -> None:
+    """As Django does with `SESSION_SAVE_EVERY_REQUEST`."""
+    trail = trail_of()
+    key = key_of(trail, "a")
+    for number in range(3):
+        trail.renew(key, key)
+        visit(trail, key, f"/{number}/")
+    assert story(trail, key) == ["GET /0/", "GET /1/", "GET /2/"]
+
+
+def test_a_browser_that_changes_hands_begins_anew() -> None:
+    """Another user's ID on the same cookie; the next one sees nothing of the former one's."""
+    trail = trail_of()
+    key = key_of(trail, "kiosk")
+    visit(trail, key, "/")
+    visit(trail, key, "/jane/", owner="jane")
+    assert story(trail, key, viewer="jane") == ["GET /", "GET /jane/"]
+    assert story(trail, key, viewer="bob") == []
+    visit(trail, key, "/bob/", owner="bob")
+    assert story(trail, key, viewer="bob") == ["GET /bob/"]
+    assert story(trail, key, viewer="jane") == []
+
+
+def test_who_comes_after_a_sign_out_does_not_see_what_was_before() -> None:
+    """Where the cookie stays: certainly nobody sees only what nobody did since."""
+    trail = trail_of()
+    key = key_of(trail, "a")
+    visit(trail, key, "/login/", owner="")
+    visit(trail, key, "/jane/", owner="jane")
+    visit(trail, key, "/static/", owner=None)
+    assert story(trail, key, viewer="") == []
+    visit(trail, key, "/home/", owner="")
+    visit(trail, key, "/static/", owner=None)
+    assert story(trail, key, viewer="") == ["GET /home/", "GET /static/"]
+    assert story(trail, key, viewer="jane") == [
+        f"GET {path}" for path in ("/login/", "/jane/", "/static/", "/home/", "/static/")
+    ]
+
+
+def test_a_deleted_cookie_ends_the_story() -> None:
+    """For all of the visitor's keys."""
+    trail = trail_of()
+    old, new = key_of(trail, "old"), key_of(trail, "new")
+    visit(trail, old, "/a/")
+    trail.renew(old, new)
+    trail.renew(new, b"")
+    assert story(trail, old) == story(trail, new) == []
+
+
+# Through real applications
+
+
+def rota() -> Starlette:
+    """A session in a signed cookie, as Starlette's middleware keeps it: each change renews the cookie's value."""
+
+    def login(request: Request) -> Response:
+        request.session["user"] = {"id": request.query_params["as"]}
+        return PlainTextResponse("in")
+
+    def logout(request: Request) -> Response:
+        request.session.clear()
+        return PlainTextResponse("out")
+
+    def leave(request: Request) -> Response:
+        del request.session["user"]
+        request.session["seen"] = True
+        return PlainTextResponse("out")
+
+    def count(request: Request) -> Response:
+        request.session["count"] = request.session.get("count", 0) + 1
+        record_action("click", f"Counted {request.session['count']}")
+        return PlainTextResponse("counted")
+
+    def fail(request: Request) -> Response:
+        return PlainTextResponse(str(int("abc")))
+
+    views = (login, logout, leave, count, fail)
+    return Starlette(
+        routes=[Route(f"/{view.__name__}/", view) for view in views],
+        middleware=[Middleware(SessionMiddleware, secret_key="only for tests")],
+    )
+
+
+class Visitor:
+    """A browser: sends back what it was given."""
+
+    def __init__(self, fetch: Get, app: Any) -> None:
+        self._fetch, self._app = fetch, app
+        self.cookie = ""
+
+    async def go(self, path: str) -> None:
+        response = await self._fetch(self._app, path, headers={"cookie": self.cookie} if self.cookie else {})
+        if "set-cookie" in response.headers:
+            self.cookie = response.headers["set-cookie"].partition(";")[0]
+            if self.cookie.endswith("=null"):
+                self.cookie = ""
+
+
+def told_story(event: dict[str, Any]) -> list[str]:
+    wanted = ("request", "click")
+    return [crumb["message"] for crumb in event["breadcrumbs"]["values"] if crumb["category"] in wanted]
+
+
+@pytest.mark.anyio
+async def test_the_story_goes_from_the_login_through_renewed_cookies_to_the_fault(sentry: Sentry, fetch: Get) -> None:
+    """With the actions in their places; another visitor's requests in between are not among them."""
+    server = sentry()
+    app = RotaSentryMiddleware(rota())
+    jane, bob = Visitor(fetch, app), Visitor(fetch, app)
+    for path in ("/login/?as=jane", "/count/", "/count/"):
+        await jane.go(path)
+        await bob.go(path.replace("jane", "bob"))
+    await jane.go("/fail/")
+    (event,) = server.events
+    assert event["user"] == {"id": "jane"}
+    assert told_story(event) == [
+        "GET /login/ (200 OK)",
+        "Counted 1",
+        "GET /count/ (200 OK)",
+        "Counted 2",
+        "GET /count/ (200 OK)",
+        "GET /fail/",
+        "GET /fail/ (500 Internal Server Error)",
+    ]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("way", ["/logout/", "/leave/"])
+async def test_a_sign_out_ends_the_story_whether_or_not_the_cookie_stays(sentry: Sentry, fetch: Get, way: str) -> None:
+    """The next one at the same browser sees nothing of it."""
+    server = sentry()
+    visitor = Visitor(fetch, RotaSentryMiddleware(rota()))
+    for path in ("/login/?as=jane", "/count/", way, "/login/?as=bob", "/fail/"):
+        await visitor.go(path)
+    (event,) = server.events
+    assert event["user"] == {"id": "bob"}
+    assert "GET /count/ (200 OK)" not in told_story(event)
+    assert told_story(event)[-3:-1] == ["GET /login/ (200 OK)", "GET /fail/"]
+
+
+@pytest.mark.anyio
+async def test_a_split_cookie_header_is_read_whole(sentry: Sentry, fetch: Get) -> None:
+    """HTTP/2 sends the cookies in several headers."""
+    server = sentry()
+    app = RotaSentryMiddleware(rota())
+    visitor = Visitor(fetch, app)
+    await visitor.go("/login/?as=jane")
+    await fetch(app, "/fail/", headers=[("cookie", visitor.cookie), ("cookie", "theme=dark")])
+    (event,) = server.events
+    assert told_story(event)[0] == "GET /login/ (200 OK)"
+    assert event["contexts"]["preferences"]["theme"] == "dark"
+
+
+@pytest.mark.anyio
+async def test_the_settings_name_the_cookie_and_the_bounds(sentry: Sentry, fetch: Get) -> None:
+    """`session_cookies`, `trail_requests`, `trail_minutes`, `trail_visitors`."""
+    server = sentry(session_cookies="sid", trail_requests=2)
+    app = RotaSentryMiddleware(rota())
+    for _ in range(4):
+        await fetch(app, "/count/", headers={"cookie": "sid=1"})
+    await fetch(app, "/fail/", headers={"cookie": "sid=1"})
+    assert told_story(server.events[0]).count("GET /count/ (200 OK)") == 2
