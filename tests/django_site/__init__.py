@@ -53,6 +53,22 @@ def session_of(name: str) -> dict[str, str]:
     return {"cookie": f"sessionid={session.session_key}"}
 
 
+def crowd(size: int) -> dict[str, dict[str, str]]:
+    """So many users, who are called as their IDs are, and the Cookie header of each."""
+    site()
+    from django.contrib.auth import get_user_model
+    from django.contrib.sessions.models import Session
+    from django.db import connections
+
+    model = get_user_model()
+    if not model.objects.filter(username="v0").exists():
+        model.objects.bulk_create([model(id=1000 + number, username=f"v{number}") for number in range(size)])
+    cookies = {f"v{number}": session_of(f"v{number}") for number in range(size)}
+    assert Session.objects.count() >= size
+    connections.close_all()
+    return cookies
+
+
 def token_of(name: str) -> dict[str, str]:
     """The Authorization header of Django REST framework's token authentication."""
     from rest_framework.authtoken.models import Token

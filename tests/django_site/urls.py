@@ -78,7 +78,21 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     return HttpResponse("out")
 
 
+def crowd(request: HttpRequest, visitor: str) -> HttpResponse:
+    name = request.user.get_username()
+    sentry_sdk.capture_message(f"view of {name}")
+    return HttpResponse(visitor)
+
+
+async def async_crowd(request: HttpRequest, visitor: str) -> HttpResponse:
+    name = (await request.auser()).get_username()
+    sentry_sdk.capture_message(f"view of {name}")
+    return HttpResponse(visitor)
+
+
 urlpatterns = [
+    path("crowd/<visitor>/", crowd),
+    path("async-crowd/<visitor>/", async_crowd),
     path("untouched/<way>/", untouched),
     path("held/<way>/", held),
     path("loaded/<way>/", loaded),
