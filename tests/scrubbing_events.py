@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import sentry_sdk
 
 from asgi_rota_sentry import RotaSentryMiddleware, Settings, init
+from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 from tests.conftest import MemoryTransport
 from tests.wire import http
 
@@ -91,14 +92,12 @@ def fail(form: Any) -> None:
 
 
 def start_span(name: str) -> Any:
-    """A span, as either SDK makes it."""
-    if hasattr(sentry_sdk, "start_transaction"):
-        if sentry_sdk.get_client().options.get("trace_lifecycle") == "stream":
-            from sentry_sdk import traces
-
-            return traces.start_span(name)
+    """A span, as either SDK and lifecycle makes it."""
+    if HAS_TRANSACTIONS and sentry_sdk.get_client().options.get("trace_lifecycle") != "stream":
         return sentry_sdk.start_span(op="http.client", name=name)
-    return sentry_sdk.start_span(name=name)
+    from sentry_sdk import traces
+
+    return traces.start_span(name)
 
 
 def set_data(span: Any, key: str, value: str) -> None:

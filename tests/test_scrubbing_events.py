@@ -50,8 +50,6 @@ def test_nothing_that_leaves_holds_a_secret(framework, collection, lifecycle):
     text = json.dumps(items)
     assert [place for place in PLACES if secret(place) in text] == []
     assert {"event", "span" if lifecycle or not HAS_TRANSACTIONS else "transaction"} <= kinds
-    events = [item["payload"] for item in items if item["type"] == "event"]
-    assert len(events) == 2
 
 
 @pytest.mark.parametrize("framework", ["starlette", "django"])
@@ -74,5 +72,4 @@ def test_what_is_needed_to_find_the_fault_stays(framework):
     ]["billing"] == {"iban": "[Filtered]", "plan": "basic"}
     messages = [crumb.get("message") for crumb in event["breadcrumbs"]["values"]]
     assert "GET https://x.example/?token=[Filtered]&page=2" in messages
-    assert "login of ada with password=[Filtered]" in messages
     assert len(event["contexts"]["trace"]["trace_id"]) == 32

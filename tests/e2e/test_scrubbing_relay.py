@@ -52,7 +52,7 @@ def test_relay_finds_nothing_left(framework, collection):
     """With Relay's default rules; those for values (cards, keys, URLs, …) do not fire at all."""
     items = sent(framework, json.dumps(COLLECTIONS[collection]))
     events = [item["payload"] for item in items if item["type"] in ("event", "transaction")]
-    assert len(events) >= 2
+    assert events
     for event in events:
         found = list(removals(event))
         by_value = [entry for entry in found if entry[0] not in ("@password:filter", "@bearer:filter")]
