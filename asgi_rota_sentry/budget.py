@@ -8,10 +8,11 @@ import atexit
 import os
 import sys
 import time
+from _thread import start_new_thread
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from threading import Lock, Timer
+from threading import Lock
 from types import CodeType
 from typing import Any, NamedTuple
 from weakref import WeakSet
@@ -116,7 +117,7 @@ class Budget:
         self._kinds: dict[Kind, _State] = {}
         self._window = 0.0
         self._full = 0
-        self._timer: Timer | None = None
+        self._is_waiting = False
         self._lock = Lock()
         _budgets.add(self)
 
@@ -131,9 +132,13 @@ class Budget:
             if self._admits(state, now):
                 state.example = _example(exc)
                 return Verdict(kind, is_full=True, owed=state.take())
+            if not state.example.type_name:
+                state.example = _example(exc)
             state.add(1, now, now)
-            if self._timer is None:
-                self._start_timer()
+            if not self._is_waiting:
+                self._is_waiting = True
+                _settle_at_exit()
+                start_new_thread(self._settle_later, ())
             return Verdict(kind, is_full=False, stands_for=state.stands_for)
 
     def accepted(self, verdict: Verdict, event_id: str) -> None:
@@ -151,10 +156,15 @@ class Budget:
                 _, state = self._state(verdict.kind, self._now())
                 state.add(owed.count, owed.first, owed.last)
 
+    def _settle_later(self) -> None:
+        """Run in a thread of its own, to which the SDK's threading integration adds nothing."""
+        time.sleep(self._every)
+        self._is_waiting = False
+        self.settle()
+
     def settle(self) -> None:
         """Report all that is owed now."""
         with self._lock:
-            self._timer = None
             tallies = [tally for state in self._kinds.values() if (tally := state.take())]
         for tally in tallies:
             try:
@@ -165,7 +175,7 @@ class Budget:
     def forget(self) -> None:
         """Begin anew, in the child of a fork: what the parent owes, the parent tells."""
         self._lock = Lock()
-        self._timer = None
+        self._is_waiting = False
         self._kinds.clear()
 
     def _state(self, kind: Kind, now: float) -> tuple[Kind, _State]:
@@ -193,13 +203,6 @@ class Budget:
         state.full += 1
         self._full += 1
         return True
-
-    def _start_timer(self) -> None:
-        self._timer = Timer(self._every, self.settle)
-        self._timer.name = "asgi_rota_sentry-budget"
-        self._timer.daemon = True
-        self._timer.start()
-        _settle_at_exit()
 
 
 def kind_of(exc: BaseException) -> Kind:

@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from contextlib import suppress
 from threading import Lock
 
 logger = logging.getLogger("asgi_rota_sentry")
@@ -13,7 +14,7 @@ _lock = Lock()
 
 
 def report(doing: str) -> None:
-    """Log the exception that is being handled; the same kind at the same place once a minute.
+    """Log the exception that is being handled; the same kind at the same place once a minute. Never raises.
 
     `doing` completes the sentence "A fault while …".
     """
@@ -24,7 +25,9 @@ def report(doing: str) -> None:
         if last is not None and now - last < _QUIET_SECONDS:
             return
         _last_logged[doing, kind] = now
-    logger.error("A fault while %s; the response is not affected.", doing, exc_info=True)
+    # The SDK has a hook in the logging module, and filters and handlers are anybody's.
+    with suppress(Exception):
+        logger.error("A fault while %s; the response is not affected.", doing, exc_info=True)
 
 
 def forget() -> None:

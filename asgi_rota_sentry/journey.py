@@ -264,7 +264,8 @@ class Journey:
         """The event of the exception that ended the request, else the one that stands for its 5xx answer."""
         if self._sentry is None:
             return None
-        return self._sentry.event_id_of(self._failed_with) if self._failed_with else self._sentry.event_id()
+        failed_with = self._failed_with
+        return self._sentry.event_id() if failed_with is None else self._sentry.event_id_of(failed_with)
 
     # Fail
 
@@ -348,7 +349,10 @@ class Journey:
         except Exception:
             faults.report("leaving a request")
         if self._token is not None:
-            _reset(self._token)
+            try:
+                current.reset(self._token)
+            except ValueError:  # in another context, as when an unfinished coroutine is collected
+                current.set(None)
 
     def _is_unanswered(self) -> bool:
         """Whether the server has to answer in the application's place: it does so with a 500."""
@@ -439,14 +443,6 @@ class _Watched:
         except Exception:
             faults.report("noting a part of the body")
         return message
-
-
-def _reset(token: Token[Journey | None]) -> None:
-    """Undo `current.set`; harmless in another context, as when an unfinished coroutine is collected."""
-    try:
-        current.reset(token)
-    except ValueError:
-        current.set(None)
 
 
 def _trace_headers(headers: dict[bytes, bytes]) -> dict[str, str] | None:

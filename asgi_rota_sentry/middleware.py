@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import Any
 
 from asgi_rota_sentry import expected, faults, identity, journey, request, sdk, start, trail
@@ -94,7 +95,11 @@ class RotaSentryMiddleware:
         __tracebackhide__ = True
         noted = _Noted(receive)
         # An application that knows no lifespan (Django) raises before it asks for the startup message: no fault.
-        with sdk.muted(lambda: not noted.called):
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(sdk.muted(lambda: not noted.called))
+            except Exception:
+                faults.report("opening the lifespan")
             try:
                 return await self.app(scope, noted, send)
             except Exception as exc:

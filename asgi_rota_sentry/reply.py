@@ -161,7 +161,7 @@ class Reply:
 
     async def _release(self) -> None:
         """Send what was held, as it was."""
-        held = self._held
+        held = self._held if self.is_holding else []
         self._let_go()
         for message in held:
             await self.send(message)
@@ -176,13 +176,15 @@ class Reply:
         """Send the page in place of the application's answer."""
         try:
             answer = self._listener.page(status, list(headers))
+            start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+            body = {"type": "http.response.body", "body": answer.body, "more_body": False}
         except Exception:
             faults.report("making an error page")
             await self._release()
             return
         self._let_go()
-        await self.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-        await self.send({"type": "http.response.body", "body": answer.body, "more_body": False})
+        await self.send(start)
+        await self.send(body)
 
     def _may_replace(self, message: Message) -> bool:
         if self._pages is None or message.get("trailers") or _is_iterator(message.get("headers")):

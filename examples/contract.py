@@ -128,3 +128,9 @@ class RotaContract:
     def test_health(self, browser: Browser) -> None:
         """The health check says ok and nothing else."""
         assert browser.open("/healthz").text == "ok"
+
+    def test_feedback_is_taken(self, server: Server, wrapped: bool) -> None:
+        """What a visitor writes is taken by the middleware; the bare application knows nothing of it."""
+        answer = httpx.post(f"{server.url}/api/error-feedback/", json={"message": "It broke."}, trust_env=False)
+        assert (answer.status_code == 202) == wrapped
+        assert (answer.status_code in (403, 404, 405)) != wrapped

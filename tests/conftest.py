@@ -94,7 +94,13 @@ def sentry(lifecycle: str) -> Iterator[Callable[..., MemoryTransport]]:
 
     def start(options: dict[str, Any] | None = None, **fields: Any) -> MemoryTransport:
         transport = MemoryTransport()
-        given = {"dsn": "http://key@127.0.0.1:9/1", "traces_sample_rate": 1.0, "profiles_sample_rate": 0.0, **fields}
+        given = {
+            "dsn": "http://key@127.0.0.1:9/1",
+            "traces_sample_rate": 1.0,
+            "profiles_sample_rate": 0.0,
+            "slow_request_seconds": 60,
+            **fields,
+        }
         own = {"transport": transport, "trace_lifecycle": lifecycle, "trace_propagation_targets": []}
         own |= options or {}
         if lifecycle == "static":

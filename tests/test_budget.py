@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import sentry_sdk
 from starlette.applications import Starlette
@@ -240,6 +241,24 @@ async def test_once_a_minute_and_at_the_end_the_rest_is_told(sentry: Sentry, fet
     assert values[0]["stacktrace"]["frames"][-1]["in_app"] == values[1]["stacktrace"]["frames"][-1]["in_app"]
     assert "user" not in rest
     assert "request" not in rest
+
+
+@pytest.mark.anyio
+async def test_the_report_comes_by_itself(sentry: Sentry, fetch: Get) -> None:
+    """Also when the storm has passed and no request comes any more; it tells nothing of the request that began it."""
+    server = sentry(errors_per_minute=1)
+    app = RotaSentryMiddleware(raw)
+    app.budget._every = 0.05
+    for _ in range(3):
+        await fetch(app, "/secret")
+    for _ in range(500):
+        if server.events[-1].get("request") is None:
+            break
+        await anyio.sleep(0.02)
+    event = server.events[-1]
+    assert event["contexts"]["error_budget"]["not_sent"] == 2
+    assert not {"request", "user", "tags"} & set(event)
+    assert not event.get("breadcrumbs", {}).get("values")
 
 
 def _places(exception: dict[str, Any]) -> list[tuple[Any, ...]]:

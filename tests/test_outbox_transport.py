@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +21,7 @@ from sentry_sdk.transport import HttpTransport
 
 from asgi_rota_sentry import Settings
 from asgi_rota_sentry.outbox import LOCAL, QUEUED, SET_ASIDE, Outbox, OutboxMissingError, health, transport_for
-from asgi_rota_sentry.outbox.database import Leadership
+from asgi_rota_sentry.outbox.leadership import Leadership
 from tests.ingest import HANG, RESET, Ingest, ingest, unused_port
 
 Start = Callable[..., Outbox]
@@ -426,6 +428,7 @@ def test_an_envelope_that_is_no_json_costs_no_other(start: Start, server: Ingest
 
 def test_one_process_at_a_time_sends(start: Start, path: Path, server: Ingest) -> None:
     """While another process leads, this one only keeps; when that one is gone, this one sends."""
+    path.parent.mkdir()
     leader = Leadership(path)
     assert leader.acquire()
     outbox = start(server.dsn)
@@ -460,6 +463,40 @@ def test_fork_after_init(start: Start, server: Ingest) -> None:
         event_ids.append(told.get())
     server.wait_for(lambda it: len(it.taken) >= len(event_ids))
     time.sleep(0.2)
+    assert sorted(server.event_ids()) == sorted(event_ids)
+
+
+LOCKER = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+time.sleep(1.3)
+"""
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_fork_while_the_file_is_locked(start: Start, path: Path, server: Ingest) -> None:
+    """Forked while the writer waits for another program and more waits in memory: each event arrives once."""
+    start(server.dsn)
+    event_ids = [crash("before")]
+    wait_until(lambda: health().sent == 1)
+    locker = subprocess.Popen([sys.executable, "-c", LOCKER, str(path)], stdout=subprocess.PIPE)
+    assert locker.stdout is not None
+    assert locker.stdout.readline() == b"locked\n"
+    event_ids.append(crash("taken by the writer"))
+    time.sleep(0.2)
+    event_ids += [crash("in the queue") for _ in range(3)]
+    context = multiprocessing.get_context("fork")
+    told: Any = context.SimpleQueue()
+    child = context.Process(target=_in_child, args=(told,))
+    child.start()
+    child.join(20)
+    assert child.exitcode == 0
+    event_ids.append(told.get())
+    server.wait_for(lambda it: len(it.taken) >= len(event_ids))
+    time.sleep(0.5)
+    locker.communicate()
     assert sorted(server.event_ids()) == sorted(event_ids)
 
 

@@ -3,7 +3,6 @@
 import gc
 import math
 import re
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 import sentry_sdk
 
 from asgi_rota_sentry import RotaSentryMiddleware
+from asgi_rota_sentry.journey import Journey
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 from tests.conftest import Get, MemoryTransport
 
@@ -198,7 +198,6 @@ async def test_nothing_is_left_for_the_garbage_collector(sentry: Sentry, rate: f
     But for what a sampled segment of the SDK's keeps: it knows itself and its scope.
     """
     sentry(traces_sample_rate=rate)
-    at_most = 20 if rate == 1.0 and _streams() else 0
     app = RotaSentryMiddleware(App())
     for _ in range(20):
         await run(app, scope_of())
@@ -209,13 +208,13 @@ async def test_nothing_is_left_for_the_garbage_collector(sentry: Sentry, rate: f
         for _ in range(20):
             await run(app, scope_of())
         gc.collect()
-        left = Counter(type(thing).__name__ for thing in gc.garbage)
+        # Other tests' rubbish may be swept up here too: only journeys through this middleware count.
+        left = [thing for thing in gc.garbage if type(thing) is Journey and thing._config is app]
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
-    # Other tests' clients may be swept up here too; a cycle of a request's would be there twenty times.
-    assert max(left[name] for name in ("Journey", "RequestScope", "Scope", "Transaction")) < 20 + at_most * 2
+    assert len(left) <= (40 if rate == 1.0 and _streams() else 0)
 
 
 async def test_the_apps_own_name_wins(sentry: Sentry, fetch: Get) -> None:

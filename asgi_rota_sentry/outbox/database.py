@@ -1,8 +1,9 @@
-"""The SQLite file behind the outbox, and the lock beside it that says which process sends."""
+"""The SQLite file behind the outbox."""
 
 import errno
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ from asgi_rota_sentry.outbox.forks import ForkSafe
 _VERSION = 2
 _PROGRAM = int.from_bytes(b"ROTA")
 _BUSY_SECONDS = 2.0
+_SLICE_SECONDS = 0.02
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _ENVELOPES = (
     """CREATE TABLE envelope (
@@ -80,17 +83,38 @@ class Database(ForkSafe):
     @contextmanager
     def use(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
         """The connection for a few statements; with `write`, in one transaction that is rolled back on a fault."""
-        with self._lock:
+        connection = self._enter(write=write)
+        try:
+            yield connection
+            if write:
+                connection.execute("COMMIT")
+        except (sqlite3.Error, OSError) as fault:
+            self._give_up(fault)
+        except BaseException:
+            self._roll_back()
+            raise
+        finally:
+            self._lock.release()
+
+    def _enter(self, *, write: bool) -> sqlite3.Connection:
+        """The connection, with `_lock` held; waits for other processes outside of it, so that a fork need not."""
+        deadline = time.monotonic() + _BUSY_SECONDS
+        while True:
+            self._lock.acquire()
             try:
                 connection = self._begin() if write else self._ready()
-                yield connection
-                if write:
-                    connection.execute("COMMIT")
             except (sqlite3.Error, OSError) as fault:
-                self._give_up(fault)
+                try:
+                    if getattr(fault, "sqlite_errorcode", 0) & 0xFF not in _BUSY or time.monotonic() > deadline:
+                        self._give_up(fault)
+                finally:
+                    self._lock.release()
             except BaseException:
-                self._roll_back()
+                self._lock.release()
                 raise
+            else:
+                return connection
+            time.sleep(_SLICE_SECONDS)
 
     def remove(self) -> None:
         """Within a transaction, remove the file; whoever waits for the right to write finds that it has gone.
@@ -142,35 +166,6 @@ class Database(ForkSafe):
         return self._connection
 
 
-class Leadership(ForkSafe):
-    """The right to send what is in the file at `path`, which one process at a time has.
-
-    It is an exclusive lock of SQLite on a file beside it, so the operating system takes it back from a process that
-    dies, however it dies.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        super().__init__()
-        self._path = Path(f"{path}.lock")
-
-    def acquire(self) -> bool:
-        """Whether this process leads, now or already."""
-        with self._lock:
-            if self._connection is not None:
-                return True
-            connection = None
-            try:
-                _make_private(self._path)
-                connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
-                connection.execute("BEGIN EXCLUSIVE")
-            except (sqlite3.Error, OSError):
-                if connection is not None:
-                    connection.close()
-                return False
-            self._connection = connection
-            return True
-
-
 def identity(path: Path) -> tuple[int, int] | None:
     """Device and inode of the file at the path now, or None when there is none."""
     try:
@@ -194,15 +189,16 @@ def _make_private(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=_SLICE_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         version = _check_version(connection, path)
+        connection.execute("PRAGMA synchronous = OFF")  # an empty file need not wait for the disk
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")  # survives any crash of a process, not a power cut
         connection.execute("PRAGMA wal_autocheckpoint = 250")  # pages of 4 KiB: a small log, for small disks
         connection.execute("PRAGMA journal_size_limit = 1048576")
         if version < _VERSION:
             _create_tables(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")  # survives any crash of a process, not a power cut
     except BaseException:
         connection.close()
         raise

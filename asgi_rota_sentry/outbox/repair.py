@@ -7,9 +7,10 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from asgi_rota_sentry.outbox.database import Leadership, identity
+from asgi_rota_sentry.outbox.database import identity
 from asgi_rota_sentry.outbox.errors import OutboxCorruptError
 from asgi_rota_sentry.outbox.feedback import COLUMNS, FeedbackStore
+from asgi_rota_sentry.outbox.leadership import Leadership
 from asgi_rota_sentry.outbox.store import Outbox, Packed, unpack
 from asgi_rota_sentry.sdk.envelopes import parse_envelope
 

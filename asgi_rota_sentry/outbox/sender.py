@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.outbox.bounds import Dropped
-from asgi_rota_sentry.outbox.database import Leadership
 from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError, OutboxFullError
+from asgi_rota_sentry.outbox.leadership import Leadership
 from asgi_rota_sentry.outbox.pace import Pace
 from asgi_rota_sentry.outbox.repair import mend
 from asgi_rota_sentry.outbox.store import Kept, Outbox
@@ -81,6 +81,7 @@ class Sender:
 
     def reset(self) -> None:
         """Forget everything, as a forked child must."""
+        self._leadership.forget()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._wake = threading.Event()

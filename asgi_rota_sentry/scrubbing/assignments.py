@@ -23,6 +23,7 @@ _STEMS = re.compile(
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.$")
 _REST_OF_NAME = re.compile(r"[\w\-.$]*+")
 _LOOK_BACK = 64
+_BEFORE = 24
 # What may stand between a name and its value: a closing quote or bracket (also escaped for a URL), then the sign.
 _SIGN = re.compile(
     r"""(?P<closed>\\{0,8}["'`]|%22|%27|&quot;|&\#3[49];)?(?:\]|%5[Dd]){0,2}(?:\\{0,8}["'])?\s{0,8}
@@ -78,89 +79,94 @@ class Assignments:
                 verdict = Verdict.SECRET
             if verdict is Verdict.PLAIN:
                 continue
-            for span in self._beside(text, start, stop, verdict, source=source):
-                yield span
-                position = max(position, span.end)
+            reason = f"beside {text[start:stop].strip('-.$')!r}"
+            value = _beside(text, start, stop, verdict, source=source)
+            if value is not None:
+                yield from self._judged(text, value, verdict, reason)
+                if verdict is not Verdict.MAYBE:
+                    position = max(position, value.end)  # each value is read once
+            elif not source and verdict is Verdict.SECRET:
+                for span in _said(text, start, stop, reason):
+                    yield span
+                    position = max(position, span.end)
 
-    def _beside(self, text: str, start: int, end: int, verdict: Verdict, *, source: bool) -> Iterator[Span]:
-        """The value beside the name at `start` to `end`, when there is one."""
-        reason = f"beside {text[start:end].strip('-.$')!r}"
-        sign = _SIGN.match(text, end)
-        if sign:
-            if sign["sign"] == "!=":
-                return
-            source = source and not (start and text[start - 1] in "?&")  # code, but for a URL in it
-            if verdict is Verdict.COOKIES and not sign["closed"] and not source:
-                found: values.Value | None = values.read_line(text, sign.end())
-            else:
-                found = values.read(text, sign.end(), sign=sign["sign"], closed=bool(sign["closed"]), source=source)
-            yield from self._judged(text, found, verdict, reason)
-            return
-        if source:
-            return
-        for form, begins in ((_TUPLE, "([b"), (_OPTION, "-")):
-            other = form.match(text, end)
-            if other and self._opens(text, start, begins):
-                found = (
-                    values.read_word(text, other.end())
-                    if form is _OPTION
-                    else values.read(text, other.end(), sign=",", closed=True, source=False)
-                )
-                yield from self._judged(text, found, verdict, reason)
-                return
-        xml = _XML.match(text, end) if start and text[start - 1] in "<:" else None
-        if xml:
-            stop = text.find("<", xml.end())
-            yield from self._judged(text, values.Value(xml.end(), stop if stop >= 0 else len(text)), verdict, reason)
-            return
-        multipart = _MULTIPART.match(text, end) if text[max(0, start - 6) : start - 1].lower() == "name=" else None
-        if multipart:
-            closing = _MULTIPART_END.search(text, multipart.end())
-            stop = closing.start() if closing else len(text)
-            yield from self._judged(text, values.Value(multipart.end(), stop), verdict, reason)
-            return
-        yield from self._said(text, start, end, verdict, reason)
-
-    @staticmethod
-    def _opens(text: str, start: int, begins: str) -> bool:
-        """Whether the name at `start` begins an option (`--password x`) or a pair (`('password', …`)."""
-        if begins == "-":
-            return text.startswith("--", max(0, start - 2)) or text.startswith("--", start)
-        position = start - 1
-        while position > 0 and text[position] in "\\\"'bBuU":
-            position -= 1
-        return position < start - 1 and text[max(position, 0)] in "(["
-
-    def _judged(self, text: str, found: values.Value | None, verdict: Verdict, reason: str) -> Iterator[Span]:
-        if found is None:
-            return
+    def _judged(self, text: str, found: values.Value, verdict: Verdict, reason: str) -> Iterator[Span]:
         value = text[found.start : found.end]
         if values.is_trivial(value) or values.is_count(reason[:-1], value):
             return
         if verdict is Verdict.COOKIES:
             yield from cookie_spans(text, found.start, found.end, self._names)
-        elif verdict is Verdict.SECRET or looks_random(
-            text[found.start : found.end], hexadecimal="sig" in reason.lower()
-        ):
+        elif verdict is Verdict.SECRET or looks_random(value, hexadecimal="sig" in reason.lower()):
             yield Span(found.start, found.end, reason)
 
-    @staticmethod
-    def _said(text: str, start: int, end: int, verdict: Verdict, reason: str) -> Iterator[Span]:
-        """`the password is hunter2`, `PASSWORD 'hunter2'`: a word soon after that no person would write as prose."""
-        strong = verdict is Verdict.SECRET
-        quoted = _QUOTED.match(text, end) if strong else None
-        if quoted:
-            if not values.is_trivial(quoted[2]) and (text[start:end].isupper() or values.is_cryptic(quoted[2])):
-                yield Span(quoted.start(2), quoted.end(2), reason)
-            return
-        said = _SAID.match(text, end)
-        word = _WORD.match(text, said.end()) if said else None
-        if said is None or word is None or not strong or values.is_trivial(word[0]):
-            return
-        plain = word[0].rstrip(".:!?")
-        claimed = any(verb in said[0].lower() for verb in (" is", " was"))
-        digits = _DIGITS.match(text, said.end())
-        if digits and (claimed or _NUMERIC.search(text[start:end])):
-            yield Span(digits.start(), digits.end(), reason)
-        elif claimed and "=" not in plain and values.is_cryptic(plain):
-            yield Span(word.start(), word.start() + len(plain), reason)
+
+def _beside(text: str, start: int, end: int, verdict: Verdict, *, source: bool) -> values.Value | None:
+    """The value beside the name at `start` to `end`, when there is one."""
+    sign = _SIGN.match(text, end)
+    if sign and sign["sign"] != "!=":
+        source = source and not (start and text[start - 1] in "?&")  # code, but for a URL in it
+        if verdict is Verdict.MAYBE:
+            return values.read_random(text, sign.end(), source=source)
+        if verdict is Verdict.COOKIES and not sign["closed"] and not source:
+            return values.read_line(text, sign.end())
+        return values.read(text, sign.end(), sign=sign["sign"], closed=bool(sign["closed"]), source=source)
+    if sign or source or verdict is Verdict.MAYBE:
+        return None
+    return _in_a_pair(text, start, end) or _in_markup(text, start, end) or _in_a_form(text, start, end)
+
+
+def _in_a_pair(text: str, start: int, end: int) -> values.Value | None:
+    """`('password', 'x')` and `--password x`."""
+    pair = _TUPLE.match(text, end)
+    if pair and _opens_a_pair(text, start):
+        return values.read(text, pair.end(), sign=",", closed=True, source=False)
+    option = (
+        _OPTION.match(text, end) if text.startswith("--", max(0, start - 2)) or text.startswith("--", start) else None
+    )
+    return values.read_word(text, option.end()) if option else None
+
+
+def _opens_a_pair(text: str, start: int) -> bool:
+    """Whether the quoted name at `start` is the first thing in brackets."""
+    position = start - 1
+    while position > 0 and text[position] in "\\\"'bBuU" and start - position < _BEFORE:
+        position -= 1
+    return 0 <= position < start - 1 and text[position] in "(["
+
+
+def _in_markup(text: str, start: int, end: int) -> values.Value | None:
+    """`<password>x</password>`."""
+    tag = _XML.match(text, end) if start and text[start - 1] in "<:" else None
+    if tag is None:
+        return None
+    stop = text.find("<", tag.end())
+    return values.Value(tag.end(), stop if stop >= 0 else len(text))
+
+
+def _in_a_form(text: str, start: int, end: int) -> values.Value | None:
+    """The part of a multipart body (RFC 7578) with this name."""
+    part = _MULTIPART.match(text, end) if text[max(0, start - 6) : start - 1].lower() == "name=" else None
+    if part is None:
+        return None
+    closing = _MULTIPART_END.search(text, part.end())
+    return values.Value(part.end(), closing.start() if closing else len(text))
+
+
+def _said(text: str, start: int, end: int, reason: str) -> Iterator[Span]:
+    """`the password is hunter2`, `PASSWORD 'hunter2'`: a word soon after that no person would write as prose."""
+    quoted = _QUOTED.match(text, end)
+    if quoted:
+        if not values.is_trivial(quoted[2]) and (text[start:end].isupper() or values.is_cryptic(quoted[2])):
+            yield Span(quoted.start(2), quoted.end(2), reason)
+        return
+    said = _SAID.match(text, end)
+    word = _WORD.match(text, said.end()) if said else None
+    if said is None or word is None or values.is_trivial(word[0]):
+        return
+    plain = word[0].rstrip(".:!?")
+    claimed = any(verb in said[0].lower() for verb in (" is", " was"))
+    digits = _DIGITS.match(text, said.end())
+    if digits and (claimed or _NUMERIC.search(text[start:end])):
+        yield Span(digits.start(), digits.end(), reason)
+    elif claimed and "=" not in plain and values.is_cryptic(plain):
+        yield Span(word.start(), word.start() + len(plain), reason)

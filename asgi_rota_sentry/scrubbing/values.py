@@ -20,13 +20,16 @@ _PLAIN_REST = {
     "'": re.compile(r"(?:[^'\\\n]|\\.)*+", re.DOTALL),
     "`": re.compile(r"[^`\n]*+"),
 }
-_UNQUOTED = re.compile(r"""(?:[^\s&;"'`<>\\]|\\(?![nrt"']))*+""")
+# Up to what ends a value without quotes; a comma or a closing bracket only does where something else begins after it.
+_UNQUOTED = re.compile(
+    r"""(?:[^\s&;"'`<>\\,)\]}%?]|\\(?![nrt"'])|%(?!26|22|27)|,(?!\s|$|[\w.\-]{1,64}[=:]|["'])|[)\]}](?!$|[\s,.;:)\]}]))*+"""
+)
+_RANDOM = re.compile(r"[A-Za-z0-9_\-.~+/%]*+={0,2}")
 _TO_LINE_END = re.compile(r"""(?:[^\r\n"'\\]|\\(?![nr"']))*+""")
 _SCHEME = re.compile(
     r"(?:basic|bearer|token|digest|negotiate|ntlm|apikey|api-key|hmac|aws4-hmac-sha256|hawk|signature)\s{1,4}",
     re.IGNORECASE,
 )
-_NEXT = re.compile(r",(?=\s|$|[\w.\-]{1,64}[=:]|[\"'])|[)\]}](?=$|[\s,.;:)\]}])|%26|%22|%27|\?")
 _HARMLESS = re.compile(
     r"""(?:none|null|nil|undefined|true|false|nan|\.{2,}|…|[*•●x]{3,}|[?]|%\(?\w{0,64}\)?s|\$\d{1,3}|:\w{1,64}|\$?\{{0,2}\s?[\w.\-]{0,64}\s?\}{1,2}|\$\([\w\s.\-]{0,64}\)
         |[A-Za-z_][\w.]{0,64}\([^()]{0,64}\)
@@ -53,6 +56,7 @@ _PROSE = word_set(
     rotated issued verified unverified pending locked sent generated deleted removed confirmed loaded validated"""
 )
 _MOST_PROSE = 24
+_LONGEST_HEADER = 2048
 
 
 def is_trivial(value: str) -> bool:
@@ -99,6 +103,16 @@ def read(text: str, start: int, *, sign: str, closed: bool, source: bool) -> Val
     if sign in (":", "%3A", "%3a") and not closed:
         return _header_or_prose(text, start)
     return _unquoted(text, start)
+
+
+def read_random(text: str, start: int, *, source: bool) -> Value | None:
+    """The word at `start`, in quotes or (but for `source` code) without, as far as it may be a random one."""
+    quote = _QUOTE.match(text, start)
+    if quote is None and source:
+        return None
+    begin = quote.end() if quote else start
+    found = _RANDOM.match(text, begin)
+    return Value(begin, found.end()) if found and found.end() > begin else None
 
 
 def read_line(text: str, start: int) -> Value:
@@ -157,9 +171,6 @@ def _unquoted(text: str, start: int) -> Value | None:
     begin = scheme.end() if scheme else start
     found = _UNQUOTED.match(text, begin)
     end = found.end() if found else begin
-    following = _NEXT.search(text, begin, end)
-    if following:
-        end = following.start()
     while end > begin and text[end - 1] in ".,":
         end -= 1
     return Value(start, end) if end > begin else None
@@ -169,7 +180,7 @@ def _header_or_prose(text: str, start: int) -> Value | None:
     """After `name:` without quotes: a header's value, a line of YAML, or a sentence, which is left alone."""
     scheme = _SCHEME.match(text, start)
     if scheme:
-        line = _TO_LINE_END.match(text, scheme.end())
+        line = _TO_LINE_END.match(text, scheme.end(), scheme.end() + _LONGEST_HEADER)
         stop = line.end() if line else len(text)
         first = _unquoted(text, scheme.end())
         digest = "=" in text[scheme.end() : min(stop, scheme.end() + 200)] and "," in text[scheme.end() : stop]

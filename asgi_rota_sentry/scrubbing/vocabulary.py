@@ -87,24 +87,25 @@ SECRET_PAIRS = (
 # The word that ends the name makes the rest its description: `token_count`, `password_changed_at`.
 HARMLESS_AFTER = word_set(
     """
-    action actions address age algorithm alg appearance at attempt attempts audience backend backends balance bar bits
-    board brand bucket budget button cache callback changed check checks checker class classes col color colour column
-    complexity condition configured confirmed contract count counts country created date days decimals description
-    dialog dir directory disabled domain drop duration email enabled encoding endpoint engine enforcement entropy error
-    errors event events exchange exist exists expire expired expires expiration expiry exp factory failed failure
-    failures family field fields file filename filter flow flows form format func function generator group groups
-    handler hasher hashers header headers height help history hours httponly icon id ids image index input interval
-    issued issuer iterations kind label last left len length level lifetime limit limits link_sent list_size loader
-    location manager map match matched matches max message method middleware min minutes missing modal mode model
-    modified module ms name names namespace needed network notice number_of object option options order origin owner
-    owners page pages parser path paths pattern percentage period permission permissions policies policy position prefix
-    present price prompt protected protection provider providers purpose quality quota rate ratio reason regex region
-    remaining request requests required requirement requirements reset result retries role roles rotated rotation
-    rounds rule rules samesite sauce scope scopes score screen seconds secure serializer service set setting settings
-    shown size source sources stage stats status state step storage store strategy strength style success suffix
-    summary supply symbol table target template text_field time timeout timestamp title total ttl type types updated upgrade uri uris
-    url urls usage use used user username users uuid valid validation validator validators validity verified version
-    versions view views warning widget width santa garden bound binding per hint_shown mask masked placeholder
+    action actions address age algorithm alg appearance at attempt attempts audience backend backends balance bar
+    bits board brand bucket budget button cache callback changed check checks checker class classes col color colour
+    column complexity condition configured confirmed contract count counts country created date days decimals
+    description dialog dir directory disabled domain drop duration email enabled encoding endpoint engine
+    enforcement entropy error errors event events exchange exist exists expire expired expires expiration expiry exp
+    factory failed failure failures family field fields file filename filter flow flows form format func function
+    generator group groups handler hasher hashers header headers height help history hours httponly icon id ids
+    image index input interval issued issuer iterations kind label last left len length level lifetime limit limits
+    link_sent list_size loader location manager map match matched matches max message method middleware min minutes
+    missing modal mode model modified module ms name names namespace needed network notice number_of object option
+    options order origin owner owners page pages parser path paths pattern percentage period permission permissions
+    policies policy position prefix present price prompt protected protection provider providers purpose quality
+    quota rate ratio reason regex region remaining request requests required requirement requirements reset result
+    retries role roles rotated rotation rounds rule rules samesite sauce scope scopes score screen seconds secure
+    serializer service set setting settings shown size source sources stage stats status state step storage store
+    strategy strength style success suffix summary supply symbol table target template text_field time timeout
+    timestamp title total ttl type types updated upgrade uri uris url urls usage use used user username users uuid
+    valid validation validator validators validity verified version versions view views warning widget width santa
+    garden bound binding per hint_shown mask masked placeholder
     """
 )
 HARMLESS_NEXT = word_set(

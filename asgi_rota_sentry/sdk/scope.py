@@ -56,11 +56,12 @@ class RequestScope:
             self.scope = Scope.get_isolation_scope()
             self.current = Scope.get_current_scope()
         else:
-            outer = self._outer = around or (Scope.get_current_scope(), Scope.get_isolation_scope())
-            self._token = open_layer(outer)
+            outer = around or (Scope.get_current_scope(), Scope.get_isolation_scope())
             # What `fork` does, without its detour through the copy module.
             self.current = outer[0].__copy__()
             self.scope = outer[1].__copy__()
+            self._outer = outer
+            self._token = open_layer(outer)
             Scope.set_current_scope(self.current)
             Scope.set_isolation_scope(self.scope)
             self.scope.clear_breadcrumbs()

@@ -38,7 +38,9 @@ def capture_tally(tally: Tally) -> str | None:
     if tally.stands_for:
         event["contexts"][_CONTEXT]["event_id"] = tally.stands_for
     with sentry_sdk.isolation_scope() as scope:
+        # Of whatever request this thread may have been started in.
         scope.clear()
+        sentry_sdk.get_current_scope().clear()
         return sentry_sdk.capture_event(event)  # type: ignore[arg-type]
 
 

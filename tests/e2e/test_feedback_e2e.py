@@ -186,7 +186,7 @@ def test_the_admin_shows_what_was_written(browser: Browser, box: Mailbox, tmp_pa
             found.page.goto(f"{server.url}/admin/django_asgi/feedbackmessage/")
             assert found.page.get_by_text(message).is_visible()
             found.page.locator("#result_list th.field-written_at a").click()
-            assert found.page.locator(".field-message").get_by_text(message).is_visible()
+            found.page.locator(".field-message").get_by_text(message).wait_for()
             assert found.page.title() != "owned"
         with chrome.visit(browser, f"{server.url}/login/?as=staff") as found:
             found.page.goto(f"{server.url}/admin/django_asgi/feedbackmessage/")

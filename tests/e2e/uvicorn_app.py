@@ -33,6 +33,7 @@ class App:
             **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self.answered_at: dict[str, float] = {}
 
     def start(self) -> "App":
         """Start it and wait until it answers, and a little longer for all workers to do so."""
@@ -72,6 +73,7 @@ class App:
                 answered: list[str] = self.get(f"/boom?n={each}")
             except (OSError, HTTPException):
                 return []  # the application was killed
+            self.answered_at.update(dict.fromkeys(answered, time.monotonic()))
             return answered
 
         with ThreadPoolExecutor(clients) as pool:
