@@ -402,7 +402,8 @@ class Journey:
 
     def _tell_slow(self) -> None:
         """Warn of a slow request, in the log and as an event of its route."""
-        route, _ = self._knowledge().transaction_name("", "url")
+        name, source = self._sentry.transaction if self._sentry is not None else ("", "url")
+        route, _ = self._knowledge().transaction_name(name, source)
         method, seconds = request.method(self._scope), self._answered_at - self._arrived_at
         counters.count("requests.slow")
         if self._config.slow.is_to_be_told(f"{method} {route}"):

@@ -185,6 +185,12 @@ class RequestScope:
         """The trace that events of this request belong to."""
         return self.current.get_trace_context().get("trace_id")
 
+    @property
+    def transaction(self) -> tuple[str, str]:
+        """The name that the SDK's integrations or the application gave the request by now, and its source."""
+        name = getattr(self.current, "_transaction", None) or ""
+        return name, str((getattr(self.current, "_transaction_info", None) or {}).get("source") or "url")
+
     def _process(self, event: Event, hint: dict[str, Any]) -> Event | None:
         """The event processor of this request."""
         if event.get("type") == "transaction":
