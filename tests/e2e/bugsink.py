@@ -53,6 +53,19 @@ BUGSINK = {{
        for whose in ("", "_PROJECT") for period in ("5_MINUTES", "HOUR", "MONTH")}},
 }}
 """
+_PAGES = """
+from django.contrib.auth import get_user_model
+from django.test import Client
+from events.models import Event
+user, _ = get_user_model().objects.get_or_create(username="reader", defaults={{"is_superuser": True}})
+event = Event.objects.get(event_id="{event_id}")
+client = Client(headers={{"host": "127.0.0.1"}})
+client.force_login(user)
+for page in ("", "details/", "breadcrumbs/"):
+    answer = client.get(f"/issues/issue/{{event.issue_id}}/event/{{event.id}}/{{page}}")
+    assert answer.status_code == 200, (page, answer.status_code)
+    print(answer.content.decode())
+"""
 _PROJECT = """
 from projects.models import Project
 from bsmain.models import AuthToken
@@ -207,6 +220,10 @@ class Bugsink:
                 data: dict[str, Any] = detail["data"]
                 return data
         return None
+
+    def pages(self, event_id: str) -> str:
+        """The HTML of an event's three pages, as who has signed in reads them: stack trace, details, breadcrumbs."""
+        return self._manage("shell", "-v0", "-c", _PAGES.format(event_id=UUID(event_id)))
 
     def wait_for_event(self, event_id: str, timeout: float = 15.0) -> dict[str, Any]:
         """The stored JSON of one event as soon as it is there; AssertionError after `timeout` seconds."""
