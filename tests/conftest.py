@@ -116,6 +116,7 @@ def sentry(lifecycle: str) -> Iterator[Callable[..., MemoryTransport]]:
 def _clean() -> Iterator[None]:
     """No test sees the SDK, or the silence of a fault, of another."""
     faults.forget()
+    faults.logger.disabled = False  # a framework under test may have configured logging
     yield
     _reset()
 
