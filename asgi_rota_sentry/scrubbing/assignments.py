@@ -7,7 +7,7 @@ value is read once, so the time is linear in the text.
 import re
 from collections.abc import Iterator
 
-from asgi_rota_sentry.scrubbing import values
+from asgi_rota_sentry.scrubbing import places, values
 from asgi_rota_sentry.scrubbing.cookies import cookie_spans
 from asgi_rota_sentry.scrubbing.keys import Names, Verdict
 from asgi_rota_sentry.scrubbing.randomness import looks_random
@@ -17,31 +17,27 @@ from asgi_rota_sentry.scrubbing.vocabulary import SECRET_PAIRS
 _STEMS = re.compile(
     "pass|pwd|psw|secret|token|key|auth|cred|sess|csrf|xsrf|cookie|jwt|pin|otp|cvv|cvc|cvn|csc|ssn|nino|iban|card|"
     "acc|sid|sig|code|number|bearer|insurance|national|identity|tax|routing|aba|sort|bic|bsb|pan|"
-    "licen|nonce|salt|ticket|challenge|verifier|mnemonic|phrase|seed|remember|pw|psk|kennwort|contrasena|hmac|aadha|"
+    "licen|nonce|salt|ticket|challenge|verifier|mnemonic|phrase|seed|remember|pw|psk|kennwort|contrase|motdepasse|senha|wachtwoord|heslo|lozinka|salasana|"
+    "losenord|lösenord|haslo|jelszo|parola|adgangskode|пароль|密码|密碼|パスワード|비밀번호|tin|rsa|hmac|aadha|"
     "cpf|bsn|nric|curp|personnummer|fiscale|magic|assertion|social|swift|connect|bank|cc|link|cert|blob"
 )
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.$")
 _REST_OF_NAME = re.compile(r"[\w\-.$]*+")
 _LOOK_BACK = 64
-_BEFORE = 24
-# What may stand between a name and its value: a closing quote or bracket (also escaped for a URL), then the sign.
+# What may stand between a name and its value: a closing quote or bracket (also escaped for a URL, a page or JSON), then
+# the sign.
 _SIGN = re.compile(
-    r"""(?P<closed>\\{0,8}["'`]|%22|%27|&quot;|&\#3[49];)?(?:\]|%5[Dd]){0,2}(?:\\{0,8}["'])?\s{0,8}
-        (?P<sign>=>|:=|==?=?|!=|:(?!/)|%3[AaDd]|%25?3[AaDd])\s{0,8}""",
+    r"""(?P<closed>\\{0,8}["'`]|%22|%27|&quot;|&\#(?:3[49]|x2[27]);|\\{1,4}u002[27])?(?:\]|%5[Dd]){0,2}
+        (?:\\{0,8}["'])?(?:\s(?:is|was))?\s{0,8}
+        (?P<sign>=>|:=|==?=?|!=|->|→|:(?!/)|%3[AaDd]|%25?3[AaDd]|&\#61;|&equals;|&\#x3[DdAa];)(?:\s|%20){0,8}""",
     re.VERBOSE,
 )
-_TUPLE = re.compile(r"""(?P<quote>\\{0,8}["']),\s{0,2}(?=[bBuU]?\\{0,8}["'])""")
-_XML = re.compile(r"(?:\s[^<>]{0,128})?>\s{0,8}(?=[^<\s])")
-_MULTIPART = re.compile(
-    r"""["'](?:;[^\r\n\\]{0,128})?(?:\r?\n|\\r\\n)(?:[^\r\n\\]{1,128}(?:\r?\n|\\r\\n)){0,3}(?:\r?\n|\\r\\n)"""
-)
-_MULTIPART_END = re.compile(r"(?:\r?\n|\\r\\n)--|$")
-_OPTION = re.compile(r"""["']?,?\s{1,4}["']?(?=[^\s\-"'])""")
 _SAID = re.compile(r"""(?:\s(?:is|was|to|of|value|for|set)){0,2}\s["'`(]?(?=[^\s])""", re.IGNORECASE)
 _LAST_WORD = re.compile(r"[a-z]{1,20}(?=$)")
-_NUMERIC = re.compile(r"pin|otp|cvv|cvc|ssn|code|number|\bno$", re.IGNORECASE)
-_QUOTED = re.compile(r"""\s{1,2}(["'])([^"'\n]{1,256})\1""")
-_DIGITS = re.compile(r"[0-9][0-9 -]{1,10}[0-9](?![\w:.])")
+_NUMERIC = re.compile(r"pin|otp|cvv|cvc|ssn|nino|code|number|insurance|\bno$", re.IGNORECASE)
+_LOGIN = re.compile(r"login\s{1,4}\S{1,64}\s{1,4}$")
+_QUOTED = re.compile(r"""\s{1,2}(["'`])([^"'`\n]{1,256})\1""")
+_DIGITS = re.compile(r"[A-Za-z]{0,2}[0-9][0-9 -]{1,10}[0-9][A-Za-z]?(?![\w:.])")
 _WORD = re.compile(r"""[^\s"'`<>,;)\]}]+""")
 
 
@@ -92,7 +88,7 @@ class Assignments:
 
     def _judged(self, text: str, found: values.Value, verdict: Verdict, reason: str) -> Iterator[Span]:
         value = text[found.start : found.end]
-        if values.is_trivial(value) or values.is_count(reason[:-1], value):
+        if values.is_trivial(value) or values.is_said(value) or values.is_count(reason[:-1], value):
             return
         if verdict is Verdict.COOKIES:
             yield from cookie_spans(text, found.start, found.end, self._names)
@@ -103,6 +99,8 @@ class Assignments:
 def _beside(text: str, start: int, end: int, verdict: Verdict, *, source: bool) -> values.Value | None:
     """The value beside the name at `start` to `end`, when there is one."""
     sign = _SIGN.match(text, end)
+    if sign and sign["sign"] == ":" and text[max(0, start - 1)] == ":":
+        return None  # the parts of an ARN or a URN
     if sign and sign["sign"] != "!=":
         source = source and not (start and text[start - 1] in "?&")  # code, but for a URL in it
         if verdict is Verdict.MAYBE:
@@ -112,44 +110,7 @@ def _beside(text: str, start: int, end: int, verdict: Verdict, *, source: bool) 
         return values.read(text, sign.end(), sign=sign["sign"], closed=bool(sign["closed"]), source=source)
     if sign or source or verdict is Verdict.MAYBE:
         return None
-    return _in_a_pair(text, start, end) or _in_markup(text, start, end) or _in_a_form(text, start, end)
-
-
-def _in_a_pair(text: str, start: int, end: int) -> values.Value | None:
-    """`('password', 'x')` and `--password x`."""
-    pair = _TUPLE.match(text, end)
-    if pair and _opens_a_pair(text, start):
-        return values.read(text, pair.end(), sign=",", closed=True, source=False)
-    option = (
-        _OPTION.match(text, end) if text.startswith("--", max(0, start - 2)) or text.startswith("--", start) else None
-    )
-    return values.read_word(text, option.end()) if option else None
-
-
-def _opens_a_pair(text: str, start: int) -> bool:
-    """Whether the quoted name at `start` is the first thing in brackets."""
-    position = start - 1
-    while position > 0 and text[position] in "\\\"'bBuU" and start - position < _BEFORE:
-        position -= 1
-    return 0 <= position < start - 1 and text[position] in "(["
-
-
-def _in_markup(text: str, start: int, end: int) -> values.Value | None:
-    """`<password>x</password>`."""
-    tag = _XML.match(text, end) if start and text[start - 1] in "<:" else None
-    if tag is None:
-        return None
-    stop = text.find("<", tag.end())
-    return values.Value(tag.end(), stop if stop >= 0 else len(text))
-
-
-def _in_a_form(text: str, start: int, end: int) -> values.Value | None:
-    """The part of a multipart body (RFC 7578) with this name."""
-    part = _MULTIPART.match(text, end) if text[max(0, start - 6) : start - 1].lower() == "name=" else None
-    if part is None:
-        return None
-    closing = _MULTIPART_END.search(text, part.end())
-    return values.Value(part.end(), closing.start() if closing else len(text))
+    return places.find(text, start, end)
 
 
 def _said(text: str, start: int, end: int, reason: str) -> Iterator[Span]:
@@ -168,5 +129,7 @@ def _said(text: str, start: int, end: int, reason: str) -> Iterator[Span]:
     digits = _DIGITS.match(text, said.end())
     if digits and (claimed or _NUMERIC.search(text[start:end])):
         yield Span(digits.start(), digits.end(), reason)
-    elif claimed and "=" not in plain and values.is_cryptic(plain):
+    elif ("=" not in plain and (values.is_mixed(plain) or (claimed and values.is_cryptic(plain)))) or (
+        _LOGIN.search(text, max(0, start - 80), start)  # a line of .netrc
+    ):
         yield Span(word.start(), word.start() + len(plain), reason)

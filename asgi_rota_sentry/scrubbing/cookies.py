@@ -25,7 +25,7 @@ def cookie_spans(text: str, start: int, end: int, names: Names) -> Iterator[Span
             continue
         if is_secret_cookie(name, value, names):
             yield Span(found.start(3), found.end(3), f"cookie {name!r}")
-    if not found_any:
+    if not found_any and not text[start:end].strip().isalpha():
         yield Span(start, end, "cookies")
 
 

@@ -10,17 +10,13 @@ from asgi_rota_sentry.scrubbing.keys import Names, Verdict, bare
 from asgi_rota_sentry.scrubbing.randomness import looks_random
 from asgi_rota_sentry.scrubbing.spans import FILTERED, merged, replaced
 from asgi_rota_sentry.scrubbing.text import TextScrubber
-from asgi_rota_sentry.scrubbing.values import is_count, is_trivial
-from asgi_rota_sentry.scrubbing.vocabulary import word_set
+from asgi_rota_sentry.scrubbing.values import is_count, is_said, is_trivial
+from asgi_rota_sentry.scrubbing.vocabulary import FIELD_NAMES
 
 _NOTHING: Mapping[int, Verdict] = {}
 _SECOND = {verdict: {1: verdict} for verdict in Verdict}
-# Beside a telling name these are the next field's name, not the value.
-_FIELD_NAMES = word_set(
-    "username email user name id first_name last_name login remember role phone title password password1 password2 "
-    "password_confirmation confirm_password token api_key secret csrfmiddlewaretoken csrf_token pin otp"
-)
 _MOST_LEAVES = 200
+_FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,7 @@ class Judge:
         """The items that the one before tells about: `[b'authorization', …]`, `["--password", …]`."""
         if len(items) == 2 and type(items[0]) is str:
             verdict = self.names.verdict(items[0])
-            if verdict and not (isinstance(items[1], str) and bare(items[1]).lower() in _FIELD_NAMES):
+            if verdict and not (isinstance(items[1], str) and bare(items[1]).lower() in FIELD_NAMES):
                 return _SECOND[verdict]
         found: dict[int, Verdict] = {}
         previous: Any = None
@@ -127,7 +123,9 @@ def _is_harmless(name: str, value: Any) -> bool:
     if isinstance(value, int | float):
         return -1 <= value <= 1 or name.lower() == "pass" or is_count(name, str(value))
     if isinstance(value, str):
-        return is_trivial(value) or is_count(name, bare(value))
+        return is_trivial(value) or is_said(bare(value)) or is_count(name, bare(value))
+    if isinstance(value, list | tuple) and len(value) < _FEW:
+        return all(isinstance(item, str) and is_said(bare(item)) for item in value)  # what a form says of its field
     return isinstance(value, Mapping | list | tuple | set | frozenset) and not value
 
 

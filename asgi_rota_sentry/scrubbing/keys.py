@@ -7,6 +7,7 @@ and `author` has nothing to do with `auth`. The words after the telling one deci
 import re
 from collections.abc import Iterable
 from enum import IntEnum
+from unicodedata import combining, normalize
 
 from asgi_rota_sentry.scrubbing import vocabulary as v
 
@@ -20,7 +21,7 @@ class Verdict(IntEnum):
     SECRET = 3
 
 
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
 _REPR = re.compile(r"""[bBuU]?(['"])(.*)\1""", re.DOTALL)
 _LONGEST_NAME = 96
 # Where the process is, not what it knows.
@@ -36,6 +37,9 @@ def bare(name: str) -> str:
 
 def words(name: str) -> list[str]:
     """The lower-case words of a name in any spelling."""
+    if not name.isascii():
+        # `contraseña` is `contrasena`.
+        name = "".join(character for character in normalize("NFKD", name) if not combining(character))
     return [word.lower() for word in _WORDS.findall(name)]
 
 

@@ -10,7 +10,7 @@ from asgi_rota_sentry.scrubbing.spans import Span
 # A separator is one or two characters, or what a URL makes of a space. None of these patterns can match the same
 # digits in two ways, so none of them backtracks.
 _RUN = re.compile(r"(?<![0-9A-Za-z])[0-9](?:(?:%20|[ \-.+_/\u00a0\u2009\u202f\u2010-\u2013]{0,2})[0-9])*+(?![A-Za-z])")
-_SSN = re.compile(r"(?<![\w\-.])([0-9]{3})([- ])([0-9]{2})\2([0-9]{4})(?![\w\-]|\.[0-9])")
+_SSN = re.compile(r"(?<![\w\-.])(?<![0-9] )([0-9]{3})([- ])([0-9]{2})\2([0-9]{4})(?![\w\-]|[. ][0-9])")
 _NINO = re.compile(
     r"(?<![A-Za-z0-9])(?:([A-Z]{2})[ -]?[0-9]{2}[ -]?[0-9]{2}[ -]?[0-9]{2}[ -]?[A-D]"
     r"|([a-z]{2}) [0-9]{2} [0-9]{2} [0-9]{2} [a-d])(?![A-Za-z0-9])"
@@ -81,9 +81,18 @@ def _card_from(text: str, groups: list[tuple[int, int]], first: int, *, whole: b
         sizes += (size,)
         if total < _FEWEST or not (index == first or sizes in _GROUPINGS or (whole and index == len(groups) - 1)):
             continue
+        if index == first and _is_decimal(text, *groups[first]):
+            continue
         if is_card("".join(text[begin:end] for begin, end in groups[first : index + 1])):
             best = index
     return best
+
+
+def _is_decimal(text: str, start: int, end: int) -> bool:
+    """Whether the digits are a part of a number such as `0.4111`."""
+    return (text[start - 1 : start] == "." and text[start - 2 : start - 1].isdigit()) or (
+        text[end : end + 1] == "." and text[end + 1 : end + 2].isdigit()
+    )
 
 
 def _plausible(text: str, groups: list[tuple[int, int]]) -> bool:

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterable
 
-from asgi_rota_sentry.scrubbing import beside, numbers, patterns, sql, tokens, urls
+from asgi_rota_sentry.scrubbing import beside, commands, numbers, patterns, sql, tokens, urls
 from asgi_rota_sentry.scrubbing.assignments import Assignments
 from asgi_rota_sentry.scrubbing.keys import Names
-from asgi_rota_sentry.scrubbing.spans import Span, merged, replaced
+from asgi_rota_sentry.scrubbing.spans import FILTERED, Span, merged, replaced
 
 _SHORTEST = 6
 # How Python shows an object that says nothing of itself: nothing to search.
@@ -38,8 +38,10 @@ class TextScrubber:
             found += numbers.find(text)
             found += self._assignments.find(text, low, source=source)
             found += sql.find(text, low, self._names)
+            found += commands.find(text, low)
             found += beside.find(text, low)
-        return merged(found) if found else found
+        # What begins with the mark was replaced before.
+        return merged([span for span in found if not text.startswith(FILTERED[:-1], span.start)]) if found else found
 
     def scrub(self, text: str, *, source: bool = False) -> str:
         """The text with every secret in it replaced by `[Filtered]`."""

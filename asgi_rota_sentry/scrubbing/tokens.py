@@ -14,7 +14,7 @@ _VENDORS = {
     "AWS key": r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])",
     "AWS secret": r"aws[_-]?s3cr3t-never",
     "GCP key": r"AIza[\w-]{30,}|ya29\.[\w-]{20,}|GOCSPX-[\w-]{20,}|1//0[\w-]{30,}",
-    "Azure key": r"[\w~.-]{3}[78]Q~[\w~.-]{31,}|[A-Za-z0-9+/]{76}[A-Za-z0-9+/]{10}==",
+    "Azure key": r"[\w~.-]{3}[78]Q~[\w~.-]{31,}|(?<!sha512-)[A-Za-z0-9+/]{76}[A-Za-z0-9+/]{10}==",
     "GitHub token": r"gh[pousr]_\w{16,}|github_pat_\w{16,}",
     "GitLab token": r"gl(?:pat|dt|rt|cbt|ptt|ft|soat|imt|agent|oas|ffct|wt)-[\w.-]{16,}|GR1348941[\w-]{16,}",
     "Slack token": r"xox[a-z](?:\.xox[a-z])?-[\w-]{10,}|xapp-[\w-]{10,}|xwfp-[\w-]{10,}",
@@ -123,6 +123,8 @@ def find(text: str, low: str) -> Iterator[Span]:
         yield from _schemes(text)
     if _LONG.search(text) and any(hint in text for hint in _HINTS):
         for found in _VENDOR.finditer(text):
+            if found[0].startswith("sk-") and found[0].replace("-", "").replace("_", "").isalpha():
+                continue
             yield Span(
                 found.start(),
                 found.start() + len(found[0].rstrip(".")),
@@ -156,6 +158,8 @@ def _schemes(text: str) -> Iterator[Span]:
     for found in _SCHEME.finditer(text):
         scheme, credential = found[1].lower(), found[2].rstrip(".")
         end = found.start(2) + len(credential)
+        if credential.endswith("=") and text[end : end + 1].isalnum():
+            continue  # `Bearer expires_in=3600`
         if scheme == "bearer" and _is_credential(credential, text[end : end + 2]):
             yield Span(found.start(2), end, "bearer authorisation")
         elif scheme == "basic" and _is_basic(credential):
@@ -174,7 +178,7 @@ def _is_credential(word: str, after: str) -> bool:
         or (word != word.lower() and not word.istitle())
     ):
         return True
-    return len(word) >= 8 and not (after[:1] == " " and after[1:].isalpha())
+    return len(word) >= 14 and not (after[:1] == " " and after[1:].isalpha())
 
 
 def _is_basic(word: str) -> bool:

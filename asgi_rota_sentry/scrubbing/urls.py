@@ -13,7 +13,7 @@ _NO_SCHEME = re.compile(
     r"(?<![\w.:/\-])[\w.\-]{1,64}:([^\s:@/\"'<>]{3,128}+)@(?:tcp|unix|[\w.\-]{1,128}(?::[0-9]{2,5}\b|/))"
 )
 _TELLING = re.compile(
-    r"(?<![a-z])(?:reset|password|passwd|pwd|token|tokens|invite|invitation|activate|activation|verify|verification|"
+    r"(?<![a-z])(?:resets?|password|passwd|pwd|token|tokens|invites?|invitations?|activate|activations?|verify|verification|"
     r"confirm|confirmation|unsubscribe|magic|magic-link|share|shared|auth|oauth|login|signin|secret|secrets|key|apikey|"
     r"api-key|signature|sso|session|sessions|webhook|webhooks|hooks|one-time|otp|recover|recovery)(?![a-z])",
     re.IGNORECASE,
@@ -60,5 +60,8 @@ def _credentials(text: str, start: int) -> Iterator[Span]:
 def _path_tokens(text: str) -> Iterator[Span]:
     for found in _SEGMENT.finditer(text):
         before = text[max(0, found.start() - 64) : found.start() + 1]
-        if _TELLING.search(before) and looks_random(found[1], hexadecimal=True):
+        after = text[found.end() : found.end() + 24]
+        if (_TELLING.search(before) and looks_random(found[1], hexadecimal=True)) or (
+            _TELLING.search(after) and looks_random(found[1])
+        ):
             yield Span(found.start(1), found.end(1), "token in a path")

@@ -14,7 +14,10 @@ class Value(NamedTuple):
     end: int
 
 
-_QUOTE = re.compile(r"""[bBuUrRfF]{0,2}(\\{0,8}["'`]|%22|%27|&quot;|&\#3[49];)""")
+_QUOTE = re.compile(
+    r"""(?:(?:\w{1,32}\.)?Secret\w{0,32}\(\s?)?[bBuUrRfF]{0,2}(\\{0,8}["'`]|%22|%27|&quot;|&\#(?:3[49]|x2[27]);|\\{1,4}u002[27])"""
+)
+_YAML_BLOCK = re.compile(r"[|>][+-]?[ \t]{0,4}\r?\n\s{1,32}(?=\S)")
 _PLAIN_REST = {
     '"': re.compile(r'(?:[^"\\\n]|\\.)*+', re.DOTALL),
     "'": re.compile(r"(?:[^'\\\n]|\\.)*+", re.DOTALL),
@@ -38,6 +41,15 @@ _HARMLESS = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _PLACEHOLDER = re.compile(r"\$?\{{1,2}\s?[\w.\-]{1,64}\s?\}{1,2}|%\(\w{1,64}\)s|\$\([\w\s.\-]{0,64}\)")
+_SENTENCE = r"[A-Z][a-z']{0,20}(?: [\w'\u2019-]{1,24},?){1,30}[.!]"
+_SENTENCES = re.compile(
+    rf"""\[?(?:(?:ErrorDetail\(string=)?["']?{_SENTENCE}["']?(?:, code=["']\w{{1,40}}["']\))?(?:, ?)?){{1,8}}\]?"""
+)
+# `token = Token.objects.get(…)`: code that came into a message.
+_CODE = re.compile(
+    r"(?:await )?[A-Za-z_]\w{0,64}(?:\.[A-Za-z_]\w{0,64}){0,8}[(\[]"
+    r"|[A-Za-z_]{1,64}(?:\.[A-Za-z_]{1,64}){1,8}(?![^\s,;)])"
+)
 _TYPE = re.compile(
     r"(?:\w+\.)?(?:Secret|Any|Str|Optional|Union|List|Dict)\w*(?:\[.*)?|\w+(?:Field|Str|Bytes|Column)(?:\(.*)?"
 )
@@ -71,6 +83,11 @@ def is_trivial(value: str) -> bool:
     return _HARMLESS.fullmatch(value) is not None or (value[:1] == "<" and _OBJECT.fullmatch(value) is not None)
 
 
+def is_said(value: str) -> bool:
+    """Whether the value is a sentence about what the name names: `"password": ["This field is required."]`."""
+    return len(value) < 400 and _SENTENCES.fullmatch(value) is not None
+
+
 def is_count(name: str, value: str) -> bool:
     """Whether the value only counts what the name names: `tokens: 512`."""
     return name.lower().endswith("tokens") and len(value) < 8 and value.isdigit()
@@ -83,6 +100,12 @@ def is_cryptic(word: str) -> bool:
     return len(word) >= 6 and letters and signs
 
 
+def is_mixed(word: str) -> bool:
+    """Whether a word of eight or more characters has small and capital letters and digits, as passwords have."""
+    kinds = any(map(str.islower, word)), any(map(str.isupper, word)), any(map(str.isdigit, word))
+    return len(word) >= 8 and all(kinds)
+
+
 def read(text: str, start: int, *, sign: str, closed: bool, source: bool) -> Value | None:
     """The value that begins at `start`, after a `sign` such as `=` or `:`.
 
@@ -93,8 +116,14 @@ def read(text: str, start: int, *, sign: str, closed: bool, source: bool) -> Val
     quote = _QUOTE.match(text, start)
     if quote:
         return Value(quote.end(), _closing(text, quote.end(), quote[1]))
-    if source or _PLACEHOLDER.match(text, start):
+    if (
+        source
+        or _PLACEHOLDER.match(text, start)
+        or (sign == "=" and text[start - 1] == " " and _CODE.match(text, start))
+    ):
         return None
+    if block := _YAML_BLOCK.match(text, start):
+        return _unquoted(text, block.end())
     if text[start : start + 1] in ("[", "(", "{") and text[start : start + 1]:
         return _bracketed(text, start)
     if text.startswith("<", start):

@@ -18,7 +18,8 @@ SECRET_WORDS = word_set(
     authorization authorisation jwt bearer csrf xsrf pin otp totp hotp cvv cvc cvn csc ssn nino iban bic pan sid
     sessionid sessid passport aadhaar aadhar cpf bsn nric curp personnummer mnemonic privkey authkey sshkey
     cardno cardnum cardholder ccnum ccnumber ccv sortcode bsb hmac pesel tfn cnpj dni steuernummer
-    sozialversicherungsnummer passkey passkeys
+    sozialversicherungsnummer ibannumber tin itin passw motdepasse senha wachtwoord heslo lozinka salasana losenord
+    haslo jelszo parola adgangskode пароль 密码 密碼 パスワード 비밀번호 passkey passkeys
     """
 )
 # These give a secret away wherever they stand in a word that was run together: `dbpassword`, `mysecretvalue`.
@@ -28,8 +29,31 @@ SECRET_PARTS = (
     *("debitcard", "cardnumber", "accountnumber", "socialsecurity", "nationalinsurance", "routingnumber"),
     *("securitycode", "passportno", "passportnum", "encryptionkey", "signingkey", "authkey", "accesstoken"),
 )
-SECRET_ENDS = ("token", "tokens", "pwd", "dbpass", "userpass", "mypass", "sqlpass", "rootpass", "adminpass", "totp")
-HARMLESS_STARTS = ("secretar", "secretion", "passwordless", "tokeniz", "tokenis", "undersecretar")
+SECRET_ENDS = (
+    "token",
+    "tokens",
+    "pwd",
+    "dbpass",
+    "userpass",
+    "mypass",
+    "sqlpass",
+    "rootpass",
+    "adminpass",
+    "totp",
+    "bindpw",
+    "userpw",
+    "dbpw",
+)
+HARMLESS_STARTS = (
+    "secretar",
+    "secretsmanager",
+    "secretmanager",
+    "secretion",
+    "passwordless",
+    "tokeniz",
+    "tokenis",
+    "undersecretar",
+)
 HARMLESS_WORDS = word_set("betoken")
 
 # Two words in a row that name a secret which neither names alone.
@@ -41,12 +65,13 @@ SECRET_PAIRS = (
         anthropic github gitlab slack client consumer functions function subscription storage instrumentation
         integration ingestion write admin root user recovery vault wallet seed data kms cipher crypto jwt jwk
         datadog newrelic algolia mapbox heroku cloudflare rollbar bugsnag pagerduty opsgenie merchant security
-        fernet cookie token credential bot ftp sftp smtp email mail sms redis db database""",
+        fernet cookie token credential activation reset preshared apns mailchimp mandrill cosmos cert certificate json
+        salt confirmation verification invitation registration bot ftp sftp smtp email mail sms redis db database""",
         "key keys",
     )
     | _pairs(
         """verification verify security auth authorization authentication mfa otp sms backup recovery activation
-        confirmation reset access login signin invite invitation pass factor fa totp unlock time device pin
+        confirmation reset access login signin invite invitation pass factor fa totp unlock time device pin sec tfa
         twofactor passcode authenticator scratch magic registration""",
         "code codes",
     )
@@ -57,6 +82,13 @@ SECRET_PAIRS = (
         "number numbers num no nr nbr",
     )
     | _pairs("identification ins sin tfn", "number no")
+    | _pairs("id", "rsa dsa ecdsa ed")
+    | _pairs("identity", "card")
+    | _pairs("de", "passe")
+    | _pairs("taxpayer passport govt government", "id")
+    | _pairs("dl healthcare medicare medicaid", "number no")
+    | _pairs("access", "signature")
+    | _pairs("stripe", "sk")
     | _pairs("pass", "word words phrase phrases code codes key keys wd")
     | _pairs("bank user", "code")
     | _pairs("card", "verification")
@@ -72,7 +104,7 @@ SECRET_PAIRS = (
     | _pairs("sort swift bic iban", "code")
     | _pairs("social", "security insurance")
     | _pairs("national", "id identity insurance identifier")
-    | _pairs("identity tax citizen resident", "id card")
+    | _pairs("tax citizen resident", "id card")
     | _pairs("driver drivers driving s", "license licence")
     | _pairs("codice", "fiscale")
     | _pairs("seed recovery secret backup", "phrase words")
@@ -87,25 +119,26 @@ SECRET_PAIRS = (
 # The word that ends the name makes the rest its description: `token_count`, `password_changed_at`.
 HARMLESS_AFTER = word_set(
     """
-    action actions address age algorithm alg appearance at attempt attempts audience backend backends balance bar
-    bits board brand bucket budget button cache callback changed check checks checker class classes col color colour
-    column complexity condition configured confirmed contract count counts country created date days decimals
-    description dialog dir directory disabled domain drop duration email enabled encoding endpoint engine
-    enforcement entropy error errors event events exchange exist exists expire expired expires expiration expiry exp
-    factory failed failure failures family field fields file filename filter flow flows form format func function
-    generator group groups handler hasher hashers header headers height help history hours httponly icon id ids
-    image index input interval issued issuer iterations kind label last left len length level lifetime limit limits
-    link_sent list_size loader location manager map match matched matches max message method middleware min minutes
-    missing modal mode model modified module ms name names namespace needed network notice number_of object option
-    options order origin owner owners page pages parser path paths pattern percentage period permission permissions
+    action actions address age alg algorithm appearance arn at attempt attempts audience backend backends balance
+    bar binding bits board bound brand bucket budget button cache callback change changed check checker checks class
+    classes col color colour column complexity condition configured confirmed contract count country counts created
+    date days decimals description dialog dir direction directory disabled domain drop duration email enabled
+    encoding endpoint enforcement engine entropy error errors event events exchange exist exists exp expiration
+    expire expired expires expiry factory failed failure failures family field fields file filename filter flow
+    flows form format func function garden generator group groups handler hasher hashers header headers height help
+    hint_shown history hours httponly icon id ids image in index input interval issued issuer iterations kind label
+    last left len length level lifetime limit limits link_sent list_size loader location manager map mask masked
+    match matched matches max message method middleware min minutes mismatch missing modal mode model modified
+    module ms name names namespace needed network notice number_of object option options order origin origins out
+    owner owners page pages parser path paths pattern per percentage period permission permissions placeholder
     policies policy position prefix present price prompt protected protection provider providers purpose quality
     quota rate ratio reason regex region remaining request requests required requirement requirements reset result
-    retries role roles rotated rotation rounds rule rules samesite sauce scope scopes score screen seconds secure
-    serializer service set setting settings shown size source sources stage stats status state step storage store
-    strategy strength style success suffix summary supply symbol table target template text_field time timeout
-    timestamp title total ttl type types updated upgrade uri uris url urls usage use used user username users uuid
-    valid validation validator validators validity verified version versions view views warning widget width santa
-    garden bound binding per hint_shown mask masked placeholder
+    retries role roles rotated rotation rounds rule rules samesite santa sauce scope scopes score screen seconds
+    secure sent serializer service set setting settings shown size source sources stage state stats status step
+    storage store strategy strength style success suffix summary supply symbol table target template text_field time
+    timeout timestamp title total trusted ttl type types updated upgrade uri uris url urls usage use used user
+    username users uuid valid validation validator validators validity verified version versions view views warning
+    widget width
     """
 )
 HARMLESS_NEXT = word_set(
@@ -129,7 +162,7 @@ HARMLESS_PAIRS = (
 PIN_ELSEWHERE = word_set("to on top bar board drop location map icon color colour message post up down layout")
 COUNTED = word_set(
     "prompt completion input output total max min used cached reasoning remaining available num thinking generated "
-    "consumed new text audio image context budget read creation"
+    "consumed new text audio image context budget read creation limit ratelimit"
 )
 # Keys that open nothing.
 PUBLIC_KEYS = word_set(
@@ -150,3 +183,9 @@ MAYBE_WORDS = word_set(
     "challenge license licence invite invitation remember assertion samlresponse otpauth seed mac"
 )
 MAYBE_LAST = word_set("sess sessions cert certificate blob")
+# Beside a telling name these are the next field's name, not the value.
+FIELD_NAMES = word_set(
+    "username email user name id first_name last_name login remember role phone title password password1 "
+    "password2 password_confirmation confirm_password token api_key secret csrfmiddlewaretoken csrf_token pin otp "
+    "new_password new_password1 new_password2 old_password"
+)
