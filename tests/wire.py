@@ -98,7 +98,10 @@ def _frozen(message: Any) -> Any:
 def _described(exc: BaseException) -> tuple[Any, ...]:
     """The exception with its chain, its notes and the frames of the application."""
     frames = traceback.extract_tb(exc.__traceback__)
-    ours = [frame.name for frame in frames if "asgi_rota_sentry" not in frame.filename and frame.name != "run"]
+    layers = ("asgi_rota_sentry", "sentry_sdk")
+    ours = [
+        frame.name for frame in frames if not any(name in frame.filename for name in layers) and frame.name != "run"
+    ]
     cause = _described(exc.__cause__) if exc.__cause__ is not None else None
     context = _described(exc.__context__) if exc.__context__ is not None else None
     members = [_described(member) for member in exc.exceptions] if isinstance(exc, BaseExceptionGroup) else None
