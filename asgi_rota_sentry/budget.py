@@ -247,7 +247,8 @@ def _settle_all() -> None:
         budget.settle()
 
 
-def _forget_all() -> None:
+def forget_all() -> None:
+    """Have every budget of this process begin anew, with nothing owed."""
     for budget in list(_budgets):
         budget.forget()
 
@@ -259,4 +260,4 @@ def _settle_at_exit() -> None:
 
 
 if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_forget_all)
+    os.register_at_fork(after_in_child=forget_all)

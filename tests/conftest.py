@@ -10,7 +10,7 @@ import sentry_sdk
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
-from asgi_rota_sentry import Settings, faults, init
+from asgi_rota_sentry import RotaSentryMiddleware, Settings, budget, faults, init
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 
 
@@ -117,7 +117,11 @@ def _clean() -> Iterator[None]:
     """No test sees the SDK, or the silence of a fault, of another."""
     faults.forget()
     faults.logger.disabled = False  # a framework under test may have configured logging
+    budget.forget_all()
+    call = RotaSentryMiddleware.__call__
     yield
+    # The SDK puts a span around the middleware classes that Starlette is given.
+    RotaSentryMiddleware.__call__ = call  # type: ignore[method-assign]
     _reset()
 
 

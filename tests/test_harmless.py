@@ -115,7 +115,8 @@ _INSIDE = "asgi_rota_sentry.scrubbing."
 def our_targets() -> Iterator[tuple[Any, str]]:
     """Each function and each method of ours that can have a part in a request."""
     for info in pkgutil.walk_packages(asgi_rota_sentry.__path__, "asgi_rota_sentry."):
-        if any(part in info.name for part in _ELSEWHERE) or info.name.startswith(_INSIDE):
+        skipped = _ELSEWHERE if HAS_TRANSACTIONS else (*_ELSEWHERE, "sdk.transaction")
+        if any(part in info.name for part in skipped) or info.name.startswith(_INSIDE):
             continue
         module = importlib.import_module(info.name)
         for name, member in list(vars(module).items()):

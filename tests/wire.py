@@ -98,10 +98,9 @@ def _frozen(message: Any) -> Any:
 def _described(exc: BaseException) -> tuple[Any, ...]:
     """The exception with its chain, its notes and the frames of the application."""
     frames = traceback.extract_tb(exc.__traceback__)
-    # Once an application has listed the middleware, the SDK's Starlette integration adds a frame to each of its calls.
-    theirs = ("asgi_rota_sentry", "sentry_sdk")
+    layers = ("asgi_rota_sentry", "sentry_sdk")
     ours = [
-        frame.name for frame in frames if not any(name in frame.filename for name in theirs) and frame.name != "run"
+        frame.name for frame in frames if not any(name in frame.filename for name in layers) and frame.name != "run"
     ]
     cause = _described(exc.__cause__) if exc.__cause__ is not None else None
     context = _described(exc.__context__) if exc.__context__ is not None else None
