@@ -50,7 +50,7 @@ BUGSINK = {{
     "INGEST_STORE_BASE_DIR": {folder!r} + "/ingestion",
     "KEEP_ENVELOPES": {keep_envelopes},
     **{{f"MAX_EVENTS_PER{{whose}}_{{period}}": 1_000_000
-       for whose in ("", "_PROJECT") for period in ("5_MINUTES", "HOUR", "MONTH")}},
+       for whose in ("", "_PROJECT_PER") for period in ("5_MINUTES", "HOUR", "MONTH")}},
 }}
 """
 _PAGES = """
