@@ -15,7 +15,7 @@ from tests.bench.cost import CASES
 from tests.bench.throughput import throughput
 from tests.bench.variants import APPS
 
-PARTS = ("cost", "memory", "soak", "throughput")
+PARTS = ("cost", "scrubbing", "memory", "soak", "throughput")
 ABOUT = """\
 What a request costs with RotaSentryMiddleware and with the SDK's own SentryAsgiMiddleware, over the bare application.
 
@@ -78,6 +78,10 @@ def _parts(args: argparse.Namespace, options: dict[str, Any]) -> Iterator[tuple[
         yield "cost", f"\nAdded per request, µs of CPU time\n{report.COST_HEAD}", None
         for name, result, lines in _cost(args, options):
             yield "cost", "\n".join(lines), (name, result)
+    if "scrubbing" in parts:
+        yield "scrubbing", "\nScrubbing of a typical error", None
+        result = _job(kind="scrubbing", errors=100 if args.quick else 300)
+        yield "scrubbing", report.scrubbing_line(result), ("starlette", result)
     if "memory" in parts:
         yield "memory", "\nMemory of a request in flight, at 10 %", None
         for app in apps:

@@ -53,6 +53,15 @@ def share_lines(case: str, result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def scrubbing_line(result: dict[str, Any]) -> str:
+    """What scrubbing adds to the SDK's own time for one error."""
+    verdict = "met" if result["share"] <= 0.15 else "missed"
+    return (
+        f"{'starlette':<16}{result['scrubbing']:.0f} µs on top of the SDK's {result['sdk']:.0f} µs, "
+        f"share {result['share']:.3f}, goal 0.15 {verdict} (the process's first error: {result['first']:.0f} µs)"
+    )
+
+
 def memory_line(app: str, result: dict[str, Any]) -> str:
     """What one request in flight holds."""
     verdict = "met" if result["ratio"] <= 0.8 else "missed"

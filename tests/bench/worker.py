@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.bench.cost import CASES, measure
 from tests.bench.memory import in_flight, soak
+from tests.bench.scrubbing import scrubbing
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -16,6 +17,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     kind = job.pop("kind")
     if kind == "cost":
         return asyncio.run(measure(job.pop("app"), CASES[job.pop("case")], **job))
+    if kind == "scrubbing":
+        return asyncio.run(scrubbing(**job))
     if kind == "memory":
         return asyncio.run(in_flight(**job))
     return asyncio.run(soak(**job))
