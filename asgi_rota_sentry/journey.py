@@ -4,11 +4,12 @@
 """
 
 import inspect
+import sys
 import time
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import anyio
 
@@ -94,11 +95,12 @@ class Journey:
             result = await self._app(self._scope, self._reply.receive, self._reply.send)
             if self._reply.is_holding:
                 await self._reply.conclude(failed=False)
-        except Exception as exc:
-            await self._fail(exc)
+        # Without a name for the exception: the SDK looks at the variables of this frame, which the exception knows.
+        except Exception:
+            await self._fail(cast(Exception, sys.exc_info()[1]))
             raise
-        except BaseException as exc:
-            await self._abandon(exc)
+        except BaseException:
+            await self._abandon(cast(BaseException, sys.exc_info()[1]))
             raise
         else:
             return result

@@ -3,11 +3,13 @@
 This is the one place where parts of the SDK and of ourselves are replaced: it is about what we do when they fail.
 """
 
+import gc
 import importlib
 import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -403,3 +405,27 @@ async def test_a_logger_that_fails_changes_no_answer(sentry: Sentry, monkeypatch
     monkeypatch.setattr(faults.logger, "handle", _fail)
     bare = await drive(app)
     assert await drive(RotaSentryMiddleware(app, identify=_fail)) == bare
+
+
+@pytest.mark.parametrize("budget", [0, 1])
+async def test_an_error_leaves_no_more_garbage_than_without_us(sentry: Sentry, budget: int) -> None:
+    """No exception is kept in a cycle that only the garbage collector could undo, whether its event is built or not."""
+    sentry(errors_per_minute=budget, pages="never", traces_sample_rate=0.0)
+
+    async def fails(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError("the application's own")
+
+    async def garbage(application: Any) -> int:
+        for count in (20, 50):
+            gc.collect()
+            for _ in range(count):
+                with suppress(ValueError):
+                    await application(http(), None, None)
+        return gc.collect()
+
+    gc.disable()
+    try:
+        found = await garbage(RotaSentryMiddleware(fails))
+    finally:
+        gc.enable()
+    assert found < 50 * 4

@@ -1,23 +1,28 @@
 """Nothing of one request is ever seen in another's events, whatever runs at the same time."""
 
+import asyncio
 import contextvars
+import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
 import pytest
 import sentry_sdk
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
-from asgi_rota_sentry import RotaSentryMiddleware
+from asgi_rota_sentry import Identity, RotaSentryMiddleware
 from tests.conftest import MemoryTransport
+from tests.wire import Wire, http
 
 pytestmark = pytest.mark.anyio
 
 Sentry = Callable[..., MemoryTransport]
-
-
-def http_scope(path: str, **fields: Any) -> dict[str, Any]:
-    return {"type": "http", "method": "GET", "path": path, "headers": [(b"host", b"rota.example")], **fields}
 
 
 async def test_a_request_in_a_context_left_behind_begins_anew(sentry: Sentry) -> None:
@@ -45,7 +50,7 @@ async def test_a_request_in_a_context_left_behind_begins_anew(sentry: Sentry) ->
 
     async def request(path: str) -> None:
         with pytest.raises(ValueError, match=path):
-            await wrapped(http_scope(path), receive, send)
+            await wrapped(http(path=path), receive, send)
 
     await request("/first")
     for context in list(left_behind):
@@ -59,3 +64,135 @@ async def test_a_request_in_a_context_left_behind_begins_anew(sentry: Sentry) ->
     assert [event["request"]["url"] for event in later] == ["http://rota.example/later"] * 2
     assert len({event["contexts"]["trace"]["trace_id"] for event in server.events}) == 3
     assert len(server.spans) == 3
+
+
+AT_ONCE = 5_000
+OWN: contextvars.ContextVar[str] = contextvars.ContextVar("own", default="nobody")
+
+
+def _mark(request: Request) -> str:
+    """Leave the request's number wherever an application may leave something."""
+    number = str(request.path_params["number"])
+    sentry_sdk.set_tag("mine", number)
+    sentry_sdk.set_user({"id": number})
+    sentry_sdk.set_context("mine", {"number": number})
+    sentry_sdk.add_breadcrumb(category="mine", message=number)
+    OWN.set(number)
+    return number
+
+
+def _tell(number: str, where: str) -> None:
+    """Make an event of every tenth request, every other one an error that is raised."""
+    assert OWN.get() == number
+    if int(number) % 20 == 0:
+        raise LookupError(number)
+    if int(number) % 10 == 0:
+        sentry_sdk.capture_message(f"{where} {number}", level="error")
+
+
+async def _rest() -> None:
+    await anyio.sleep(random.random() / 50)
+
+
+def in_a_sync_view(request: Request) -> Response:
+    number = _mark(request)
+    _tell(number, "sync")
+    return PlainTextResponse(number)
+
+
+async def in_an_async_view(request: Request) -> Response:
+    number = _mark(request)
+    await _rest()
+    _tell(number, "async")
+    return PlainTextResponse(number)
+
+
+async def in_a_thread(request: Request) -> Response:
+    number = _mark(request)
+    await _rest()
+    await anyio.to_thread.run_sync(_tell, number, "thread")
+    return PlainTextResponse(number)
+
+
+async def in_a_task_group(request: Request) -> Response:
+    number = _mark(request)
+
+    async def work() -> None:
+        await _rest()
+        _tell(number, "task")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(work)
+        tasks.start_soon(_rest)
+    return PlainTextResponse(number)
+
+
+async def in_the_background(request: Request) -> Response:
+    number = _mark(request)
+    await _rest()
+    return PlainTextResponse(number, background=BackgroundTask(_tell, number, "background"))
+
+
+VIEWS = (in_a_sync_view, in_an_async_view, in_a_thread, in_a_task_group, in_the_background)
+
+
+def _identify(scope: Any) -> Identity:
+    return Identity(id=scope["path"].rpartition("/")[2], role=f"role {scope['path'].rpartition('/')[2]}")
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_thousands_of_requests_at_once_never_mix(sentry: Sentry, anyio_backend: str) -> None:
+    """Each event has the user, the tags, the breadcrumbs and the trace of its own request, and of no other."""
+    server = sentry(traces_sample_rate=0.01, errors_per_minute=0)
+    app = RotaSentryMiddleware(
+        Starlette(routes=[Route(f"/{view.__name__}/{{number:int}}", view) for view in VIEWS]), identify=_identify
+    )
+    answers: dict[int, bytes] = {}
+
+    async def request(number: int) -> None:
+        headers = [(b"host", b"rota.example"), (b"sentry-trace", f"{number:032x}-{number:016x}".encode())]
+        wire = Wire([{"type": "http.request"}])
+        path = f"/{VIEWS[number // 10 % 5].__name__}/{number}"
+        with suppress(LookupError, ExceptionGroup):
+            await app(http(path=path, headers=headers), wire.receive, wire.send)
+        answers[number] = wire.sent[-1]["body"]
+        assert OWN.get() in ("nobody", str(number))
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(1, AT_ONCE + 1):
+            tasks.create_task(request(number))
+    events = server.events
+    assert len(answers) == AT_ONCE
+    assert all(body == str(number).encode() for number, body in answers.items() if number % 10)
+    numbers = [_number_of(event) for event in events]
+    assert sorted(numbers) == list(range(10, AT_ONCE + 1, 10))
+    assert _mixed(events) == []
+
+
+def _number_of(event: dict[str, Any]) -> int:
+    values = (event.get("exception") or {}).get("values") or []
+    texts = [event.get("message") or "", *(value["value"] for value in values if value["type"] == "LookupError")]
+    return int(texts[-1].rpartition(" ")[2])
+
+
+def _mixed(events: list[dict[str, Any]]) -> list[Any]:
+    """The events that know something of another request."""
+    found = []
+    for event in events:
+        number = str(_number_of(event))
+        crumbs = [crumb["message"] for crumb in event["breadcrumbs"]["values"] if crumb["category"] == "mine"]
+        paths = {crumb["data"]["url"] for crumb in event["breadcrumbs"]["values"] if crumb["category"] == "request"}
+        known = (
+            event["tags"]["mine"],
+            event["tags"]["user.role"].removeprefix("role "),
+            event["user"]["id"],
+            event["contexts"]["mine"]["number"],
+            *crumbs,
+            *(path.rpartition("/")[2] for path in paths),
+            event["request"]["url"].rpartition("/")[2],
+            event["tags"]["http.url"].rpartition("/")[2],
+            str(int(event["contexts"]["trace"]["trace_id"], 16)),
+        )
+        if set(known) != {number}:
+            found.append((number, known))
+    return found
