@@ -1,6 +1,7 @@
 """What every test may use: a real SDK client whose transport keeps the envelopes in memory."""
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -116,7 +117,9 @@ def sentry(lifecycle: str) -> Iterator[Callable[..., MemoryTransport]]:
 def _clean() -> Iterator[None]:
     """No test sees the SDK, or the silence of a fault, of another."""
     faults.forget()
-    faults.logger.disabled = False  # a framework under test may have configured logging
+    # A framework under test may have configured logging (Celery's worker does).
+    faults.logger.disabled = False
+    logging.root.setLevel(logging.WARNING)
     budget.forget_all()
     call = RotaSentryMiddleware.__call__
     yield
@@ -126,8 +129,9 @@ def _clean() -> Iterator[None]:
 
 
 def _reset() -> None:
-    from asgi_rota_sentry import start
+    from asgi_rota_sentry import journey, start
 
+    journey.current.set(None)
     start._started_with.clear()
     sentry_sdk.get_client().close(timeout=0)
     sentry_sdk.get_global_scope().set_client(None)

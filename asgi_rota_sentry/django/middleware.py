@@ -67,7 +67,8 @@ class IdentityMiddleware:
             return None
 
     def _is_unwrapped(self) -> bool:
-        if journey.current.get() is not None:
+        here = journey.current.get()
+        if here is not None and here.is_open:
             return False
         if not self._has_warned:
             self._has_warned = True
