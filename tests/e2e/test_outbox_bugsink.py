@@ -89,6 +89,7 @@ def errors_with_a_kill_midway(app: App, total: int) -> tuple[set[str], set[str]]
     return safe | set(app.errors(total - len(safe))), at_risk
 
 
+@pytest.mark.outage
 def test_server_down_killed_midway_restarted(tmp_path: Path, server: Bugsink, say: Say) -> None:
     """2,000 answered errors with the server down and a SIGKILL midway are 2,000 different events in Bugsink."""
     outcome = {}
