@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -107,10 +108,29 @@ def sentry(lifecycle: str) -> Iterator[Callable[..., MemoryTransport]]:
         if lifecycle == "static":
             own.pop("trace_lifecycle")
         init(Settings(**given), **own)
+        _flush_whole()
         return transport
 
     yield start
     _reset()
+
+
+def _flush_whole() -> None:
+    """Let a flush wait for the one that the batcher's own thread is busy with; the SDK's returns at once, too early."""
+    client = sentry_sdk.get_client()
+    for batcher in (client.span_batcher, client.log_batcher, client.metrics_batcher):
+        if batcher is not None:
+            batcher._flush = _one_at_a_time(batcher._flush)  # type: ignore[method-assign]
+
+
+def _one_at_a_time(flush: Callable[..., None]) -> Callable[..., None]:
+    lock = threading.RLock()
+
+    def whole(*args: Any, **kwargs: Any) -> None:
+        with lock:
+            flush(*args, **kwargs)
+
+    return whole
 
 
 @pytest.fixture(autouse=True)
