@@ -4,7 +4,7 @@ SDK2 := 2.75.0
 SDK3 := 3.0.0b2
 PIP_FLAGS := -q --disable-pip-version-check
 
-.PHONY: demo demo-django test test-sdk2 test-sdk3 check bench e2e e2e-tools outage clean
+.PHONY: demo demo-django test test-sdk2 test-sdk3 check bench e2e e2e-tools clean
 
 .venv/.ready: pyproject.toml tests/requirements.txt Makefile
 	$(PYTHON) -m venv .venv
@@ -41,7 +41,7 @@ bench: .venv/.ready .venv-sdk3/.ready
 	.venv-sdk3/bin/python -m tests.bench $(BENCH)
 
 e2e: .venv/.ready e2e-tools
-	.venv/bin/python -m pytest -m "e2e and not outage"
+	.venv/bin/python -m pytest -m e2e
 
 # A browser and a Redis from Debian's packages, where they are missing; the servers install themselves into .e2e/.
 e2e-tools:
@@ -51,10 +51,6 @@ e2e-tools:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 			chromium redis-server >/dev/null; \
 	fi
-
-# The longest of the end-to-end tests: 2,000 errors with the server down and a SIGKILL midway.
-outage: .venv/.ready e2e-tools
-	.venv/bin/python -m pytest -m outage
 
 clean:
 	rm -rf .venv .venv-sdk3 .e2e .asgi_rota_sentry
