@@ -5,6 +5,7 @@ A client may send such a list itself, so it is read from the right, as far as th
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from asgi_rota_sentry import request
@@ -83,6 +84,7 @@ def _forwarded(scope: Scope) -> list[str]:
     return found
 
 
+@lru_cache(maxsize=2048)
 def _parsed(text: str) -> _Address | None:
     """The address of `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `"[2001:db8::1]:80"`; None for anything else."""
     text = text.strip().strip('"').strip()

@@ -4,13 +4,13 @@ Nothing here is worked out before somebody asks: a request without an event pays
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, quote
-
-from starlette.datastructures import Headers
 
 from asgi_rota_sentry.types import Message, Scope
 
@@ -34,6 +34,7 @@ _PERSONAL_HEADERS = frozenset(
 # Gateways have many names for the same: `cf-connecting-ip`, `x-auth-request-email`, `x-goog-authenticated-user-id`.
 _PERSONAL_PARTS = ("-ip", "-user", "-email", "-username", "remote-", "forwarded-for")
 FILTERED = "[Filtered]"
+_NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_.~/:@!$&'()*+,;=%-]*").fullmatch
 
 
 def raw_headers(scope: Scope) -> Sequence[tuple[bytes, bytes]]:
@@ -53,13 +54,15 @@ def header(scope: Scope, name: bytes) -> str | None:
 def headers(scope: Scope, *, personal: bool) -> dict[str, str]:
     """All headers by name, repeated ones joined; without `personal`, those that identify a person read `[Filtered]`."""
     found: dict[str, str] = {}
-    for key, value in Headers(raw=[(bytes(key).lower(), bytes(value)) for key, value in raw_headers(scope)]).items():
+    for raw_key, raw_value in raw_headers(scope):
+        key, value = bytes(raw_key).decode("latin-1").lower(), bytes(raw_value).decode("latin-1")
         found[key] = f"{found[key]}, {value}" if key in found else value
     if not personal:
         found.update({key: FILTERED for key in found if is_personal_header(key)})
     return found
 
 
+@lru_cache(maxsize=1024)
 def is_personal_header(name: str) -> bool:
     """Whether this header (in lower case) tells who sent the request, or from where."""
     return name in _PERSONAL_HEADERS or any(part in name for part in _PERSONAL_PARTS)
@@ -107,7 +110,9 @@ def url(scope: Scope, *, without_host: bool = False) -> str:
     kind = "ws" if scope.get("type") == "websocket" else "http"
     scheme = scope.get("scheme") or kind
     host = (None if without_host else header(scope, b"host")) or _server(scope, scheme)
-    here = quote(path(scope), safe="/:@!$&'()*+,;=~%")
+    here = path(scope)
+    if not _NEEDS_NO_QUOTES(here):
+        here = quote(here, safe="/:@!$&'()*+,;=~%")
     return f"{scheme}://{host}{here}" if host else here
 
 

@@ -7,7 +7,7 @@ lines, IDs) is left alone, and nothing that the application still holds is chang
 import json
 import re
 from collections.abc import Callable, Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +22,7 @@ _written = json.JSONEncoder(ensure_ascii=False).encode
 _MOST_NODES = 50_000
 _DEEPEST = 12
 _SHORTEST_PART = 3
+_TELLING = ("contexts", "request", "tags", "transaction", "spans", "breadcrumbs", "message", "logentry", "extra")
 _FIXED_CONTEXTS = frozenset({"runtime", "os", "device", "app", "preferences"})
 # A name that is one plain word (`admin`, `alice`) may be part of any path; others are looked for there too.
 _PLAIN_WORD = re.compile(r"[^\W\d_]+")
@@ -35,13 +36,8 @@ class Withheld:
     """
 
     def __init__(self, names: Iterable[str], addresses: Iterable[str], user: Any = None) -> None:
-        known = {*names, *(name.lower() for name in names if "@" in name)}
-        known |= {address for address in addresses if _tells_of_somebody(address)}
-        known |= {quote(value, safe="") for value in known}
-        self._whole = frozenset(known)
-        self._parts = tuple(sorted((value for value in known if len(value) >= _SHORTEST_PART), key=len, reverse=True))
-        self._distinct = tuple(value for value in self._parts if not _PLAIN_WORD.fullmatch(value))
-        self._written = tuple(_written(value)[1:-1] for value in known)
+        spellings = _spellings(frozenset(names), frozenset(filter(_tells_of_somebody, addresses)))
+        self._whole, self._parts, self._distinct, self._written = spellings
         self._user = user
         self._nodes = 0
 
@@ -55,6 +51,8 @@ class Withheld:
             faults.report("withholding a name")
 
     def _withhold(self, event: Event) -> None:
+        if event.get("type") == "transaction" and not self._may_tell([event.get(key) for key in _TELLING]):
+            return
         self._nodes = _MOST_NODES
         for value in _values(event, "exception"):
             self._exception(value)
@@ -157,6 +155,16 @@ class Withheld:
         return node is self._user or getattr(node, "__dict__", {}).get("_wrapped") is self._user
 
 
+@lru_cache(maxsize=256)
+def _spellings(names: frozenset[str], addresses: frozenset[str]) -> tuple[Any, ...]:
+    """What is looked for: as the whole value, within one, within one that may be a path, within JSON."""
+    known = names | addresses | {name.lower() for name in names if "@" in name}
+    known |= {quote(value, safe="") for value in known}
+    parts = tuple(sorted((value for value in known if len(value) >= _SHORTEST_PART), key=len, reverse=True))
+    distinct = tuple(value for value in parts if not _PLAIN_WORD.fullmatch(value))
+    return known, parts, distinct, tuple(_written(value)[1:-1] for value in known)
+
+
 def _differ(new: Iterable[Any], old: Iterable[Any]) -> bool:
     return any(one is not other for one, other in zip(new, old, strict=False))
 
@@ -172,6 +180,7 @@ def _pattern(values: Iterable[str]) -> re.Pattern[str]:
     return re.compile(rf"(?<![^\W_])(?:{'|'.join(map(re.escape, values)) or '(?!)'})(?![^\W_])")
 
 
+@lru_cache(maxsize=2048)
 def _tells_of_somebody(address: str) -> bool:
     """Whether an address is more than this machine itself."""
     try:

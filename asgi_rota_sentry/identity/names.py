@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from asgi_rota_sentry.identity.shapes import get
+from asgi_rota_sentry.identity.shapes import get, worth_asking
 
 _NAMES = (
     "username",
@@ -23,5 +23,5 @@ _NAMES = (
 
 def names_of(user: Any) -> set[str]:
     """The texts by which this user object names its person."""
-    found = (get(user, name) for name in _NAMES)
+    found = (get(user, name) for name in worth_asking(user, _NAMES))
     return {value for value in found if isinstance(value, str) and value}

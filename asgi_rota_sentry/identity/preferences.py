@@ -27,6 +27,7 @@ def of_user(user: Any) -> dict[str, str]:
     """What the user object itself says: under `preferences`, under `profile`, or as own attributes."""
     sources = [get(user, "preferences"), get(user, "profile"), user]
     sources.insert(2, get(sources[1], "preferences"))
+    sources = [source for source in sources if source is not None]
     found: dict[str, str] = {}
     for name in PREFERENCES:
         for source in sources:

@@ -40,6 +40,24 @@ def get(source: Any, name: str) -> Any:
         return None
 
 
+def worth_asking(source: Any, names: tuple[str, ...]) -> Iterable[str]:
+    """Those of the names that an object can have at all: in its class, or in its own dictionary."""
+    in_class = _in_class(type(source), names)  # type: ignore[arg-type]  # as below
+    if in_class is None:
+        return names
+    own = getattr(source, "__dict__", None)
+    return [name for name in names if name in own or name in in_class] if own else in_class
+
+
+@lru_cache(maxsize=1024)
+def _in_class(kind: Hashable, names: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The names that instances have by their class; None where that does not tell (a mapping, a `__getattr__`)."""
+    known = {name for base in getattr(kind, "__mro__", ())[:-1] for name in base.__dict__}
+    if _access(kind, "") is _Access.KEY or known & {"__getattr__", "__getattribute__"}:
+        return None
+    return tuple(name for name in names if name in known)
+
+
 class _Access(Enum):
     """How a value is read where reading it cannot load anything."""
 
@@ -87,7 +105,7 @@ def text(value: Any) -> str | None:
 
 def first(source: Any, *names: str) -> str | None:
     """The first of these attributes that has a text."""
-    for name in names:
+    for name in worth_asking(source, names):
         found = text(get(source, name))
         if found:
             return found

@@ -63,8 +63,12 @@ _EXCEPTION = Layout(
 )
 _THREAD = Layout(own=word_set("id crashed current main state"), inner={"stacktrace": _STACKTRACE}, structural=True)
 _CRUMB = Layout(own=word_set("timestamp type level event_id"), structural=True)
+# What a trace was sampled by (https://develop.sentry.dev/sdk/telemetry/traces/dynamic-sampling-context/).
+_SAMPLING = Layout(own=_OWN | word_set("public_key sample_rand sample_rate sampled"))
 _SPAN = Layout(
-    own=_OWN | word_set("op status origin hash is_segment is_remote same_process_as_parent"), structural=True
+    own=_OWN | word_set("op status origin hash is_segment is_remote same_process_as_parent"),
+    inner={"dynamic_sampling_context": _SAMPLING},
+    structural=True,
 )
 
 
