@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 
 from asgi_rota_sentry import Identity, RotaSentryMiddleware, Settings, counters, record_action
 from tests.conftest import Get, MemoryTransport
+from tests.wire import http
 
 pytestmark = pytest.mark.anyio
 
@@ -591,3 +592,17 @@ async def test_head_and_options_make_no_span_but_their_errors_an_event(sentry: S
     await fetch(RotaSentryMiddleware(app), "/", "OPTIONS", headers={"sentry-trace": f"{trace}-1234567890abcdef-1"})
     assert server.spans == []
     assert server.events[0]["contexts"]["trace"]["trace_id"] == trace
+
+
+async def test_the_length_that_texts_are_cut_to_is_the_user_s(sentry: Sentry) -> None:
+    """`max_value_length` holds for what this middleware adds, too."""
+    server = sentry(options={"max_value_length": 40})
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError("x" * 100)
+
+    with pytest.raises(ValueError, match="x"):
+        await RotaSentryMiddleware(app)(http(path="/" + "p" * 100), None, None)
+    (event,) = server.events
+    assert event["tags"]["http.url"] == "/" + "p" * 36 + "..."
+    assert event["exception"]["values"][0]["value"] == "x" * 37 + "..."

@@ -39,9 +39,9 @@ class Client:
         "max_body",
         "max_breadcrumbs",
         "options",
+        "prepares_events",
         "raw",
         "sampler",
-        "scrubs_before_serializing",
         "sdk_info",
         "session_attributes",
         "sessions",
@@ -64,8 +64,8 @@ class Client:
         self.session_attributes = {name: str(value) for name, value in known.items() if value is not None}
         self.sessions_counted_by = tuple(sorted(self.session_attributes.items()))
         self.sessions = bool(options.get("auto_session_tracking") and options.get("release"))
-        # A scrubber of the SDK's puts marks into the event that only its serializer understands.
-        self.scrubs_before_serializing = bool(options.get("event_scrubber"))
+        # A scrubber of the SDK's puts marks into the event that only its serializer understands; it also cuts texts.
+        self.prepares_events = not options.get("event_scrubber") and options.get("max_value_length") is None
         # Our own hook sees the event last and whole: threads are added, and objects become texts, after the processors.
         self.withholds_last = bool(getattr(options.get("before_send"), "withholds", False))
         self.sdk_info = ready.sdk_info(raw.integrations)

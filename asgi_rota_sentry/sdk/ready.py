@@ -8,9 +8,10 @@ tenth of the serializer's walk, and what it does not know for sure it leaves to 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from math import isfinite
-from typing import Any
+from typing import Any, Protocol
 
 from sentry_sdk import client as _client
+from sentry_sdk.serializer import serialize
 from sentry_sdk.utils import format_timestamp
 
 Event = dict[str, Any]
@@ -22,6 +23,7 @@ _DEEPEST = 40
 _UNBOUNDED = 1_000_000
 _LONGEST = 20_000
 _PLAIN = frozenset({int, bool, type(None)})
+_HOW = ("max_request_body_size", "max_value_length", "custom_repr")
 
 
 class _NotPlainError(Exception):
@@ -42,16 +44,40 @@ class _ReadyList(list[Any]):
         return list(self)
 
 
-def prepare(event: Event, sdk_info: Mapping[str, Any] | None) -> None:
-    """Replace the plain parts of an event by copies that the serializer passes over.
+class _ReadyEvent(dict[str, Any]):
+    """An event of which the serializer sees only what is not ready, should there be such when its turn comes."""
 
-    `sdk_info` is what the SDK would say of itself, which is the same in every event.
-    """
-    if sdk_info is not None:
-        event.setdefault("sdk", dict(sdk_info))
+    options: Mapping[str, Any]
+
+    def __sentry_repr__(self) -> dict[str, Any]:
+        try:
+            return {name: _finished(value) for name, value in self.items()}
+        except _NotPlainError:
+            how = {
+                name: self.options.get(name) for name in ("max_request_body_size", "max_value_length", "custom_repr")
+            }
+            return dict(serialize(dict(self), **how))
+
+
+class Facts(Protocol):
+    """What has to be known of the client: its options, and what the SDK says of itself in each event."""
+
+    options: dict[str, Any]
+    sdk_info: Mapping[str, Any] | None
+
+
+def prepare(event: Event, client: Facts) -> Event:
+    """The event with its plain parts replaced by copies that the serializer passes over."""
+    if client.sdk_info is not None:
+        event.setdefault("sdk", dict(client.sdk_info))
     for name, value in event.items():
         if type(value) is dict or type(value) is list:
             event[name] = _PARTS.get(name, _part)(value)
+    if event.get("type") != "transaction":
+        return event
+    whole = _ReadyEvent(event)
+    whole.options = client.options
+    return whole
 
 
 def sdk_info(integrations: Iterable[str]) -> Mapping[str, Any] | None:
@@ -87,6 +113,16 @@ def _copy_mapping(value: dict[Any, Any], depth: int, breadth: int) -> dict[str, 
         # Most values are short texts: no call for those.
         copied[key] = item if type(item) is str and len(item) <= _LONGEST else _copy(item, depth, breadth)
     return copied
+
+
+def _finished(value: Any) -> Any:
+    """A part of a ready event as the serializer would have it."""
+    kind = type(value)
+    if kind is _Ready:
+        return dict(value)
+    if kind is list:
+        return [_finished(item) for item in value]
+    return list(value) if kind is _ReadyList else _copy(value, 0, 0)
 
 
 def _part(value: Any, depth: int = _DEEPEST, breadth: int = _UNBOUNDED) -> Any:

@@ -225,9 +225,7 @@ class RequestScope:
             hint[WITHHOLD] = withhold
         elif withhold is not None:
             withhold(event)
-        if not self.client.scrubs_before_serializing:
-            ready.prepare(event, self.client.sdk_info)
-        return event
+        return ready.prepare(event, self.client) if self.client.prepares_events else event
 
     def _begin_use(self) -> None:
         """The first event of this request: until it is accepted, the last ID is one that the fork brought along."""
