@@ -21,21 +21,21 @@ _FRAMEWORK_SOURCES = frozenset({"route", "component", "view", "task"})
 class Enrichment:
     """The facts of one request, put into each of its events."""
 
-    __slots__ = ("_who", "answered_at", "arrived_at", "body", "earlier", "person", "plain", "scope", "status")
+    __slots__ = ("_who", "answered_at", "arrived_at", "body", "person", "plain", "scope", "status", "story")
 
     def __init__(
         self,
         scope: Scope,
         *,
         identify: Callable[[Scope], Identity | Awaitable[Identity | None] | None],
-        earlier: Callable[[], list[trail.Breadcrumb]],
+        story: Callable[[list[trail.Breadcrumb], list[trail.Breadcrumb]], list[trail.Breadcrumb]],
         personal: bool,
         plain: bool = False,
         trusted_proxies: Sequence[Network] = (),
     ) -> None:
         self.scope = scope
         self.person = Person(scope, identify, personal=personal, trusted_proxies=trusted_proxies)
-        self.earlier = earlier
+        self.story = story
         self.plain = plain
         self.body: request.Body | None = None
         self.arrived_at = time.time()
@@ -143,17 +143,16 @@ class Enrichment:
         if values is None:
             return
         now = time.time()
-        values.extend(self.earlier())
-        values.append(trail.arrival(self.scope, at=self.arrived_at))
+        ours = [trail.arrival(self.scope, at=self.arrived_at)]
         unhandled = _is_unhandled(event)
         method, path = request.method(self.scope), request.path(self.scope)
         if self.status:
-            values.append(trail.answer(method, path, self.status, at=self.answered_at))
+            ours.append(trail.answer(method, path, self.status, at=self.answered_at))
         elif unhandled:
-            values.append(trail.answer(method, path, 500, at=now))
+            ours.append(trail.answer(method, path, 500, at=now))
         for exc in _exceptions(event)[-1:]:
-            values.append(trail.exception(exc, at=now))
-        values.sort(key=lambda crumb: crumb["timestamp"])
+            ours.append(trail.exception(exc, at=now))
+        values[:] = self.story(values, ours)
 
     @staticmethod
     def _context(event: Event, name: str, context: dict[str, Any]) -> None:

@@ -185,7 +185,7 @@ class Journey:
         enrichment = Enrichment(
             self._scope,
             identify=self._config.identify,
-            earlier=self._earlier,
+            story=self._story,
             personal=self._client is not None and self._client.collects_personal_data,
             plain=self._is_excluded,
             trusted_proxies=self._config.settings.trusted_proxies,
@@ -197,8 +197,10 @@ class Journey:
         enrichment.status = self._status
         return enrichment
 
-    def _earlier(self) -> list[trail.Breadcrumb]:
-        return self._config.trail.earlier(self._visitor, self._owner(surely=True))
+    def _story(self, theirs: list[trail.Breadcrumb], ours: list[trail.Breadcrumb]) -> list[trail.Breadcrumb]:
+        """The breadcrumbs of the SDK's scope and of this request, with those of the visitor's earlier requests."""
+        ours = [*self._config.trail.earlier(self._visitor, self._owner(surely=True)), *ours]
+        return theirs if self._client is None else self._client.with_breadcrumbs(theirs, ours)
 
     def _owner(self, *, surely: bool) -> str | None:
         """Whose request it is: an ID, "" for certainly nobody's, None for not known.

@@ -606,3 +606,22 @@ async def test_the_length_that_texts_are_cut_to_is_the_user_s(sentry: Sentry) ->
     (event,) = server.events
     assert event["tags"]["http.url"] == "/" + "p" * 36 + "..."
     assert event["exception"]["values"][0]["value"] == "x" * 37 + "..."
+
+
+async def test_the_options_for_breadcrumbs_are_the_user_s(sentry: Sentry) -> None:
+    """`before_breadcrumb` is asked for each of this middleware's own, and `max_breadcrumbs` counts them."""
+
+    def own(crumb: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any] | None:
+        return None if crumb["category"] == "exception" else {**crumb, "message": f"({crumb['message']})"}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for number in range(5):
+            record_action("click", str(number))
+        raise ValueError("no")
+
+    server = sentry(options={"before_breadcrumb": own, "max_breadcrumbs": 3})
+    with pytest.raises(ValueError, match="no"):
+        await RotaSentryMiddleware(app)(http(path="/shifts/"), None, None)
+    (event,) = server.events
+    told = [crumb["message"] for crumb in event["breadcrumbs"]["values"]]
+    assert told == ["(3)", "(4)", "(GET /shifts/ (500 Internal Server Error))"]

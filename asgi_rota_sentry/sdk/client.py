@@ -9,7 +9,10 @@ from sentry_sdk.consts import DEFAULT_OPTIONS
 from sentry_sdk.integrations import asgi as _asgi
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
+from asgi_rota_sentry import faults
 from asgi_rota_sentry.sdk import ready
+
+Breadcrumb = dict[str, Any]
 
 ORIGIN = "auto.http.asgi_rota_sentry"
 
@@ -69,8 +72,9 @@ class Client:
         # Our own hook sees the event last and whole: threads are added, and objects become texts, after the processors.
         self.withholds_last = bool(getattr(options.get("before_send"), "withholds", False))
         self.sdk_info = ready.sdk_info(raw.integrations)
-        self.before_breadcrumb = options.get("before_breadcrumb")
-        self.max_breadcrumbs: int = options.get("max_breadcrumbs") or 100
+        self.before_breadcrumb: Any = options.get("before_breadcrumb")
+        most = options.get("max_breadcrumbs")
+        self.max_breadcrumbs: int = most if isinstance(most, int) else 100
         self.max_body = {"never": 0, "small": 1_000, "medium": 10_000, "always": 1_000_000}.get(
             options.get("max_request_body_size") or "medium", 10_000
         )
@@ -91,6 +95,21 @@ class Client:
         if not HAS_TRANSACTIONS or collection.get("provided_by_user"):
             return bool(collection.get("user_info"))
         return bool(self.options.get("send_default_pii"))
+
+    def with_breadcrumbs(self, theirs: list[Breadcrumb], ours: list[Breadcrumb]) -> list[Breadcrumb]:
+        """The scope's breadcrumbs with ours among them in the order of time; the user's options hold for ours, too."""
+        if callable(self.before_breadcrumb):
+            ours = [crumb for crumb in (self._asked(crumb) for crumb in ours) if crumb is not None]
+        merged = sorted([*theirs, *ours], key=lambda crumb: crumb["timestamp"])
+        return merged[max(0, len(merged) - self.max_breadcrumbs) :]
+
+    def _asked(self, crumb: Breadcrumb) -> Breadcrumb | None:
+        try:
+            changed: Breadcrumb | None = self.before_breadcrumb(crumb, {})
+        except Exception:
+            faults.report("asking before_breadcrumb")
+            return crumb
+        return changed
 
     @property
     def reports(self) -> bool:
