@@ -2,9 +2,10 @@
 PYTHON ?= python3
 SDK2 := 2.75.0
 SDK3 := 3.0.0b2
+SOAK_SECONDS ?= 1800
 PIP_FLAGS := -q --disable-pip-version-check
 
-.PHONY: demo demo-django test test-sdk2 test-sdk3 check bench e2e e2e-tools clean
+.PHONY: demo demo-django test test-sdk2 test-sdk3 check bench e2e e2e-tools soak clean
 
 .venv/.ready: pyproject.toml tests/requirements.txt Makefile
 	$(PYTHON) -m venv .venv
@@ -51,6 +52,10 @@ e2e-tools:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 			chromium redis-server >/dev/null; \
 	fi
+
+# Half an hour of mixed traffic with faults on uvicorn; its first third is the warm-up. The end-to-end tests have a short form.
+soak: .venv/.ready
+	.venv/bin/python -m tests.soak --seconds $(SOAK_SECONDS)
 
 clean:
 	rm -rf .venv .venv-sdk3 .e2e .asgi_rota_sentry

@@ -278,10 +278,12 @@ class Journey:
         __tracebackhide__ = True
         try:
             if expected.is_disconnect(exc) or (self._reply.client_gone and isinstance(exc, OSError)):
+                sdk.mark_settled(exc)
                 self._cancel()
                 return
             self._failed_with = exc
             self._capture(exc)
+            sdk.mark_settled(exc)
             if self._span is not None:
                 self._span.fail()
         except Exception:
@@ -474,7 +476,9 @@ def _is_traceparent(parts: list[str]) -> bool:
 def _is_unwanted(exc: BaseException, handled: bool) -> bool:
     here = current.get()
     try:
-        return here is not None and here.is_unwanted(exc, handled=handled)
+        if here is None or not here.is_open:
+            return sdk.is_settled(exc)
+        return here.is_unwanted(exc, handled=handled)
     except Exception:
         faults.report("deciding on an error")
         return False

@@ -106,9 +106,12 @@ class Browser:
         return self._page
 
 
-def drive(base_url: str) -> Story:
-    """Live the story against the example that serves `base_url`; raises `httpx.HTTPError` where nothing answers."""
-    with httpx.Client(base_url=base_url, timeout=30, trust_env=False) as client:
+def drive(base_url: str, *, http2: bool = False) -> Story:
+    """Live the story against the example that serves `base_url`; raises `httpx.HTTPError` where nothing answers.
+
+    `http2` speaks HTTP/2 and nothing else, without TLS (RFC 9113, section 3.3).
+    """
+    with httpx.Client(base_url=base_url, timeout=30, trust_env=False, http1=not http2, http2=http2) as client:
         browser = Browser(client)
         browser.open("/")
         browser.open("/login/?as=manager")

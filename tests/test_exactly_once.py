@@ -1,6 +1,7 @@
 """One exception is one event, however many layers see it; two exceptions are two."""
 
 import asyncio
+import contextvars
 import logging
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import sentry_sdk
 from fastapi import FastAPI
 from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
+from sentry_sdk.integrations.logging import LoggingIntegration
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
@@ -157,6 +159,39 @@ async def test_one_exception_is_one_event(sentry: Sentry, stack: str) -> None:
         await serve_as_uvicorn(app, f"/{name}")
         counts[name] = len(server.events), len(server.spans)
     assert counts == dict.fromkeys(VIEWS, (1, 1))
+
+
+def _log_as_daphne(exc: Exception) -> None:
+    logging.getLogger("daphne.server").error("Exception inside application: %s", exc, exc_info=exc)
+
+
+def _log_as_granian(exc: Exception) -> None:
+    try:
+        raise exc
+    except Exception:
+        logging.getLogger("_granian.utils").error("Application callable raised an exception")  # noqa: TRY400 - as text
+
+
+@pytest.mark.parametrize("log", [_log_as_daphne, _log_as_granian])
+async def test_a_server_that_logs_it_later_makes_no_second_event(
+    sentry: Sentry, fetch: Get, log: Callable[[Exception], None]
+) -> None:
+    """From a timer where nothing is known of the request, or as mere text; what no request reported is an event."""
+    server = sentry(options={"integrations": [LoggingIntegration(event_level=logging.ERROR)]})
+    raised: list[Exception] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            int("abc")
+        except ValueError as exc:
+            raised.append(exc)
+            raise
+
+    await fetch(RotaSentryMiddleware(app), "/")
+    contextvars.Context().run(log, raised[0])
+    assert len(server.events) == 1
+    contextvars.Context().run(log, ValueError("of the server's own"))
+    assert len(server.events) == 2
 
 
 async def test_two_exceptions_are_two_events(sentry: Sentry, fetch: Get) -> None:

@@ -1,5 +1,6 @@
 """The capture of exceptions, and what the SDK remembers of those that it has seen."""
 
+import contextlib
 import inspect
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from asgi_rota_sentry.sdk.client import Client
 ignore_logger("asgi_rota_sentry")
 
 _SEEN_MARK = "_handled_by_sentry"
+_SETTLED_MARK = "_settled_by_asgi_rota_sentry"
 _TAKES_OPTIONS = "client_options" in inspect.signature(event_from_exception).parameters
 
 
@@ -82,6 +84,20 @@ def remember_exception(client: Client, exc: BaseException) -> None:
         client.last_seen.set(weakref.ref(exc))
     except TypeError:  # the built-in exceptions have no weak references
         client.last_seen.set(exc)
+
+
+def mark_settled(exc: BaseException) -> None:
+    """Note on an exception that leaves a request that nothing is to be reported of it any more.
+
+    Some servers log it when the request's context is gone: daphne a second later, from a timer.
+    """
+    with contextlib.suppress(Exception):
+        exc.__dict__[_SETTLED_MARK] = True
+
+
+def is_settled(exc: BaseException | None) -> bool:
+    """Whether a request that this exception has left has dealt with it."""
+    return _SETTLED_MARK in getattr(exc, "__dict__", ())
 
 
 def _forget_exception(client: Client, exc: BaseException) -> None:

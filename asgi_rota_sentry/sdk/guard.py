@@ -5,14 +5,17 @@ builds one of its own: the SDK's integrations, ours, the logger of the server. A
 so that is where they are asked. It is not public; without it everything works, at a higher price.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import sentry_sdk.utils
 from sentry_sdk import scope
 
+from asgi_rota_sentry.sdk.capture import is_settled
 from asgi_rota_sentry.sdk.client import current_client
 
+_GRANIAN = "_granian.utils"
 _SEAM = "exceptions_from_error_tuple"
 _SEEN_MARK = "_handled_by_sentry"
 
@@ -71,6 +74,12 @@ def _drop_unbuilt() -> None:
 _installed: list[bool] = []
 
 
-def _processor(event: dict[str, Any], _hint: dict[str, Any]) -> dict[str, Any] | None:
+def _processor(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any] | None:
     values = (event.get("exception") or {}).get("values")
-    return None if isinstance(values, _NotBuilt) else event
+    return None if isinstance(values, _NotBuilt) or _is_servers_word(hint) else event
+
+
+def _is_servers_word(hint: Mapping[str, Any]) -> bool:
+    """Whether a server logs the traceback of a settled exception as mere text, while it handles it: granian does."""
+    record = hint.get("log_record")
+    return getattr(record, "name", None) == _GRANIAN and is_settled(sys.exc_info()[1])
