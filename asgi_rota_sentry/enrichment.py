@@ -21,7 +21,19 @@ _FRAMEWORK_SOURCES = frozenset({"route", "component", "view", "task"})
 class Enrichment:
     """The facts of one request, put into each of its events."""
 
-    __slots__ = ("_who", "answered_at", "arrived_at", "body", "earlier", "person", "plain", "scope", "status")
+    __slots__ = (
+        "_named",
+        "_who",
+        "answered_at",
+        "app",
+        "arrived_at",
+        "body",
+        "earlier",
+        "person",
+        "plain",
+        "scope",
+        "status",
+    )
 
     def __init__(
         self,
@@ -40,7 +52,9 @@ class Enrichment:
         self.body: request.Body | None = None
         self.arrived_at = time.time()
         self.answered_at = 0.0
+        self.app: Any = None
         self.status = 0
+        self._named: tuple[str, str] | None = None
         self._who: Identity | None = None
 
     def __call__(self, event: Event) -> Withheld | None:
@@ -125,15 +139,26 @@ class Enrichment:
         event["transaction"], event["transaction_info"] = name, {"source": source}
 
     def transaction_name(self, name: str, source: str) -> tuple[str, str]:
-        """The name of the request's span: the application's own, else the route template, else the URL path."""
-        if name and source == "custom":
+        """The name of the request's span: the application's own, else the route template, else the URL path.
+
+        What was not found and has no route shares one name for each method.
+        """
+        if (name and source == "custom") or (name, source) == self._named:
             return name, source
-        template = route.template(self.scope)
+        self._named = self._find_name(name, source)
+        return self._named
+
+    def _find_name(self, name: str, source: str) -> tuple[str, str]:
+        template = route.template(self.scope, self.app)
         if template is not None:
             return template, "route"
-        if name and source in _FRAMEWORK_SOURCES:
-            return name, source
-        return request.path(self.scope), "url"
+        if name and source in _FRAMEWORK_SOURCES and (below := route.below_mount(self.scope, name)) is not None:
+            return below, source
+        if self.status == 404:
+            # Whatever path was tried: those who look for what is not there know no end of them.
+            return f"{request.method(self.scope)} 404", "route"
+        mounted = route.mount(self.scope)
+        return (mounted, "route") if mounted is not None else (request.path(self.scope), "url")
 
     def _breadcrumbs(self, event: Event) -> None:
         if self.plain or event.get("type") == "transaction":

@@ -195,6 +195,7 @@ class Journey:
         enrichment.arrived_at = self._arrived_at
         enrichment.answered_at = self._answered_at
         enrichment.status = self._status
+        enrichment.app = self._app
         return enrichment
 
     def _earlier(self) -> list[trail.Breadcrumb]:

@@ -6,7 +6,8 @@ from typing import Any
 import sentry_sdk
 from django.contrib.auth import alogin, login, logout
 from django.http import HttpRequest, HttpResponse
-from django.urls import path
+from django.urls import include, path, re_path
+from django.views import View
 from rest_framework.authentication import TokenAuthentication
 from rest_framework.decorators import api_view, authentication_classes
 from rest_framework.response import Response
@@ -90,7 +91,23 @@ async def async_crowd(request: HttpRequest, visitor: str) -> HttpResponse:
     return HttpResponse(visitor)
 
 
+class Week(View):
+    def get(self, request: HttpRequest, week: str) -> HttpResponse:
+        return HttpResponse(week)
+
+
+class AsyncWeek(View):
+    async def get(self, request: HttpRequest, week: int) -> HttpResponse:
+        return HttpResponse(str(week))
+
+
+inner = [
+    re_path(r"^(?P<week>[0-9]+)/$", Week.as_view()),
+    path("<int:week>/async/", AsyncWeek.as_view()),
+    path("in/", include([path("<int:day>/", lambda request, day: HttpResponse(str(day)))])),
+]
 urlpatterns = [
+    path("rota/", include(inner)),
     path("crowd/<visitor>/", crowd),
     path("async-crowd/<visitor>/", async_crowd),
     path("untouched/<way>/", untouched),
