@@ -13,8 +13,8 @@ from asgi_rota_sentry.types import Scope
 _MOST_KNOWN = 1_000
 _DEEPEST = 20
 
-# By route and concrete prefix; the route is kept so that its identity stays its own.
-_known: dict[tuple[int, int, str], tuple[Any, str | None]] = {}
+# By route, router and concrete prefix; both are kept so that their identities stay their own.
+_known: dict[tuple[int, int, str], tuple[Any, Any, str]] = {}
 
 
 def is_mount(route: Any) -> bool:
@@ -45,14 +45,14 @@ def prefix(scope: Scope) -> str | None:
     route, router = scope.get("route"), scope.get("router")
     key = (id(route), id(router), concrete)
     known = _known.get(key)
-    if known is not None and known[0] is route:
-        return known[1]
+    if known is not None:
+        return known[2]
     found = next(_paths_to(route, getattr(router, "routes", None) or (), concrete, _DEEPEST), None)
     if found is None:
         return _put_back(scope, route, concrete)
     if len(_known) >= _MOST_KNOWN:
         _known.clear()
-    _known[key] = route, found
+    _known[key] = route, router, found
     return found
 
 

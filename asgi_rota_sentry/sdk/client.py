@@ -9,7 +9,7 @@ from sentry_sdk.consts import DEFAULT_OPTIONS
 from sentry_sdk.integrations import asgi as _asgi
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
-from asgi_rota_sentry.sdk import ready
+from asgi_rota_sentry.sdk import children, ready
 
 ORIGIN = "auto.http.asgi_rota_sentry"
 
@@ -58,6 +58,8 @@ class Client:
         self.options = options
         self.tracing = has_tracing_enabled(options)
         self.streaming = streams(options)
+        if self.streaming and self.tracing:
+            children.watch(raw)
         self.sampler = callable(options.get("traces_sampler"))
         self.traces_sample_rate: Any = options.get("traces_sample_rate")
         known = {name: options.get(name) for name in ("release", "environment")}

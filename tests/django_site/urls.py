@@ -4,7 +4,9 @@ import logging
 from typing import Any
 
 import sentry_sdk
-from django.contrib.auth import alogin, login, logout
+from django import shortcuts
+from django.contrib.auth import alogin, get_user_model, login, logout
+from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path, re_path
 from django.views import View
@@ -91,6 +93,13 @@ async def async_crowd(request: HttpRequest, visitor: str) -> HttpResponse:
     return HttpResponse(visitor)
 
 
+def many(request: HttpRequest, times: int) -> HttpResponse:
+    """The same query again and again, a template, the cache."""
+    names = [get_user_model().objects.get(id=1 + number % 2).get_username() for number in range(times)]
+    cache.set("names", names)
+    return shortcuts.render(request, "names.html", {"names": cache.get("names")})
+
+
 class Week(View):
     def get(self, request: HttpRequest, week: str) -> HttpResponse:
         return HttpResponse(week)
@@ -108,6 +117,7 @@ inner = [
 ]
 urlpatterns = [
     path("rota/", include(inner)),
+    path("many/<int:times>/", many),
     path("crowd/<visitor>/", crowd),
     path("async-crowd/<visitor>/", async_crowd),
     path("untouched/<way>/", untouched),
