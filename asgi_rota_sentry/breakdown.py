@@ -70,17 +70,30 @@ class Breakdown(NamedTuple):
 def of(children: Iterable[Child], start: float, end: float, *, unseen: int = 0) -> Breakdown:
     """The breakdown of a request from `start` to `end`; what lies outside of that is left out."""
     end = max(start, end)
-    spans = [
-        child._replace(start=max(child.start, start), end=max(child.start, start, min(child.end, end)))
-        for child in children
-        if child.start < end and child.end >= start
+    spans = [_clipped(child, start, end) for child in children if child.start < end and child.end >= start]
+    if not spans:
+        return Breakdown({REST: (end - start) * 1000}, {}, None, unseen)
+    spans.sort(key=_order)
+    kinds = [_kind(span.op) for span in spans]
+    counted = [
+        (kind, span) for kind, span in zip(kinds, spans, strict=True) if kind is not None and _counts(kind, span)
     ]
-    spans.sort(key=lambda span: (span.start, -span.end))
-    counts: dict[str, int] = dict(Counter(kind for span in spans if (kind := _kind(span.op)) and _counts(span)))
-    seconds = _self_times(spans, _kinds(spans), start, end) if spans else {REST: end - start}
-    ms = {kind: seconds.get(kind, 0.0) * 1000 for kind in (*counts, *(kind for kind in seconds if kind not in counts))}
-    ms.setdefault(REST, 0.0)
-    return Breakdown(ms, counts, _repeated(spans), unseen)
+    counts: dict[str, int] = dict(Counter(kind for kind, _ in counted))
+    seconds = _self_times(spans, _own_kinds(spans, kinds), start, end)
+    ms = {kind: seconds.get(kind, 0.0) * 1000 for kind in (*counts, *seconds, REST)}
+    return Breakdown(ms, counts, _repeated([span.description for kind, span in counted if kind == "db"]), unseen)
+
+
+def _clipped(child: Child, start: float, end: float) -> Child:
+    if start <= child.start and child.end <= end:
+        return child
+    begun = max(child.start, start)
+    return child._replace(start=begun, end=max(begun, min(child.end, end)))
+
+
+def _order(span: Child) -> tuple[float, float]:
+    """Those that are around others come before them."""
+    return span.start, -span.end
 
 
 def _kind(op: str) -> str | None:
@@ -89,22 +102,22 @@ def _kind(op: str) -> str | None:
     return _KINDS.get(op.partition(".")[0]) or ("http" if op.startswith("http.client") else None)
 
 
-def _counts(span: Child) -> bool:
-    return not span.op.startswith(_CURSOR) and (_kind(span.op) != "db" or is_query(span.description))
+def _counts(kind: str, span: Child) -> bool:
+    return kind != "db" or (not span.op.startswith(_CURSOR) and is_query(span.description))
 
 
-def _kinds(spans: Sequence[Child]) -> list[str]:
+def _own_kinds(spans: Sequence[Child], kinds: Sequence[str | None]) -> list[str]:
     """The kind of each span's own time.
 
     Starlette has a span for each middleware and none for the endpoint, so what is inside of all of them is the rest.
     """
-    kinds = [_kind(span.op) or REST for span in spans]
-    if "middleware" not in kinds or any(span.op.startswith("view.") for span in spans):
-        return kinds
-    around = {span.parent_id for span, kind in zip(spans, kinds, strict=True) if kind == "middleware"}
+    own = [kind or REST for kind in kinds]
+    if "middleware" not in own or any(span.op.startswith("view.") for span in spans):
+        return own
+    around = {span.parent_id for span, kind in zip(spans, own, strict=True) if kind == "middleware"}
     return [
         REST if kind == "middleware" and span.span_id not in around else kind
-        for span, kind in zip(spans, kinds, strict=True)
+        for span, kind in zip(spans, own, strict=True)
     ]
 
 
@@ -141,19 +154,22 @@ def _self_times(spans: Sequence[Child], kinds: Sequence[str], start: float, end:
 
 
 def _share(elapsed: float, innermost: set[int], kinds: Sequence[str], seconds: dict[str, float]) -> None:
+    if len(innermost) == 1:
+        (place,) = innermost
+        seconds[kinds[place]] += elapsed
+        return
     # The rest is only what nothing else takes: spans that wait for others would have a share in them.
     told = [kind for place in innermost if (kind := kinds[place]) != REST] or [REST]
     for kind in told:
         seconds[kind] += elapsed / len(told)
 
 
-def _repeated(spans: Sequence[Child]) -> Repeated | None:
+def _repeated(statements: Sequence[str]) -> Repeated | None:
     """The most repeated query, where it is repeated often enough to be told."""
-    raw = Counter(span.description for span in spans if _kind(span.op) == "db" and _counts(span))
-    if raw.total() < MANY:
+    if len(statements) < MANY:
         return None
     found: Counter[str] = Counter()
-    for statement, count in raw.items():
-        found[parametrised(statement)] += count
+    for statement, times in Counter(statements).items():
+        found[parametrised(statement)] += times
     query, times = found.most_common(1)[0]
     return Repeated(query, times) if times >= MANY else None
