@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 
 import anyio
 
-from asgi_rota_sentry import counters, expected, faults, identity, request, sdk, trail
+from asgi_rota_sentry import counters, expected, faults, identity, request, route, sdk, trail
 from asgi_rota_sentry.budget import Budget
 from asgi_rota_sentry.enrichment import Enrichment, Event
 from asgi_rota_sentry.feedback import FeedbackRoute
@@ -401,17 +401,21 @@ class Journey:
         return self._sentry.user if self._sentry is not None else None
 
     def _is_slow(self) -> bool:
-        return self._answered_at - self._arrived_at > self._config.slow.seconds
+        slow, elapsed = self._config.slow, self._answered_at - self._arrived_at
+        if elapsed <= slow.least:
+            return False
+        path = request.local_path({"path": self._scope.get("path") or "", "root_path": self._root_path})
+        return elapsed > slow.limit(path, route.template(self._scope, self._app))
 
     def _tell_slow(self) -> None:
         """Warn of a slow request, in the log and as an event of its route."""
         name, source = self._sentry.transaction if self._sentry is not None else ("", "url")
-        route, _ = self._knowledge().transaction_name(name, source)
+        called, _ = self._knowledge().transaction_name(name, source)
         method, seconds = request.method(self._scope), self._answered_at - self._arrived_at
         counters.count("requests.slow")
-        if self._config.slow.is_to_be_told(f"{method} {route}"):
-            faults.logger.warning("Slow request: %s %s took %.1f s.", method, route, seconds)
-            sdk.capture_slow_request(method, route, seconds)
+        if self._config.slow.is_to_be_told(f"{method} {called}"):
+            faults.logger.warning("Slow request: %s %s took %.1f s.", method, called, seconds)
+            sdk.capture_slow_request(method, called, seconds)
 
     def _note_trail(self, status: int, headers: Headers) -> None:
         """Let the visitor's story go on with this request."""

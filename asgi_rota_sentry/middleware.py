@@ -57,7 +57,7 @@ class RotaSentryMiddleware:
             redis_url=self.settings.trail_redis_url,
         )
         self.budget = Budget(self.settings.errors_per_minute, sdk.capture_tally)
-        self.slow = SlowRequests(self.settings.slow_request_seconds)
+        self.slow = SlowRequests(self.settings.slow_request_seconds, self.settings.slow_request_routes)
         # The middleware's own applications, by path.
         self._own_routes: dict[str, ASGIApp] = {self.settings.feedback_path: self.feedback}
         if self.settings.debug:
