@@ -15,7 +15,6 @@ from asgi_rota_sentry.values import Network
 from asgi_rota_sentry.withheld import Withheld
 
 Event = dict[str, Any]
-_FRAMEWORK_SOURCES = frozenset({"route", "component", "view", "task"})
 
 
 class Enrichment:
@@ -139,26 +138,10 @@ class Enrichment:
         event["transaction"], event["transaction_info"] = name, {"source": source}
 
     def transaction_name(self, name: str, source: str) -> tuple[str, str]:
-        """The name of the request's span: the application's own, else the route template, else the URL path.
-
-        What was not found and has no route shares one name for each method.
-        """
-        if (name and source == "custom") or (name, source) == self._named:
-            return name, source
-        self._named = self._find_name(name, source)
+        """The name of the request's span, of what it is called so far."""
+        if (name, source) != self._named:
+            self._named = route.name(self.scope, self.app, self.status, name, source)
         return self._named
-
-    def _find_name(self, name: str, source: str) -> tuple[str, str]:
-        template = route.template(self.scope, self.app)
-        if template is not None:
-            return template, "route"
-        if name and source in _FRAMEWORK_SOURCES and (below := route.below_mount(self.scope, name)) is not None:
-            return below, source
-        if self.status == 404:
-            # Whatever path was tried: those who look for what is not there know no end of them.
-            return f"{request.method(self.scope)} 404", "route"
-        mounted = route.mount(self.scope)
-        return (mounted, "route") if mounted is not None else (request.path(self.scope), "url")
 
     def _breadcrumbs(self, event: Event) -> None:
         if self.plain or event.get("type") == "transaction":

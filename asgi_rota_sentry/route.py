@@ -7,9 +7,32 @@ routers are asked once more.
 
 from typing import Any
 
-from asgi_rota_sentry import mounts
+from asgi_rota_sentry import mounts, request
 from asgi_rota_sentry.routers import find as find_in_router
 from asgi_rota_sentry.types import Scope
+
+# What the SDK's integrations call a source that is no URL.
+_FRAMEWORK_SOURCES = frozenset({"route", "component", "view", "task"})
+
+
+def name(scope: Scope, app: Any, status: int, known: str, source: str) -> tuple[str, str]:
+    """The name of a request and its source: the application's own, else the route template, else the URL path.
+
+    `known` is what the SDK's integrations or the application call it, `status` that of the answer, 0 before it. What
+    was not found and has no route shares one name for each method.
+    """
+    if known and source == "custom":
+        return known, source
+    found = template(scope, app)
+    if found is not None:
+        return found, "route"
+    if known and source in _FRAMEWORK_SOURCES and (below := below_mount(scope, known)) is not None:
+        return below, source
+    if status == 404:
+        # Whatever path was tried: those who look for what is not there know no end of them.
+        return f"{request.method(scope)} 404", "route"
+    mounted = mount(scope)
+    return (mounted, "route") if mounted is not None else (request.path(scope), "url")
 
 
 def template(scope: Scope, app: Any = None) -> str | None:

@@ -68,6 +68,7 @@ class Settings:
         values.limits,
         "comma-separated paths or routes with seconds above 0 such as /reports/*=10",
     )
+    metrics: bool = _option(True, "ROTA_SENTRY_METRICS", values.boolean, "true or false")
     errors_per_minute: int = _option(
         60, "ROTA_SENTRY_ERRORS_PER_MINUTE", values.count, "a whole number, 0 for no limit"
     )

@@ -9,7 +9,7 @@ from sentry_sdk.consts import DEFAULT_OPTIONS
 from sentry_sdk.integrations import asgi as _asgi
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
-from asgi_rota_sentry.sdk import children, ready
+from asgi_rota_sentry.sdk import children, metrics, ready
 
 ORIGIN = "auto.http.asgi_rota_sentry"
 
@@ -35,6 +35,7 @@ class Client:
 
     __slots__ = (
         "before_breadcrumb",
+        "has_metrics",
         "last_seen",
         "max_body",
         "max_breadcrumbs",
@@ -60,6 +61,7 @@ class Client:
         self.streaming = streams(options)
         if self.streaming and self.tracing:
             children.watch(raw)
+        self.has_metrics = metrics.has_metrics(raw)
         self.sampler = callable(options.get("traces_sampler"))
         self.traces_sample_rate: Any = options.get("traces_sample_rate")
         known = {name: options.get(name) for name in ("release", "environment")}
