@@ -15,13 +15,24 @@ from asgi_rota_sentry.values import Network
 from asgi_rota_sentry.withheld import Withheld
 
 Event = dict[str, Any]
-_FRAMEWORK_SOURCES = frozenset({"route", "component", "view", "task"})
 
 
 class Enrichment:
     """The facts of one request, put into each of its events."""
 
-    __slots__ = ("_who", "answered_at", "arrived_at", "body", "person", "plain", "scope", "status", "story")
+    __slots__ = (
+        "_named",
+        "_who",
+        "answered_at",
+        "app",
+        "arrived_at",
+        "body",
+        "person",
+        "plain",
+        "scope",
+        "status",
+        "story",
+    )
 
     def __init__(
         self,
@@ -40,7 +51,9 @@ class Enrichment:
         self.body: request.Body | None = None
         self.arrived_at = time.time()
         self.answered_at = 0.0
+        self.app: Any = None
         self.status = 0
+        self._named: tuple[str, str] | None = None
         self._who: Identity | None = None
 
     def __call__(self, event: Event) -> Withheld | None:
@@ -125,15 +138,10 @@ class Enrichment:
         event["transaction"], event["transaction_info"] = name, {"source": source}
 
     def transaction_name(self, name: str, source: str) -> tuple[str, str]:
-        """The name of the request's span: the application's own, else the route template, else the URL path."""
-        if name and source == "custom":
-            return name, source
-        template = route.template(self.scope)
-        if template is not None:
-            return template, "route"
-        if name and source in _FRAMEWORK_SOURCES:
-            return name, source
-        return request.path(self.scope), "url"
+        """The name of the request's span, of what it is called so far."""
+        if (name, source) != self._named:
+            self._named = route.name(self.scope, self.app, self.status, name, source)
+        return self._named
 
     def _breadcrumbs(self, event: Event) -> None:
         if self.plain or event.get("type") == "transaction":

@@ -13,11 +13,12 @@ from typing import Any, Protocol, cast
 
 import anyio
 
-from asgi_rota_sentry import counters, expected, faults, identity, request, sdk, trail
+from asgi_rota_sentry import counters, expected, faults, identity, request, route, sdk, trail
 from asgi_rota_sentry.budget import Budget
 from asgi_rota_sentry.enrichment import Enrichment, Event
 from asgi_rota_sentry.feedback import FeedbackRoute
 from asgi_rota_sentry.identity import Identify, Identity
+from asgi_rota_sentry.metering import Metering
 from asgi_rota_sentry.pages import Answer, ErrorPages, Situation
 from asgi_rota_sentry.person import User
 from asgi_rota_sentry.reply import Headers, Reply
@@ -43,6 +44,7 @@ class Configuration(Protocol):
     feedback: FeedbackRoute
     identify: Identify
     identifies_async: bool
+    metering: Metering | None
     pages: ErrorPages
     settings: Settings
     trail: trail.Trail
@@ -68,6 +70,7 @@ class Journey:
     _token: Token["Journey | None"] | None = None
     _is_excluded = False
     _is_cancelled = False
+    _pages = 0
     _last_knowledge: Enrichment | None = None
     _status = 0
     _arrived_at = 0.0
@@ -195,6 +198,7 @@ class Journey:
         enrichment.arrived_at = self._arrived_at
         enrichment.answered_at = self._answered_at
         enrichment.status = self._status
+        enrichment.app = self._app
         return enrichment
 
     def _story(self, theirs: list[trail.Breadcrumb], ours: list[trail.Breadcrumb]) -> list[trail.Breadcrumb]:
@@ -258,6 +262,7 @@ class Journey:
             language=who.preferences.get("language"),
         )
         counters.count(f"pages.{status}")
+        self._pages += 1
         return self._config.pages.answer(situation, headers)
 
     def is_decided(self) -> bool:
@@ -341,8 +346,8 @@ class Journey:
                 self._note_trail(500, ())
             if self._span is not None:
                 self._end_span()
-            if self._is_slow() and self._sentry is not None and not self._is_excluded:
-                self._tell_slow()
+            if self._sentry is not None and not self._is_excluded:
+                self._count(self._sentry)
         except Exception:
             faults.report("ending a span")
         self._failed_with = None
@@ -404,17 +409,34 @@ class Journey:
         return self._sentry.user if self._sentry is not None else None
 
     def _is_slow(self) -> bool:
-        return self._answered_at - self._arrived_at > self._config.slow.seconds
+        slow, elapsed = self._config.slow, self._answered_at - self._arrived_at
+        if elapsed <= slow.least:
+            return False
+        path = request.local_path({"path": self._scope.get("path") or "", "root_path": self._root_path})
+        return elapsed > slow.limit(path, route.template(self._scope, self._app))
 
     def _tell_slow(self) -> None:
         """Warn of a slow request, in the log and as an event of its route."""
         name, source = self._sentry.transaction if self._sentry is not None else ("", "url")
-        route, _ = self._knowledge().transaction_name(name, source)
+        called, _ = self._knowledge().transaction_name(name, source)
         method, seconds = request.method(self._scope), self._answered_at - self._arrived_at
         counters.count("requests.slow")
-        if self._config.slow.is_to_be_told(f"{method} {route}"):
-            faults.logger.warning("Slow request: %s %s took %.1f s.", method, route, seconds)
-            sdk.capture_slow_request(method, route, seconds)
+        if self._config.slow.is_to_be_told(f"{method} {called}"):
+            faults.logger.warning("Slow request: %s %s took %.1f s.", method, called, seconds)
+            sdk.capture_slow_request(method, called, seconds)
+
+    def _count(self, sentry: sdk.RequestScope) -> None:
+        """Count the request, and tell of a slow one."""
+        is_slow = self._is_slow()
+        if is_slow:
+            self._tell_slow()
+        metering = self._config.metering
+        if metering is None or not sentry.client.has_metrics:
+            return
+        status = self._status or (500 if self._is_unanswered() else 0)
+        name, source = route.name(self._scope, self._app, status, *sentry.transaction)
+        others = (sentry.errors, sentry.ignored, int(is_slow), self._pages)
+        metering.note(name if source != "url" else "", status, others if any(others) else ())
 
     def _note_trail(self, status: int, headers: Headers) -> None:
         """Let the visitor's story go on with this request."""

@@ -12,6 +12,7 @@ from asgi_rota_sentry.deliberate_error import deliberate_error
 from asgi_rota_sentry.feedback import FeedbackRoute, OnFeedback
 from asgi_rota_sentry.identity import Identify
 from asgi_rota_sentry.journey import Journey
+from asgi_rota_sentry.metering import Metering
 from asgi_rota_sentry.pages import ErrorPages
 from asgi_rota_sentry.settings import Settings
 from asgi_rota_sentry.slow import SlowRequests
@@ -57,7 +58,8 @@ class RotaSentryMiddleware:
             redis_url=self.settings.trail_redis_url,
         )
         self.budget = Budget(self.settings.errors_per_minute, sdk.capture_tally)
-        self.slow = SlowRequests(self.settings.slow_request_seconds)
+        self.slow = SlowRequests(self.settings.slow_request_seconds, self.settings.slow_request_routes)
+        self.metering = Metering(sdk.send_sums) if self.settings.metrics else None
         # The middleware's own applications, by path.
         self._own_routes: dict[str, ASGIApp] = {self.settings.feedback_path: self.feedback}
         if self.settings.debug:

@@ -105,13 +105,13 @@ def query_string(scope: Scope) -> str:
 def url(scope: Scope, *, without_host: bool = False) -> str:
     """The URL without its query; the path alone when neither a Host header nor the server's address is known.
 
-    `without_host` leaves the Host header out of account.
+    `without_host` leaves the Host header out of account and the path as it is: what the SDK calls a request first.
     """
     kind = "ws" if scope.get("type") == "websocket" else "http"
     scheme = scope.get("scheme") or kind
     host = (None if without_host else header(scope, b"host")) or _server(scope, scheme)
     here = path(scope)
-    if not _NEEDS_NO_QUOTES(here):
+    if not without_host and not _NEEDS_NO_QUOTES(here):
         here = quote(here, safe="/:@!$&'()*+,;=~%")
     return f"{scheme}://{host}{here}" if host else here
 

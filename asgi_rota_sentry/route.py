@@ -1,34 +1,89 @@
 """The route template of a scope that has been routed: `/shifts/{id}/`, never `/shifts/17/`.
 
 The frameworks write what they matched into the scope that they were given: Starlette and FastAPI the `route` (and the
-mount prefix into `root_path`), Litestar the `path_template`.
+mount prefix, as it was called, into `root_path`), Litestar the `path_template`. Quart and Falcon write nothing; their
+routers are asked once more.
 """
 
 from typing import Any
 
+from asgi_rota_sentry import mounts, request
+from asgi_rota_sentry.routers import find as find_in_router
 from asgi_rota_sentry.types import Scope
 
+# What the SDK's integrations call a source that is no URL.
+_FRAMEWORK_SOURCES = frozenset({"route", "component", "view", "task"})
 
-def template(scope: Scope) -> str | None:
-    """The template with its mount prefix, or None where no framework has left one."""
-    found = scope.get("path_template")
-    if isinstance(found, str):
-        return found
-    pattern = _pattern(scope.get("route"))
-    if pattern is None:
+
+def name(scope: Scope, app: Any, status: int, known: str, source: str) -> tuple[str, str]:
+    """The name of a request and its source: the application's own, else the route template, else the URL path.
+
+    `known` is what the SDK's integrations or the application call it, `status` that of the answer, 0 before it. What
+    was not found and has no route shares one name for each method.
+    """
+    if known and source == "custom":
+        return known, source
+    found = template(scope, app)
+    if found is not None:
+        return found, "route"
+    if known and source in _FRAMEWORK_SOURCES and (below := below_mount(scope, known)) is not None:
+        return below, source
+    if status == 404:
+        # Whatever path was tried: those who look for what is not there know no end of them.
+        return f"{request.method(scope)} 404", "route"
+    mounted = mount(scope)
+    return (mounted, "route") if mounted is not None else (request.path(scope), "url")
+
+
+def template(scope: Scope, app: Any = None) -> str | None:
+    """The template with its mount prefix, or None where no framework has left one.
+
+    `app` is the application that served the request. The prefix is what was mounted inside it; one that the server
+    itself was given is left out.
+    """
+    route = scope.get("route")
+    found = scope.get("path_template") or None
+    if found is None and route is not None and not mounts.is_mount(route):
+        found = _pattern(scope, route)
+    if found is None and (route is None or mounts.is_mount(route)):
+        found = find_in_router(app if route is None else route.app, scope)
+    if not isinstance(found, str):
         return None
-    return _prefix(scope) + pattern
+    prefix = mounts.prefix(scope)
+    return None if prefix is None else prefix + found
 
 
-def _pattern(route: Any) -> str | None:
+def below_mount(scope: Scope, name: str) -> str | None:
+    """What the SDK calls the route, with the mount prefix: it knows the mounted framework, and not where it is mounted.
+
+    None where the name is that of the mount itself, so that the route is not known.
+    """
+    route = scope.get("route")
+    if not mounts.is_mount(route):
+        return name
+    if mounts.children(route) or name.rstrip("/") in (
+        getattr(route, "path", None),
+        getattr(route, "path_format", None),
+    ):
+        return None
+    return (mounts.prefix(scope) or "") + name if name.startswith("/") else name
+
+
+def mount(scope: Scope) -> str | None:
+    """The template of what is served below a mount by an application without routes, such as static files."""
+    prefix = mounts.prefix(scope) if mounts.is_mount(scope.get("route")) else None
+    return prefix + "/{path}" if prefix else None
+
+
+def _pattern(scope: Scope, route: Any) -> str | None:
+    # Of a router that is included in another, FastAPI leaves the route as it was declared, and beside it what became
+    # of it. Private, and not there in versions that copy the route instead.
+    ours = scope.get("fastapi")
+    effective = ours.get("effective_route_context") if isinstance(ours, dict) else None
+    if effective is not None and getattr(effective, "original_route", None) is route:
+        route = getattr(effective, "starlette_route", None) or effective
     for name in ("path_format", "path"):
         pattern = getattr(route, name, None)
         if isinstance(pattern, str):
             return pattern
     return None
-
-
-def _prefix(scope: Scope) -> str:
-    prefix = str(scope.get("root_path") or "").rstrip("/")
-    outer = str(scope.get("app_root_path") or "").rstrip("/")
-    return prefix[len(outer) :] if outer and prefix.startswith(outer) else prefix

@@ -62,6 +62,13 @@ class Settings:
     slow_request_seconds: float = _option(
         1.0, "ROTA_SENTRY_SLOW_REQUEST_SECONDS", values.positive, "a number of seconds above 0"
     )
+    slow_request_routes: tuple[tuple[str, float], ...] = _option(
+        (),
+        "ROTA_SENTRY_SLOW_REQUEST_ROUTES",
+        values.limits,
+        "comma-separated paths or routes with seconds above 0 such as /reports/*=10",
+    )
+    metrics: bool = _option(True, "ROTA_SENTRY_METRICS", values.boolean, "true or false")
     errors_per_minute: int = _option(
         60, "ROTA_SENTRY_ERRORS_PER_MINUTE", values.count, "a whole number, 0 for no limit"
     )

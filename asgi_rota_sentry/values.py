@@ -5,7 +5,7 @@ Each is idempotent, so that a value may be checked a second time.
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,17 @@ def paths(given: Any) -> tuple[str, ...]:
     if any(not item.startswith("/") or "*" in item[:-1] for item in found):
         raise ValueError(given)
     return found
+
+
+def limits(given: Any) -> tuple[tuple[str, float], ...]:
+    """Pairs of a path or route (exact or ending in `*`) and a number above 0: from a mapping, pairs, or `/a/*=10`."""
+    pairs = given.items() if isinstance(given, Mapping) else _items(given)
+    found = []
+    for item in pairs:
+        where, number = item.rsplit("=", 1) if isinstance(item, str) else item
+        (place,) = paths((text(where),))
+        found.append((place, positive(number)))
+    return tuple(found)
 
 
 def names(given: Any) -> tuple[str, ...]:

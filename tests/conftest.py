@@ -12,7 +12,7 @@ import sentry_sdk
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
-from asgi_rota_sentry import RotaSentryMiddleware, Settings, budget, faults, init
+from asgi_rota_sentry import RotaSentryMiddleware, Settings, budget, faults, init, metering
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 
 
@@ -141,6 +141,7 @@ def _clean() -> Iterator[None]:
     faults.logger.disabled = False
     logging.root.setLevel(logging.WARNING)
     budget.forget_all()
+    metering.forget_all()
     call = RotaSentryMiddleware.__call__
     yield
     # The SDK puts a span around the middleware classes that Starlette is given.

@@ -42,6 +42,7 @@ def test_every_field_is_read_from_its_variable(tmp_path: Path) -> None:
             "ROTA_SENTRY_EXCLUDE_PATHS": "/healthz, /static/*",
             "ROTA_SENTRY_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
             "ROTA_SENTRY_SLOW_REQUEST_SECONDS": "2.5",
+            "ROTA_SENTRY_SLOW_REQUEST_ROUTES": "/reports/*=10, /search/=.5, /items/{id}=2",
             "ROTA_SENTRY_ERRORS_PER_MINUTE": "0",
             "ROTA_SENTRY_OUTBOX": "",
             "ROTA_SENTRY_PAGES": "Always",
@@ -60,6 +61,7 @@ def test_every_field_is_read_from_its_variable(tmp_path: Path) -> None:
     assert settings.exclude_paths == ("/healthz", "/static/*")
     assert settings.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
     assert (settings.slow_request_seconds, settings.errors_per_minute, settings.outbox_path) == (2.5, 0, "")
+    assert settings.slow_request_routes == (("/reports/*", 10.0), ("/search/", 0.5), ("/items/{id}", 2.0))
     assert (settings.pages, settings.pages_dir) == ("always", str(tmp_path))
     assert (settings.home_url, settings.dashboard_url) == ("https://rota.example/", "")
     assert (settings.support_email, settings.feedback_path) == ("help@rota.example", "/feedback")
@@ -93,6 +95,9 @@ def test_all_faults_of_one_environment_are_reported_together() -> None:
         ("ROTA_SENTRY_EXCLUDE_PATHS", "healthz"),
         ("ROTA_SENTRY_EXCLUDE_PATHS", "/a*b"),
         ("ROTA_SENTRY_SLOW_REQUEST_SECONDS", "0"),
+        ("ROTA_SENTRY_SLOW_REQUEST_ROUTES", "/reports/*"),
+        ("ROTA_SENTRY_SLOW_REQUEST_ROUTES", "reports=10"),
+        ("ROTA_SENTRY_SLOW_REQUEST_ROUTES", "/a=1,/b=0"),
         ("ROTA_SENTRY_ERRORS_PER_MINUTE", "1.5"),
         ("ROTA_SENTRY_ERRORS_PER_MINUTE", "inf"),
         ("ROTA_SENTRY_PAGES_DIR", "no/such/folder"),

@@ -9,10 +9,12 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
-from asgi_rota_sentry import RotaSentryMiddleware
+from asgi_rota_sentry import RotaSentryMiddleware, Settings
 from tests.conftest import Get, MemoryTransport
+from tests.wire import Wire, websocket
 
 pytestmark = pytest.mark.anyio
 
@@ -52,3 +54,39 @@ async def test_a_slow_route_is_told_once(
     if rate:
         tags = {span["name"]: span["payload"] for span in server.spans}
         assert "slow" in str(tags["/slow/{shift}"].get("tags") or tags["/slow/{shift}"].get("attributes"))
+
+
+async def test_each_route_may_have_a_limit_of_its_own(sentry: Callable[..., MemoryTransport], fetch: Get) -> None:
+    """By path or by route template, mounted or not; the first that fits counts, with more seconds or fewer."""
+    limits = {"/never/*": 60, "/slow/{shift}": 0.5, "/{tenant}/slow/{shift}": 0.5, "/late": 0.5}
+    server = sentry()
+    routes = [Route("/slow/{shift}", slow)]
+    inner = Starlette(routes=[*routes, Route("/late", slow), Route("/usual", slow), Mount("/{tenant}", routes=routes)])
+    fewer = RotaSentryMiddleware(inner, Settings(slow_request_seconds=50, slow_request_routes=limits))
+    more = RotaSentryMiddleware(inner, Settings(slow_request_seconds=0.5, slow_request_routes="/late=60"))
+    async with anyio.create_task_group() as tasks:
+        for path in ("/slow/1", "/acme/slow/1", "/never/slow/1", "/usual"):
+            tasks.start_soon(fetch, fewer, path)
+        for path in ("/late", "/usual"):
+            tasks.start_soon(fetch, more, path)
+    told = sorted(event["transaction"] for event in server.events)
+    assert told == ["/slow/{shift}", "/usual", "/{tenant}/slow/{shift}"]
+
+
+async def test_a_websocket_is_as_slow_as_its_handshake(sentry: Callable[..., MemoryTransport]) -> None:
+    """How long it is open after that does not count."""
+
+    async def late(socket: WebSocket) -> None:
+        await anyio.sleep(0.6)
+        await socket.accept()
+
+    async def long(socket: WebSocket) -> None:
+        await socket.accept()
+        await anyio.sleep(0.6)
+
+    server = sentry(slow_request_seconds=0.5)
+    app = RotaSentryMiddleware(Starlette(routes=[WebSocketRoute("/late", late), WebSocketRoute("/long", long)]))
+    async with anyio.create_task_group() as tasks:
+        for path in ("/late", "/long"):
+            tasks.start_soon(Wire([{"type": "websocket.connect"}]).run, app, websocket(path))
+    assert [event["transaction"] for event in server.events] == ["/late"]

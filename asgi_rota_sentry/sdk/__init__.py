@@ -17,6 +17,7 @@ from asgi_rota_sentry.sdk.capture import (
 from asgi_rota_sentry.sdk.client import Client, current_client
 from asgi_rota_sentry.sdk.feedback import environment_and_release, feedback_envelope, hand_over, is_kept_by
 from asgi_rota_sentry.sdk.guard import install as install_guard
+from asgi_rota_sentry.sdk.metrics import send_sums
 from asgi_rota_sentry.sdk.options import Hooks, build_options, initialise
 from asgi_rota_sentry.sdk.scope import RequestScope
 from asgi_rota_sentry.sdk.span import RequestSpan, begin_trace, start_span
@@ -45,6 +46,7 @@ __all__ = [
     "mark_settled",
     "muted",
     "remember_exception",
+    "send_sums",
     "set_user",
     "start_span",
 ]

@@ -10,7 +10,7 @@ from sentry_sdk.integrations import asgi as _asgi
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
 from asgi_rota_sentry import faults
-from asgi_rota_sentry.sdk import ready
+from asgi_rota_sentry.sdk import children, metrics, ready
 
 Breadcrumb = dict[str, Any]
 
@@ -38,6 +38,7 @@ class Client:
 
     __slots__ = (
         "before_breadcrumb",
+        "has_metrics",
         "last_seen",
         "max_body",
         "max_breadcrumbs",
@@ -61,6 +62,9 @@ class Client:
         self.options = options
         self.tracing = has_tracing_enabled(options)
         self.streaming = streams(options)
+        if self.streaming and self.tracing:
+            children.watch(raw)
+        self.has_metrics = metrics.has_metrics(raw)
         self.sampler = callable(options.get("traces_sampler"))
         self.traces_sample_rate: Any = options.get("traces_sample_rate")
         known = {name: options.get(name) for name in ("release", "environment")}

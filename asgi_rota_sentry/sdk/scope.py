@@ -8,7 +8,7 @@ from sentry_sdk.scope import Scope
 
 from asgi_rota_sentry import counters, faults
 from asgi_rota_sentry.budget import Budget, Verdict
-from asgi_rota_sentry.expected import leaves
+from asgi_rota_sentry.expected import is_disconnect, leaves
 from asgi_rota_sentry.sdk import ready
 from asgi_rota_sentry.sdk.capture import remember_exception
 from asgi_rota_sentry.sdk.client import WITHHOLD, Client, close_layer, layer_around, open_layer
@@ -28,6 +28,9 @@ class RequestScope:
     """
 
     is_adopted = False
+    #: How many errors were captured (or counted, beyond the budget), and how many expected ones make no event.
+    errors = 0
+    ignored = 0
     _forked: str | None = None
     _token: Any = None
     _outer: tuple[Scope, Scope] | None = None
@@ -128,8 +131,7 @@ class RequestScope:
             return True
         if self._admitted is not None and self._admitted[0] is exc:
             return False
-        if self._should_drop(exc):
-            self._seen.extend((leaf, "") for leaf in leaves(exc))
+        if self._drops(exc):
             return True
         verdict = self._budget.decide(exc)
         if verdict.is_full:
@@ -139,8 +141,17 @@ class RequestScope:
         self._count(exc, verdict, handled=handled)
         return True
 
+    def _drops(self, exc: BaseException) -> bool:
+        if not self._should_drop(exc):
+            return False
+        self._seen.extend((leaf, "") for leaf in leaves(exc))
+        if not is_disconnect(exc):
+            self.ignored += 1
+        return True
+
     def _count(self, exc: BaseException, verdict: Verdict, *, handled: bool) -> None:
         event_id = verdict.stands_for or ""
+        self.errors += 1
         self._note_accepted()
         self._seen.extend((leaf, event_id) for leaf in leaves(exc))
         if event_id:
@@ -202,8 +213,9 @@ class RequestScope:
         exc = info[1] if info else None
         event_id = event.get("event_id") or ""
         if exc is not None:
-            if self.has_seen(exc) or self._should_drop(exc):
+            if self.has_seen(exc) or self._drops(exc):
                 return None
+            self.errors += 1
             self._seen.extend((leaf, event_id) for leaf in leaves(exc))
             self._settle(event, exc, event_id)
         if event_id and event.get("level", "error") in ("error", "fatal"):

@@ -7,7 +7,9 @@ from typing import Any
 from sentry_sdk import traces
 from sentry_sdk.scope import Scope
 
-from asgi_rota_sentry.sdk.client import ORIGIN
+from asgi_rota_sentry import faults
+from asgi_rota_sentry.sdk import children
+from asgi_rota_sentry.sdk.client import ORIGIN, Client
 from asgi_rota_sentry.sdk.scope import RequestScope
 
 # As the SDK spells a scope's user on spans and logs.
@@ -24,10 +26,12 @@ class SegmentSpan:
 
     sampled: bool
 
-    def __init__(self, segment: Any, *, is_adopted: bool = False) -> None:
+    def __init__(self, segment: Any, client: Client, *, is_adopted: bool = False) -> None:
         self._segment = segment
         self._is_adopted = is_adopted
         self.sampled = bool(segment.sampled)
+        is_watched = self.sampled and children.is_watched(client.raw)
+        self._children = children.collect(segment) if is_watched else None
 
     def name(self) -> tuple[str, str]:
         """The present name and its source."""
@@ -74,11 +78,22 @@ class SegmentSpan:
         self._segment.set_attributes({f"{name}.{key}": value for key, value in context.items()})
 
     def end(self, at: datetime | None = None) -> None:
-        """End and send the segment."""
+        """End and send the segment, which tells where its time went."""
+        if self._children is not None:
+            self._break_down(self._children, at)
         if not self._is_adopted:
             self._segment.end(at)
             if not self.sampled and hasattr(self._segment, "_scope"):
                 self._segment._scope = None  # a segment knows itself, and would keep the scope with it
+
+    def _break_down(self, ended: children.Children, at: datetime | None) -> None:
+        try:
+            found = children.of_segment(self._segment, ended, at)
+            self.set_context("breakdown", found.flat())
+            if found.repeated is not None:
+                self.set_tags({"n_plus_one": "true"})
+        except Exception:
+            faults.report("breaking down the time of a request")
 
 
 def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str) -> SegmentSpan:
@@ -93,4 +108,4 @@ def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str) -> Segm
     segment = traces.start_span(name=name, attributes=attributes, parent_span=None)
     # The SDK's integrations put the route on the server's segment, which they find here.
     scope.current._server_segment_span = segment
-    return SegmentSpan(segment)
+    return SegmentSpan(segment, scope.client)

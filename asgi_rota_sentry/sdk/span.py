@@ -97,6 +97,6 @@ def adopt_span(client: Client, scope: RequestScope) -> RequestSpan | None:
     """The request span that the SDK's own ASGI middleware around us has begun, if it has; it is ended there."""
     if client.streaming:
         found = getattr(scope.current, "_server_segment_span", None)
-        return None if found is None else segment.SegmentSpan(found, is_adopted=True)
+        return None if found is None else segment.SegmentSpan(found, client, is_adopted=True)
     root = sentry_sdk.get_current_scope().transaction
     return None if root is None else transaction.TransactionSpan(root, is_adopted=True)

@@ -8,6 +8,8 @@ import sentry_sdk
 from sentry_sdk.tracing import Transaction
 from sentry_sdk.tracing_utils import Baggage
 
+from asgi_rota_sentry import faults
+from asgi_rota_sentry.sdk import children
 from asgi_rota_sentry.sdk.client import ORIGIN, Client
 from asgi_rota_sentry.sdk.scope import RequestScope
 
@@ -61,9 +63,21 @@ class TransactionSpan:
         self._transaction.set_context(name, dict(context))
 
     def end(self, at: datetime | None = None) -> None:
-        """End and send the transaction."""
+        """End and send the transaction, which tells where its time went."""
+        if self.sampled:
+            self._break_down(at)
         if not self._is_adopted:
             self._transaction.finish(end_timestamp=at)
+
+    def _break_down(self, at: datetime | None) -> None:
+        try:
+            found = children.of_transaction(self._transaction, at)
+            if found is not None:
+                self._transaction.set_context("breakdown", found.flat())
+                if found.repeated is not None:
+                    self._transaction.set_tag("n_plus_one", "true")
+        except Exception:
+            faults.report("breaking down the time of a request")
 
 
 class _StandIn(Transaction):

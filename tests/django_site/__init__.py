@@ -107,6 +107,14 @@ def _configure() -> None:
         ],
         ROOT_URLCONF="tests.django_site.urls",
         SECRET_KEY="only for tests",
+        TEMPLATES=[
+            {
+                "BACKEND": "django.template.backends.django.DjangoTemplates",
+                "OPTIONS": {
+                    "loaders": [("django.template.loaders.locmem.Loader", {"names.html": "{{ names|length }}"})]
+                },
+            }
+        ],
         USE_TZ=True,
     )
     logging.getLogger("django.request").setLevel(logging.CRITICAL)

@@ -4,9 +4,12 @@ import logging
 from typing import Any
 
 import sentry_sdk
-from django.contrib.auth import alogin, login, logout
+from django import shortcuts
+from django.contrib.auth import alogin, get_user_model, login, logout
+from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
-from django.urls import path
+from django.urls import include, path, re_path
+from django.views import View
 from rest_framework.authentication import TokenAuthentication
 from rest_framework.decorators import api_view, authentication_classes
 from rest_framework.response import Response
@@ -90,7 +93,31 @@ async def async_crowd(request: HttpRequest, visitor: str) -> HttpResponse:
     return HttpResponse(visitor)
 
 
+def many(request: HttpRequest, times: int) -> HttpResponse:
+    """The same query again and again, a template, the cache."""
+    names = [get_user_model().objects.get(id=1 + number % 2).get_username() for number in range(times)]
+    cache.set("names", names)
+    return shortcuts.render(request, "names.html", {"names": cache.get("names")})
+
+
+class Week(View):
+    def get(self, request: HttpRequest, week: str) -> HttpResponse:
+        return HttpResponse(week)
+
+
+class AsyncWeek(View):
+    async def get(self, request: HttpRequest, week: int) -> HttpResponse:
+        return HttpResponse(str(week))
+
+
+inner = [
+    re_path(r"^(?P<week>[0-9]+)/$", Week.as_view()),
+    path("<int:week>/async/", AsyncWeek.as_view()),
+    path("in/", include([path("<int:day>/", lambda request, day: HttpResponse(str(day)))])),
+]
 urlpatterns = [
+    path("rota/", include(inner)),
+    path("many/<int:times>/", many),
     path("crowd/<visitor>/", crowd),
     path("async-crowd/<visitor>/", async_crowd),
     path("untouched/<way>/", untouched),

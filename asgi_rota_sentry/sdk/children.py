@@ -1,0 +1,100 @@
+"""The child spans of a request, for its breakdown.
+
+A transaction of 2.x keeps its children until it ends. Streamed spans are sent one by one, so that each is noted when it
+ends, for the segment that it belongs to. The SDK has no public place for that; without it there is no breakdown.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+from weakref import WeakValueDictionary
+
+from asgi_rota_sentry import breakdown, faults
+
+_SEAM = "_capture_span"
+# As many as a transaction of the SDK's keeps.
+_MOST = 1_000
+
+
+class Children:
+    """What has ended inside of one segment; the first thousand, the others are counted."""
+
+    __slots__ = ("__weakref__", "spans", "unseen")
+
+    def __init__(self) -> None:
+        self.spans: list[breakdown.Child] = []
+        self.unseen = 0
+
+    def add(self, span: Any) -> None:
+        """Note a span that has ended."""
+        if len(self.spans) >= _MOST:
+            self.unseen += 1
+            return
+        op = str(span.get_attributes().get("sentry.op") or "")
+        begun, ended = span.start_timestamp, span.end_timestamp
+        if begun is not None and ended is not None:
+            parent = span._parent_span_id
+            self.spans.append(
+                breakdown.Child(op, span.name or "", begun.timestamp(), ended.timestamp(), span.span_id, parent)
+            )
+
+
+# By the identity of the segment, which whoever holds the children holds as well.
+_open: WeakValueDictionary[int, Children] = WeakValueDictionary()
+
+
+def watch(raw: Any) -> None:
+    """Have each span of this client noted when it ends."""
+    capture = getattr(raw, _SEAM, None)
+    if capture is None or is_watched(raw):
+        return
+
+    def noting(span: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            children = _open.get(id(span._segment))
+            if children is not None and span is not span._segment:
+                children.add(span)
+        except Exception:
+            faults.report("noting a span for the breakdown")
+        return capture(span, *args, **kwargs)
+
+    noting.is_ours = True  # type: ignore[attr-defined]
+    setattr(raw, _SEAM, noting)
+
+
+def is_watched(raw: Any) -> bool:
+    """Whether the spans of this client are noted."""
+    return getattr(getattr(raw, _SEAM, None), "is_ours", False)
+
+
+def collect(segment: Any) -> Children:
+    """Collect the children of this segment for as long as the result is held, and the segment with it."""
+    children = _open[id(segment)] = Children()
+    return children
+
+
+def of_segment(segment: Any, children: Children, at: datetime | None) -> breakdown.Breakdown:
+    """The breakdown of a segment that ends now, or did at that time."""
+    end = (at or datetime.now(UTC)).timestamp()
+    return breakdown.of(children.spans, segment.start_timestamp.timestamp(), end, unseen=children.unseen)
+
+
+def of_transaction(transaction: Any, at: datetime | None) -> breakdown.Breakdown | None:
+    """The breakdown of a transaction that ends now, or did at that time; None where it has kept no spans."""
+    recorder = transaction._span_recorder
+    if recorder is None:
+        return None
+    end = (at or datetime.now(UTC)).timestamp()
+    children = [
+        breakdown.Child(
+            span.op or "",
+            span.description or "",
+            span.start_timestamp.timestamp(),
+            span.timestamp.timestamp(),
+            span.span_id,
+            span.parent_span_id,
+        )
+        for span in recorder.spans
+        if span is not transaction and span.timestamp is not None
+    ]
+    unseen = getattr(recorder, "dropped_spans", 0)
+    return breakdown.of(children, transaction.start_timestamp.timestamp(), end, unseen=unseen)

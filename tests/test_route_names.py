@@ -1,0 +1,270 @@
+"""The names of requests: each framework's route template with its mount prefix, no more names than there are routes."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import falcon.asgi
+import litestar
+import pytest
+import sentry_sdk
+from fastapi import APIRouter, FastAPI, WebSocket
+from quart import Quart
+from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Host, Mount, Route, Router
+from starlette.staticfiles import StaticFiles
+
+from asgi_rota_sentry import RotaSentryMiddleware
+from tests.conftest import Get, MemoryTransport
+from tests.django_site import site
+from tests.wire import Wire, http, websocket
+
+Sentry = Callable[..., MemoryTransport]
+Names = list[tuple[str, str]]
+
+
+def view(request: Request) -> Response:
+    return PlainTextResponse("fine")
+
+
+def missing(request: Request) -> Response:
+    raise HTTPException(404)
+
+
+def items() -> list[Any]:
+    return [Route("/items/{id:int}", view), Route("/missing/{id}", missing)]
+
+
+def names_of(server: MemoryTransport, fetch: Get, app: Any, *urls: str) -> Names:
+    """What each of these requests is called, and the source of that name; asyncio, where all frameworks are at home."""
+
+    found = []
+    for url in urls:
+        server.envelopes.clear()
+        asyncio.run(fetch(app, url))
+        found += [(span["name"], span["source"]) for span in server.spans]
+    return found
+
+
+def routes(*names: str) -> Names:
+    return [(name, "route") for name in names]
+
+
+def test_starlette_s_mounts_hosts_and_routers_are_told_as_templates(sentry: Sentry, fetch: Get) -> None:
+    """Also a prefix with parameters, one whose value occurs twice, and the same routes mounted in several places."""
+    shared = items()
+    nested = Starlette(
+        routes=[Mount("/{week:int}", app=Starlette(routes=shared), middleware=[Middleware(GZipMiddleware)])]
+    )
+    app = Starlette(
+        routes=[
+            Route("/", view),
+            Mount("/v1", routes=shared),
+            Mount("/{tenant}/api", routes=shared),
+            Mount("/{id}/same", routes=shared),
+            Mount("/rota", app=GZipMiddleware(nested)),
+            Host("{part}.rota.example", app=Router([Mount("/hosted", routes=shared)])),
+        ]
+    )
+    urls = ("/", "/v1/items/3", "/acme/api/items/3", "/api/api/items/3", "/7/same/items/8", "/rota/07/items/3")
+    hosted = "http://north.rota.example/hosted/items/3"
+    assert names_of(sentry(), fetch, RotaSentryMiddleware(app), *urls, hosted) == routes(
+        "/",
+        "/v1/items/{id}",
+        "/{tenant}/api/items/{id}",
+        "/{tenant}/api/items/{id}",
+        "/{id}/same/items/{id}",
+        "/rota/{week}/items/{id}",
+        "/hosted/items/{id}",
+    )
+
+
+def test_a_prefix_that_the_server_was_given_is_no_part_of_the_route(sentry: Sentry, fetch: Get) -> None:
+    """`root_path` as a proxy or `--root-path` sets it, with and without a mount inside."""
+    inner = Starlette(routes=[*items(), Mount("/{tenant}", routes=items())])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await RotaSentryMiddleware(inner)({**scope, "root_path": "/proxied"}, receive, send)
+
+    assert names_of(sentry(), fetch, app, "/proxied/items/3", "/proxied/acme/items/3") == routes(
+        "/items/{id}", "/{tenant}/items/{id}"
+    )
+
+
+def test_a_prefix_is_told_by_its_values_where_the_routes_are_out_of_sight(sentry: Sentry, fetch: Get) -> None:
+    """Unless a value occurs twice: then the framework's own word is taken, never the concrete path."""
+
+    class Hidden:
+        def __init__(self, wrapped: Any) -> None:
+            self.hidden = wrapped
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await self.hidden(scope, receive, send)
+
+    app = Starlette(routes=[Mount("/{tenant}/api", app=Hidden(Router(items())))])
+    names = names_of(sentry(), fetch, RotaSentryMiddleware(app), "/acme/api/items/3", "/api/api/items/3")
+    assert names[0] == ("/{tenant}/api/items/{id}", "route")
+    assert names[1][0] != "/api/api/items/{id}"
+
+
+def test_fastapi_s_routers_and_sub_applications(sentry: Sentry, fetch: Get) -> None:
+    """The prefixes of routers in routers, of a mounted application, and of both together."""
+    router, outer, sub = APIRouter(prefix="/items"), APIRouter(prefix="/{org}"), FastAPI()
+
+    @router.get("/{id}")
+    async def item(id: int) -> int:  # noqa: A002
+        return id
+
+    @sub.get("/things/{thing}")
+    async def thing(thing: str) -> str:
+        return thing
+
+    @router.websocket("/{id}/live")
+    async def live(socket: WebSocket) -> None:
+        await socket.accept()
+
+    app = FastAPI()
+    app.include_router(router, prefix="/v1")
+    outer.include_router(router)
+    app.include_router(outer, prefix="/of")
+    sub.include_router(router)
+    app.mount("/sub/{tenant}", sub)
+    server = sentry()
+    urls = ("/v1/items/3", "/of/acme/items/3", "/sub/acme/things/x", "/sub/acme/items/3")
+    assert names_of(server, fetch, RotaSentryMiddleware(app), *urls) == routes(
+        "/v1/items/{id}", "/of/{org}/items/{id}", "/sub/{tenant}/things/{thing}", "/sub/{tenant}/items/{id}"
+    )
+    server.envelopes.clear()
+
+    async def talk() -> None:
+        await Wire([{"type": "websocket.connect"}]).run(RotaSentryMiddleware(app), websocket("/of/acme/items/3/live"))
+
+    asyncio.run(talk())
+    assert [span["name"] for span in server.spans] == ["/of/{org}/items/{id}/live"]
+
+
+def test_django_s_paths_includes_and_views(sentry: Sentry, fetch: Get) -> None:
+    """`path`, `re_path`, includes, class and async views; also where Starlette mounts the whole site."""
+    urls = ("/loaded/fine/", "/async-untouched/fine/", "/rota/7/", "/rota/7/async/", "/rota/in/3/")
+    expected = ("/loaded/{way}/", "/async-untouched/{way}/", "/rota/{week}/", "/rota/{week}/async/", "/rota/in/{day}/")
+    server = sentry()
+    assert names_of(server, fetch, RotaSentryMiddleware(site()), *urls) == routes(*expected)
+    mounted = Starlette(routes=[Mount("/{tenant}/site", site())])
+    found = names_of(server, fetch, RotaSentryMiddleware(mounted), "/acme/site/rota/7/", "/acme/site/none/")
+    assert found == routes("/{tenant}/site/rota/{week}/", "GET 404")
+
+
+def rota_of(kind: str) -> Any:
+    """The same one route in each of the other frameworks."""
+    if kind == "litestar":
+
+        @litestar.get("/items/{id:int}")
+        async def found(request: litestar.Request[Any, Any, Any]) -> str:
+            return "fine"
+
+        return litestar.Litestar([litestar.Router("/v1", route_handlers=[found])])
+    if kind == "quart":
+        app = Quart("rota")
+
+        @app.get("/v1/items/<int:id>")
+        async def item(id: int) -> str:  # noqa: A002
+            return "fine"
+
+        return app
+
+    class Item:
+        async def on_get(self, request: Any, response: Any, id: int) -> None:  # noqa: A002
+            response.text = "fine"
+
+    falcons = falcon.asgi.App()
+    falcons.add_route("/v1/items/{id:int}", Item())
+    return falcons
+
+
+@pytest.mark.parametrize("integrated", [True, False], ids=["with the SDK's integrations", "without"])
+@pytest.mark.parametrize("kind", ["litestar", "quart", "falcon"])
+def test_litestar_quart_and_falcon(sentry: Sentry, fetch: Get, kind: str, *, integrated: bool) -> None:
+    """The template in one form for all; for Litestar and Quart also below a mount (Falcon knows none)."""
+    server = sentry(options={"auto_enabling_integrations": integrated})
+    app = rota_of(kind)
+    found = names_of(server, fetch, RotaSentryMiddleware(GZipMiddleware(app)), "/v1/items/3", "/none")
+    assert found == routes("/v1/items/{id}", "GET 404")
+    if kind != "falcon":
+        mounted = RotaSentryMiddleware(Starlette(routes=[Mount("/{tenant}", app)]))
+        assert names_of(server, fetch, mounted, "/acme/v1/items/3") == routes("/{tenant}/v1/items/{id}")
+
+
+def test_what_no_framework_tells_is_called_by_its_path(sentry: Sentry, fetch: Get) -> None:
+    """A plain ASGI application, and what is mounted without routes of its own."""
+
+    async def plain(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("fine")(scope, receive, send)
+
+    server = sentry()
+    assert names_of(server, fetch, RotaSentryMiddleware(plain), "/plain/3") == [("/plain/3", "url")]
+    files = Starlette(routes=[Mount("/static", StaticFiles(directory="tests"))])
+    found = names_of(server, fetch, RotaSentryMiddleware(files), "/static/wire.py", "/static/none")
+    assert found == routes("/static/{path}", "GET 404")
+
+
+def test_all_that_is_not_found_shares_one_name_for_each_method(sentry: Sentry, fetch: Get) -> None:
+    """Outside and inside of a mount; a route that answers 404 itself keeps its name."""
+    app = RotaSentryMiddleware(Starlette(routes=[Mount("/v1", routes=items())]))
+    server = sentry()
+    found = names_of(server, fetch, app, "/wp-login.php", "/v1/.env", "/v1/items/x", "/v1/missing/3")
+    assert found == routes("GET 404", "GET 404", "GET 404", "/v1/missing/{id}")
+    server.envelopes.clear()
+    asyncio.run(fetch(app, "/wp-login.php", "POST"))
+    assert [span["name"] for span in server.spans] == ["POST 404"]
+
+
+SEEN = [
+    http(path="/rota/x y", query_string=b"a=1"),
+    http(path="/rota", root_path="/proxied", server=("10.0.0.1", 8080)),
+    http(path="/", server=None, headers=[]),
+    http("POST", "/rota/3", headers=[(b"sentry-trace", b"1f2e3d4c5b6a79881f2e3d4c5b6a7988-1234567890abcdef-1")]),
+    websocket("/live"),
+]
+
+
+def test_a_sampler_sees_what_it_would_see_with_the_sdk_s_own_layer(sentry: Sentry) -> None:
+    """Name, source, operation, the parent's decision, the ASGI scope; and `ignore_spans` leaves out the same ones."""
+    seen: list[Any] = []
+
+    def sampler(context: dict[str, Any]) -> float:
+        # What differs by design: IDs, where the span comes from, the attributes that are only the layer's own.
+        told = {key: value for key, value in context.items() if key not in ("asgi_scope", "span_context")}
+        told["transaction_context"] = {
+            key: str(context["transaction_context"].get(key))
+            for key in ("name", "source", "op", "parent_sampled", "sampled")
+        }
+        seen.append((told["transaction_context"], context["asgi_scope"]["path"], context.get("parent_sampled")))
+        return 1.0
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        """Answer nothing."""
+
+    async def serve(wrapped: Any) -> None:
+        for scope in SEEN:
+            await Wire().run(wrapped, scope)
+
+    server = sentry(options={"traces_sampler": sampler})
+    asyncio.run(serve(SentryAsgiMiddleware(app)))
+    theirs = list(seen)
+    seen.clear()
+    asyncio.run(serve(RotaSentryMiddleware(app)))
+    assert len(theirs) == len(SEEN)
+    assert seen == theirs
+    if sentry_sdk.get_client().options.get("trace_lifecycle") == "stream":
+        server = sentry(options={"ignore_spans": ["/rota/3", {"name": "http://rota.example/rota/x y"}]})
+        asyncio.run(serve(SentryAsgiMiddleware(app)))
+        kept = len(server.spans)
+        asyncio.run(serve(RotaSentryMiddleware(app)))
+        assert 0 < kept < len(SEEN)
+        assert len(server.spans) == 2 * kept
