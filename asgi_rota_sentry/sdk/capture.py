@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ ignore_logger("asgi_rota_sentry")
 
 _SEEN_MARK = "_handled_by_sentry"
 _SETTLED_MARK = "_settled_by_asgi_rota_sentry"
+_SETTLED_SECONDS = 10.0
 _TAKES_OPTIONS = "client_options" in inspect.signature(event_from_exception).parameters
 
 
@@ -92,12 +94,13 @@ def mark_settled(exc: BaseException) -> None:
     Some servers log it when the request's context is gone: daphne a second later, from a timer.
     """
     with contextlib.suppress(Exception):
-        exc.__dict__[_SETTLED_MARK] = True
+        exc.__dict__[_SETTLED_MARK] = time.monotonic()
 
 
 def is_settled(exc: BaseException | None) -> bool:
-    """Whether a request that this exception has left has dealt with it."""
-    return _SETTLED_MARK in getattr(exc, "__dict__", ())
+    """Whether a request that this exception has just left has dealt with it; later on it is news again."""
+    settled_at = getattr(exc, "__dict__", {}).get(_SETTLED_MARK)
+    return settled_at is not None and time.monotonic() - settled_at < _SETTLED_SECONDS
 
 
 def _forget_exception(client: Client, exc: BaseException) -> None:
