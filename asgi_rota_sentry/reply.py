@@ -214,8 +214,11 @@ class SocketReceive:
 
     async def __call__(self) -> Message:
         message = await self._receive()
-        if message.get("type") == "websocket.disconnect":
-            self._listener.on_close(message.get("code", 1005))  # 1005: the client gave none
+        try:
+            if message.get("type") == "websocket.disconnect":
+                self._listener.on_close(message.get("code", 1005))  # 1005: the client gave none
+        except Exception:
+            faults.report("noting the end of a websocket")
         return message
 
 
