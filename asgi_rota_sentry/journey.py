@@ -35,7 +35,7 @@ _UNTRACED_METHODS = frozenset({"HEAD", "OPTIONS"})
 _IDENTIFY_SECONDS = 1.0
 _LAST_SECONDS = 1.0
 # From when on what runs after the last byte is work in the background, and not the end of the request.
-_BACKGROUND_SECONDS = 0.1
+_BACKGROUND_SECONDS = 0.25
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 _TRACE_HEADERS = frozenset({b"sentry-trace", b"baggage", b"traceparent"})
 
@@ -80,6 +80,7 @@ class Journey:
     _arrived_at = 0.0
     _answered_at = 0.0
     _ended_at = 0.0
+    _passed_at = 0.0
 
     def __init__(self, config: Configuration, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         self._config = config
@@ -244,6 +245,7 @@ class Journey:
             self._ended_at = time.time()
             if self._span is not None and self._status < 500:
                 self._end_span()
+                self._passed_at = time.time()
         except Exception:
             faults.report("ending a span")
 
@@ -400,7 +402,7 @@ class Journey:
     def _follow(self, span: sdk.RequestSpan) -> None:
         """Give what ran on after the last byte a span of its own."""
         now = time.time()
-        if self._ended_at and now - self._ended_at >= _BACKGROUND_SECONDS:
+        if self._passed_at and now - self._passed_at >= _BACKGROUND_SECONDS:
             since, until = (datetime.fromtimestamp(moment, UTC) for moment in (self._ended_at, now))
             span.follow(since, until, failed=self._failed_with is not None)
 

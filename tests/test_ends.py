@@ -88,7 +88,7 @@ async def test_background_work_has_a_span_of_its_own(sentry: Sentry, fetch: Get,
     app = FastAPI()
 
     async def work() -> None:
-        await anyio.sleep(0.12)
+        await anyio.sleep(0.26)
         if fails:
             int("abc")
 
@@ -104,7 +104,7 @@ async def test_background_work_has_a_span_of_its_own(sentry: Sentry, fetch: Get,
     assert (background["source"], background["failed"]) == ("custom", fails)
     assert (background["trace_id"], background["parent_span_id"]) == (request["trace_id"], id_of(request))
     assert when(background)[0] == pytest.approx(when(request)[1], abs=0.001)
-    assert when(background)[1] - when(background)[0] >= 0.1
+    assert when(background)[1] - when(background)[0] >= 0.25
     assert [event["contexts"]["trace"]["trace_id"] for event in server.events] == [request["trace_id"]] * fails
 
 
@@ -117,10 +117,10 @@ async def test_what_the_background_work_does_is_in_its_span(sentry: Sentry, fetc
         await send({"type": "http.response.body", "body": b"fine"})
         if lifecycle == "static":
             with sentry_sdk.start_span(op="db", name="SELECT 1"):
-                await anyio.sleep(0.12)
+                await anyio.sleep(0.26)
         else:
             with sentry_sdk.traces.start_span(name="SELECT 1", attributes={"sentry.op": "db"}):
-                await anyio.sleep(0.12)
+                await anyio.sleep(0.26)
 
     await fetch(RotaSentryMiddleware(app), "/items/3")
     spans = {span["name"]: span for span in server.spans}
@@ -141,7 +141,7 @@ async def test_the_background_of_an_unsampled_request_is_unsampled(sentry: Sentr
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"fine"})
-        await anyio.sleep(0.12)
+        await anyio.sleep(0.26)
 
     await fetch(RotaSentryMiddleware(app), "/items/3")
     assert server.spans == []
