@@ -461,8 +461,9 @@ class Journey:
             return
         status = self._status or (500 if self._is_unanswered() else 0)
         name, source = route.name(self._scope, self._app, status, *sentry.transaction)
-        others = (sentry.errors, sentry.ignored, int(is_slow), self._pages)
-        metering.note(name if source != "url" else "", status, others if any(others) else ())
+        is_plain = not (is_slow or sentry.errors or sentry.ignored or self._pages)
+        others = () if is_plain else (sentry.errors, sentry.ignored, int(is_slow), self._pages)
+        metering.note(name if source != "url" else "", status, others)
 
     def _note_trail(self, status: int, headers: Headers) -> None:
         """Let the visitor's story go on with this request."""

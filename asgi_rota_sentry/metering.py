@@ -54,8 +54,9 @@ class Metering:
             if counts is None:
                 counts = self._begin(key)
             counts[0] += 1
-            for place, count in enumerate(others, start=1):
-                counts[place] += count
+            if others:
+                for place, count in enumerate(others, start=1):
+                    counts[place] += count
 
     def _begin(self, key: tuple[str, int]) -> list[int]:
         if not self._is_waiting:

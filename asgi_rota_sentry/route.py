@@ -31,7 +31,7 @@ def name(scope: Scope, app: Any, status: int, known: str, source: str) -> tuple[
     if status == 404:
         # Whatever path was tried: those who look for what is not there know no end of them.
         return f"{request.method(scope)} 404", "route"
-    mounted = mount(scope)
+    mounted = mount(scope) if "route" in scope else None
     return (mounted, "route") if mounted is not None else (request.path(scope), "url")
 
 
@@ -43,10 +43,10 @@ def template(scope: Scope, app: Any = None) -> str | None:
     """
     route = scope.get("route")
     found = scope.get("path_template") or None
-    if found is None and route is not None and not mounts.is_mount(route):
-        found = _pattern(scope, route)
     if found is None and (route is None or mounts.is_mount(route)):
         found = find_in_router(app if route is None else route.app, scope)
+    elif found is None:
+        found = _pattern(scope, route)
     if not isinstance(found, str):
         return None
     prefix = mounts.prefix(scope)

@@ -4,6 +4,7 @@ Neither framework is imported: they are known by what they have.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from asgi_rota_sentry import request
@@ -13,21 +14,35 @@ from asgi_rota_sentry.types import Scope
 _ANGLED = re.compile(r"<(?:[^<>]*:)?(\w+)>")
 _TYPED = re.compile(r"\{(\w+):[^{}]*\}")
 _DEEPEST = 10
+_MOST_KNOWN = 100
+
+Finder = Callable[[Any, Scope], str | None]
+# By the identity of an application, which is kept so that it stays its own: the framework in it, and how to ask it.
+_known: dict[int, tuple[Any, Any, Finder | None]] = {}
 
 
 def find(app: Any, scope: Scope) -> str | None:
     """The route's template in the form of the other frameworks, or None where it is neither Quart nor Falcon."""
+    known = _known.get(id(app))
+    if known is None:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        known = _known[id(app)] = (app, *_framework(app))
+    _, framework, finder = known
+    return None if finder is None else finder(framework, scope)
+
+
+def _framework(app: Any) -> tuple[Any, Finder | None]:
     for _ in range(_DEEPEST):
         if app is None:
-            return None
+            break
         if hasattr(app, "url_map") and hasattr(app, "asgi_app"):
-            return _quart(app, scope)
-        router = getattr(app, "_router", None)
-        if hasattr(router, "find") and hasattr(app, "add_sink"):
-            return _falcon(router, scope)
+            return app, _quart
+        if hasattr(getattr(app, "_router", None), "find") and hasattr(app, "add_sink"):
+            return app, _falcon
         # An application inside a middleware, or the bound method that a middleware was put in place of.
         app = getattr(app, "app", None) or getattr(app, "__self__", None)
-    return None
+    return None, None
 
 
 def _quart(app: Any, scope: Scope) -> str | None:
@@ -42,9 +57,9 @@ def _quart(app: Any, scope: Scope) -> str | None:
     return _ANGLED.sub(r"{\1}", str(rule.rule))
 
 
-def _falcon(router: Any, scope: Scope) -> str | None:
+def _falcon(app: Any, scope: Scope) -> str | None:
     try:
-        found = router.find(scope.get("path") or "/")
+        found = app._router.find(scope.get("path") or "/")
     except Exception:  # of a router of the application's own
         return None
     return _TYPED.sub(r"{\1}", str(found[3])) if found is not None else None
