@@ -20,8 +20,8 @@ _KINDS = {
     "db": "db",
     "template": "template",
     "cache": "cache",
-    "http.client": "http",
 }
+_HTTP = "http.client"
 # The calls that a middleware hands through are waiting for the server, and what reads a cursor is no query more.
 _UNCOUNTED = (".send", ".receive")
 _CURSOR = "db.cursor."
@@ -99,7 +99,7 @@ def _order(span: Child) -> tuple[float, float]:
 def _kind(op: str) -> str | None:
     if op.endswith(_UNCOUNTED):
         return None
-    return _KINDS.get(op.partition(".")[0]) or ("http" if op.startswith("http.client") else None)
+    return _KINDS.get(op.partition(".")[0]) or ("http" if op.startswith(_HTTP) else None)
 
 
 def _counts(kind: str, span: Child) -> bool:

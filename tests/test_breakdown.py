@@ -232,6 +232,8 @@ def test_a_request_that_makes_no_spans_or_very_many(sentry: Sentry, fetch: Get) 
         await PlainTextResponse("fine")(scope, receive, send)
 
     server = sentry()
+    gc.collect()
+    before = len(children._open)  # of other tests, which may have left a request open
     asyncio.run(fetch(RotaSentryMiddleware(app), "/none"))
     found, _ = told(server)
     assert list(found) == ["rest.ms"]
@@ -241,4 +243,4 @@ def test_a_request_that_makes_no_spans_or_very_many(sentry: Sentry, fetch: Get) 
     assert found["db.count"] + found["unseen.count"] == 1_100
     assert found["db.count"] <= 1_000
     gc.collect()
-    assert len(children._open) == 0
+    assert len(children._open) <= before

@@ -56,7 +56,7 @@ async def live(socket: WebSocket) -> None:
 @pytest.mark.parametrize("rate", [1.0, 0.0], ids=["sampled", "unsampled"])
 def test_each_request_is_counted_by_route_and_status_class(sentry: Sentry, fetch: Get, rate: float) -> None:
     """Requests, errors, ignored errors, slow ones, pages served; excluded paths are not."""
-    server = sentry(traces_sample_rate=rate, exclude_paths="/healthz", slow_request_seconds=1e-9)
+    server = sentry(traces_sample_rate=rate, exclude_paths="/healthz", slow_request_seconds=1e-9, send_default_pii=True)
     routes = [Route("/view/{what}", view), WebSocketRoute("/live", live)]
     app = RotaSentryMiddleware(Starlette(routes=[*routes, Mount("/{tenant}/of", routes=routes)]))
 

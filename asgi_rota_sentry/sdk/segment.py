@@ -104,6 +104,9 @@ class SegmentSpan:
             background.status = "error" if failed else "ok"
         background.end(until)
 
+    def let_go(self) -> None:
+        """Streamed spans are sent by themselves."""
+
     def _break_down(self, ended: children.Children, at: datetime | None) -> None:
         try:
             found = children.of_segment(self._segment, ended, at)

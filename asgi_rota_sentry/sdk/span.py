@@ -56,6 +56,9 @@ class RequestSpan(Protocol):
     def follow(self, since: datetime, until: datetime, *, failed: bool) -> None:
         """Send a span of the same trace, below this one that has ended, for what ran on in the background."""
 
+    def let_go(self) -> None:
+        """Forget what ran on: it was only the end of the request."""
+
 
 def begin_trace(client: Client, scope: RequestScope, headers: TraceHeaders | None) -> None:
     """Continue the trace that the headers name, or begin a new one; without a span of our own."""

@@ -99,6 +99,11 @@ class TransactionSpan:
         background.set_status("internal_error" if failed else "ok")
         TransactionSpan(background).end(until)
 
+    def let_go(self) -> None:
+        """Forget the spans that began after the end, which know the transaction in turn."""
+        if not self._is_adopted:
+            self._transaction._span_recorder = None
+
     def _break_down(self, at: datetime | None) -> None:
         try:
             found = children.of_transaction(self._transaction, at)
@@ -207,6 +212,9 @@ class _UnsampledSpan:
 
     def follow(self, since: datetime, until: datetime, *, failed: bool) -> None:
         """Nobody sees what ran on."""
+
+    def let_go(self) -> None:
+        """Nothing was kept."""
 
 
 def begin_unsampled(
