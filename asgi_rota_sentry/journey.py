@@ -21,7 +21,7 @@ from asgi_rota_sentry.identity import Identify, Identity
 from asgi_rota_sentry.metering import Metering
 from asgi_rota_sentry.pages import Answer, ErrorPages, Situation
 from asgi_rota_sentry.person import User
-from asgi_rota_sentry.reply import Headers, Reply
+from asgi_rota_sentry.reply import Headers, Reply, SocketReceive
 from asgi_rota_sentry.settings import Settings
 from asgi_rota_sentry.slow import SlowRequests
 from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,6 +34,8 @@ _UNTRACED_METHODS = frozenset({"HEAD", "OPTIONS"})
 # How long an async `identify` may take, and the answer of a request that was cancelled.
 _IDENTIFY_SECONDS = 1.0
 _LAST_SECONDS = 1.0
+# From when on what runs after the last byte is work in the background, and not the end of the request.
+_BACKGROUND_SECONDS = 0.25
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 _TRACE_HEADERS = frozenset({b"sentry-trace", b"baggage", b"traceparent"})
 
@@ -62,6 +64,8 @@ class Journey:
     _client: sdk.Client | None = None
     _sentry: sdk.RequestScope | None = None
     _span: sdk.RequestSpan | None = None
+    _ended_span: sdk.RequestSpan | None = None
+    _close_code: int | None = None
     _body: request.Body | None = None
     _visitor: bytes | None = None
     _identity: Identity | None = None
@@ -76,6 +80,7 @@ class Journey:
     _arrived_at = 0.0
     _answered_at = 0.0
     _ended_at = 0.0
+    _passed_at = 0.0
 
     def __init__(self, config: Configuration, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         self._config = config
@@ -140,6 +145,8 @@ class Journey:
             sdk.begin_trace(client, sentry, headers)
         else:
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
+        if scope.get("type") == "websocket":
+            self._reply.take = SocketReceive(self._reply.take, self)
         if b"cookie" in found:
             key = config.trail.key
             self._visitor = key(found[b"cookie"]) or key(request.cookie_header(scope))
@@ -238,8 +245,15 @@ class Journey:
             self._ended_at = time.time()
             if self._span is not None and self._status < 500:
                 self._end_span()
+                self._passed_at = time.time()
         except Exception:
             faults.report("ending a span")
+
+    def on_close(self, code: int) -> None:
+        """A websocket that was accepted ends when it is closed first, whoever closes it."""
+        if self._status == 101 and self._close_code is None:
+            self._close_code = code
+            self._ended_at = time.time()
 
     def page(self, status: int, headers: Headers) -> Answer:
         """The page in place of a bare answer."""
@@ -346,6 +360,8 @@ class Journey:
                 self._note_trail(500, ())
             if self._span is not None:
                 self._end_span()
+            if self._ended_span is not None:
+                self._follow(self._ended_span)
             if self._sentry is not None and not self._is_excluded:
                 self._count(self._sentry)
         except Exception:
@@ -377,10 +393,18 @@ class Journey:
             return
         if span.sampled:
             self._describe(span)
+            self._ended_span = span
         try:
             span.end(datetime.fromtimestamp(self._ended_at, UTC) if self._ended_at and span.sampled else None)
         finally:
             self._last_knowledge = None
+
+    def _follow(self, span: sdk.RequestSpan) -> None:
+        """Give what ran on after the last byte a span of its own."""
+        now = time.time()
+        if self._passed_at and now - self._passed_at >= _BACKGROUND_SECONDS:
+            since, until = (datetime.fromtimestamp(moment, UTC) for moment in (self._ended_at, now))
+            span.follow(since, until, failed=self._failed_with is not None)
 
     def _describe(self, span: sdk.RequestSpan) -> None:
         """Give a sampled span its name and its tags."""
@@ -392,6 +416,8 @@ class Journey:
             tags["http.status_code"] = str(self._status)
         if self._is_slow():
             tags["slow"] = "true"
+        if self._close_code is not None:
+            span.set_data({"websocket.close_code": self._close_code})
         user, who = knowledge.user(self._set_user)
         if who.role:
             tags["user.role"] = who.role

@@ -33,6 +33,9 @@ class Listener(Protocol):
     def on_end(self) -> None:
         """The last byte is out."""
 
+    def on_close(self, code: int) -> None:
+        """A websocket is closed, by either side, with this code (RFC 6455, section 7.4)."""
+
     def page(self, status: int, headers: Headers) -> Answer:
         """The page in place of an answer with this status and these headers."""
 
@@ -95,6 +98,8 @@ class Reply:
             return
         if _is_last(message, kind, trailers=self._trailers):
             self.ended = True
+            if kind == "websocket.close":
+                self._listener.on_close(message.get("code", 1000))
             self._listener.on_end()
 
     def _begin(self, message: Message, kind: str) -> bool:
@@ -196,6 +201,25 @@ class Reply:
         if self._pages is None:
             return False
         return self._pages.is_bare(start.get("status", 200), list(_headers(start)), self._body, self._method)
+
+
+class SocketReceive:
+    """A websocket's `receive` that tells when the client has closed it."""
+
+    __slots__ = ("_listener", "_receive")
+
+    def __init__(self, receive: Receive, listener: Listener) -> None:
+        self._receive = receive
+        self._listener = listener
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        try:
+            if message.get("type") == "websocket.disconnect":
+                self._listener.on_close(message.get("code", 1005))  # 1005: the client gave none
+        except Exception:
+            faults.report("noting the end of a websocket")
+        return message
 
 
 def _headers(message: Message) -> Headers:

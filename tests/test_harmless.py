@@ -105,6 +105,7 @@ _DOORS = {
     "asgi_rota_sentry.journey.Journey",
     "asgi_rota_sentry.journey._Watched",
     "asgi_rota_sentry.reply.Reply",
+    "asgi_rota_sentry.reply.SocketReceive",
     "asgi_rota_sentry.reply._is_last",
     "asgi_rota_sentry.faults.report",
 }

@@ -15,6 +15,8 @@ from asgi_rota_sentry.sdk import children, metrics, ready
 Breadcrumb = dict[str, Any]
 
 ORIGIN = "auto.http.asgi_rota_sentry"
+#: The operation of the span for what runs on after the last byte of an answer.
+BACKGROUND_OP = "task.background"
 
 #: The key in an event's hint under which our hook finds what takes out the names that must not leave.
 WITHHOLD = "asgi_rota_sentry.withhold"

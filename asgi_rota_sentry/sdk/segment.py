@@ -9,7 +9,7 @@ from sentry_sdk.scope import Scope
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.sdk import children
-from asgi_rota_sentry.sdk.client import ORIGIN, Client
+from asgi_rota_sentry.sdk.client import BACKGROUND_OP, ORIGIN, Client
 from asgi_rota_sentry.sdk.scope import RequestScope
 
 # As the SDK spells a scope's user on spans and logs.
@@ -85,6 +85,24 @@ class SegmentSpan:
             self._segment.end(at)
             if not self.sampled and hasattr(self._segment, "_scope"):
                 self._segment._scope = None  # a segment knows itself, and would keep the scope with it
+
+    def follow(self, since: datetime, until: datetime, *, failed: bool) -> None:
+        """Send a segment of its own for what ran on in the background."""
+        if self._is_adopted:
+            return
+        attributes: dict[str, Any] = {
+            "sentry.segment.name.source": "custom",
+            "sentry.op": BACKGROUND_OP,
+            "sentry.origin": ORIGIN,
+        }
+        name = f"{self._segment.name} (background)"
+        background = traces.start_span(name=name, attributes=attributes, parent_span=None, active=False)
+        # Private, as there is no other way to tell of what has been: without it the link and the beginning are lost.
+        if background.sampled and hasattr(background, "_start_timestamp"):
+            background._start_timestamp = since
+            background._parent_span_id = self._segment.span_id
+            background.status = "error" if failed else "ok"
+        background.end(until)
 
     def _break_down(self, ended: children.Children, at: datetime | None) -> None:
         try:

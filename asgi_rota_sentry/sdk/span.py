@@ -53,6 +53,9 @@ class RequestSpan(Protocol):
     def end(self, at: datetime | None = None) -> None:
         """End and send the span, unless a layer around us began it."""
 
+    def follow(self, since: datetime, until: datetime, *, failed: bool) -> None:
+        """Send a span of the same trace, below this one that has ended, for what ran on in the background."""
+
 
 def begin_trace(client: Client, scope: RequestScope, headers: TraceHeaders | None) -> None:
     """Continue the trace that the headers name, or begin a new one; without a span of our own."""

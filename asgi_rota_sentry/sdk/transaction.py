@@ -10,8 +10,10 @@ from sentry_sdk.tracing_utils import Baggage
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.sdk import children
-from asgi_rota_sentry.sdk.client import ORIGIN, Client
+from asgi_rota_sentry.sdk.client import BACKGROUND_OP, ORIGIN, Client
 from asgi_rota_sentry.sdk.scope import RequestScope
+
+_MOST_SPANS = 1_000  # as the SDK's default
 
 
 class TransactionSpan:
@@ -68,6 +70,34 @@ class TransactionSpan:
             self._break_down(at)
         if not self._is_adopted:
             self._transaction.finish(end_timestamp=at)
+            if self.sampled:
+                # The spans of what runs on are for the transaction that follows.
+                self._transaction.init_span_recorder(_MOST_SPANS)
+
+    def follow(self, since: datetime, until: datetime, *, failed: bool) -> None:
+        """Send a transaction of its own for what ran on in the background, with the spans that began since."""
+        done = self._transaction
+        if self._is_adopted:
+            return
+        background = Transaction(
+            op=BACKGROUND_OP,
+            name=f"{done.name} (background)",
+            source="custom",
+            origin=ORIGIN,
+            baggage=done.get_baggage(),
+            parent_sampled=True,
+            sampled=True,
+            trace_id=done.trace_id,
+            parent_span_id=done.span_id,
+            start_timestamp=since,
+        )
+        background.sample_rate = done.sample_rate
+        background._span_recorder, done._span_recorder = done._span_recorder, None
+        for span in background._span_recorder.spans:
+            if span.parent_span_id == done.span_id:
+                span.parent_span_id = background.span_id
+        background.set_status("internal_error" if failed else "ok")
+        TransactionSpan(background).end(until)
 
     def _break_down(self, at: datetime | None) -> None:
         try:
@@ -174,6 +204,9 @@ class _UnsampledSpan:
         if transport is not None:
             transport.record_lost_event("sample_rate", data_category="transaction")
             transport.record_lost_event("sample_rate", data_category="span")
+
+    def follow(self, since: datetime, until: datetime, *, failed: bool) -> None:
+        """Nobody sees what ran on."""
 
 
 def begin_unsampled(

@@ -1,0 +1,147 @@
+"""When a request's span ends: websockets with their close code, and the work that goes on in the background."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import anyio
+import pytest
+import sentry_sdk
+from fastapi import BackgroundTasks, FastAPI
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from asgi_rota_sentry import RotaSentryMiddleware
+from tests.conftest import Get, MemoryTransport
+from tests.wire import Wire, websocket
+
+pytestmark = pytest.mark.anyio
+
+Sentry = Callable[..., MemoryTransport]
+
+
+def when(span: dict[str, Any]) -> tuple[float, float]:
+    """Beginning and end, in seconds since the epoch."""
+    payload = span["payload"]
+    moments = payload["start_timestamp"], payload.get("end_timestamp") or payload.get("timestamp")
+    begun, ended = (
+        datetime.fromisoformat(moment).timestamp() if isinstance(moment, str) else moment for moment in moments
+    )
+    return float(begun), float(ended)
+
+
+def data_of(span: dict[str, Any]) -> dict[str, Any]:
+    payload = span["payload"]
+    if "attributes" in payload:
+        return {name: attribute["value"] for name, attribute in payload["attributes"].items()}
+    return dict(payload["contexts"]["trace"].get("data") or {})
+
+
+def id_of(span: dict[str, Any]) -> str:
+    payload = span["payload"]
+    return str(payload["span_id"] if "attributes" in payload else payload["contexts"]["trace"]["span_id"])
+
+
+async def served(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.close(4001)
+
+
+async def left(socket: WebSocket) -> None:
+    await socket.accept()
+    try:
+        await socket.receive_text()
+    except WebSocketDisconnect:
+        await anyio.sleep(0.02)
+
+
+async def rejected(socket: WebSocket) -> None:
+    await socket.close(4003)
+
+
+SOCKETS = [WebSocketRoute(f"/{view.__name__}", view) for view in (served, left, rejected)]
+
+
+async def test_a_websocket_s_span_ends_at_its_close_with_the_code(sentry: Sentry) -> None:
+    """Whichever side closed it; one that was never accepted has none, its answer is 403."""
+    server = sentry()
+    app = RotaSentryMiddleware(Starlette(routes=SOCKETS))
+    codes, ends = {}, {}
+    for path in ("/served", "/left", "/rejected"):
+        server.envelopes.clear()
+        wire = Wire([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1001}])
+        await wire.run(app, websocket(path))
+        ends[path] = datetime.now().timestamp()  # noqa: DTZ005 - a moment, whatever the zone
+        (span,) = server.spans
+        codes[path] = data_of(span).get("websocket.close_code")
+        ends[path] -= when(span)[1]
+        assert span["op"] == "websocket.server"
+    assert codes == {"/served": 4001, "/left": 1001, "/rejected": None}
+    assert ends["/left"] >= 0.019
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["fine", "fails"])
+async def test_background_work_has_a_span_of_its_own(sentry: Sentry, fetch: Get, *, fails: bool) -> None:
+    """It begins where the request's ends, in the same trace and below it; its error is an event of the same trace."""
+    server = sentry()
+    app = FastAPI()
+
+    async def work() -> None:
+        await anyio.sleep(0.26)
+        if fails:
+            int("abc")
+
+    @app.get("/items/{number}")
+    async def item(number: int, tasks: BackgroundTasks) -> int:
+        tasks.add_task(work)
+        return number
+
+    assert (await fetch(RotaSentryMiddleware(app), "/items/3")).status_code == 200
+    request, background = sorted(server.spans, key=when)
+    assert (request["name"], request["op"], request["failed"]) == ("/items/{number}", "http.server", False)
+    assert (background["name"], background["op"]) == ("/items/{number} (background)", "task.background")
+    assert (background["source"], background["failed"]) == ("custom", fails)
+    assert (background["trace_id"], background["parent_span_id"]) == (request["trace_id"], id_of(request))
+    assert when(background)[0] == pytest.approx(when(request)[1], abs=0.001)
+    assert when(background)[1] - when(background)[0] >= 0.25
+    assert [event["contexts"]["trace"]["trace_id"] for event in server.events] == [request["trace_id"]] * fails
+
+
+async def test_what_the_background_work_does_is_in_its_span(sentry: Sentry, fetch: Get, lifecycle: str) -> None:
+    """The spans of a transaction's; where spans are streamed they are sent by themselves, in the same trace."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"fine"})
+        if lifecycle == "static":
+            with sentry_sdk.start_span(op="db", name="SELECT 1"):
+                await anyio.sleep(0.26)
+        else:
+            with sentry_sdk.traces.start_span(name="SELECT 1", attributes={"sentry.op": "db"}):
+                await anyio.sleep(0.26)
+
+    await fetch(RotaSentryMiddleware(app), "/items/3")
+    spans = {span["name"]: span for span in server.spans}
+    background = spans["/items/3 (background)"]
+    if lifecycle == "static":
+        (child,) = background["payload"]["spans"]
+        assert (child["description"], child["parent_span_id"]) == ("SELECT 1", id_of(background))
+        assert background["payload"]["contexts"]["breakdown"]["db.count"] == 1
+        assert spans["/items/3"]["payload"]["spans"] == []
+    else:
+        assert spans["SELECT 1"]["trace_id"] == background["trace_id"]
+
+
+async def test_the_background_of_an_unsampled_request_is_unsampled(sentry: Sentry, fetch: Get) -> None:
+    """Nothing is sent of either."""
+    server = sentry(traces_sample_rate=1e-9)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"fine"})
+        await anyio.sleep(0.26)
+
+    await fetch(RotaSentryMiddleware(app), "/items/3")
+    assert server.spans == []
