@@ -360,8 +360,9 @@ class Journey:
                 self._note_trail(500, ())
             if self._span is not None:
                 self._end_span()
-            if self._ended_span is not None:
-                self._follow(self._ended_span)
+            ended, self._ended_span = self._ended_span, None
+            if ended is not None:
+                self._follow(ended)
             if self._sentry is not None and not self._is_excluded:
                 self._count(self._sentry)
         except Exception:
