@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 
 import anyio
 
-from asgi_rota_sentry import counters, expected, faults, identity, request, route, sdk, trail
+from asgi_rota_sentry import counters, expected, faults, identity, request, route, sdk, trace_context, trail
 from asgi_rota_sentry.budget import Budget
 from asgi_rota_sentry.enrichment import Enrichment, Event
 from asgi_rota_sentry.feedback import FeedbackRoute
@@ -21,10 +21,12 @@ from asgi_rota_sentry.identity import Identify, Identity
 from asgi_rota_sentry.metering import Metering
 from asgi_rota_sentry.pages import Answer, ErrorPages, Situation
 from asgi_rota_sentry.person import User
-from asgi_rota_sentry.reply import Headers, Reply, SocketReceive
+from asgi_rota_sentry.receives import BodyReceive, SocketReceive
+from asgi_rota_sentry.reply import Headers, Reply
 from asgi_rota_sentry.settings import Settings
 from asgi_rota_sentry.slow import SlowRequests
-from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
+from asgi_rota_sentry.types import ASGIApp, Receive, Scope, Send
+from asgi_rota_sentry.visitor import Visitor
 
 #: The journey that this context belongs to.
 current: ContextVar["Journey | None"] = ContextVar("asgi_rota_sentry_journey", default=None)
@@ -37,7 +39,6 @@ _LAST_SECONDS = 1.0
 # From when on what runs after the last byte is work in the background, and not the end of the request.
 _BACKGROUND_SECONDS = 0.25
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
-_TRACE_HEADERS = frozenset({b"sentry-trace", b"baggage", b"traceparent"})
 
 
 class Configuration(Protocol):
@@ -67,9 +68,8 @@ class Journey:
     _ended_span: sdk.RequestSpan | None = None
     _close_code: int | None = None
     _body: request.Body | None = None
-    _visitor: bytes | None = None
+    _visitor: Visitor | None = None
     _identity: Identity | None = None
-    _actions: list[tuple[Any, ...]] | None = None
     _failed_with: BaseException | None = None
     _token: Token["Journey | None"] | None = None
     _is_excluded = False
@@ -140,19 +140,17 @@ class Journey:
             self._is_excluded = True
             return
         found: dict[bytes, bytes] = dict(request.raw_headers(scope))
-        headers = None if _TRACE_HEADERS.isdisjoint(found) else _trace_headers(found)
+        headers = None if trace_context.NAMES.isdisjoint(found) else trace_context.trace_headers(found)
         if scope.get("method") in _UNTRACED_METHODS:
             sdk.begin_trace(client, sentry, headers)
         else:
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
         if scope.get("type") == "websocket":
-            self._reply.take = SocketReceive(self._reply.take, self)
-        if b"cookie" in found:
-            key = config.trail.key
-            self._visitor = key(found[b"cookie"]) or key(request.cookie_header(scope))
+            self._reply.take = SocketReceive(self._reply.take, self.on_close)
+        self._visitor = Visitor(config.trail, scope, found.get(b"cookie"))
         if client.max_body and not _BODY_HEADERS.isdisjoint(found):
             self._body = request.Body(client.max_body)
-            self._reply.take = _Watched(self._reply.take, self._body)
+            self._reply.take = BodyReceive(self._reply.take, self._body)
 
     def _first_name(self) -> str:
         """The span's name before the application has routed: what the SDK's own layer would call it."""
@@ -170,9 +168,8 @@ class Journey:
 
     def add_action(self, category: str, message: str, data: dict[str, Any]) -> None:
         """Remember what the user did, for the visitor's later requests."""
-        if self._actions is None:
-            self._actions = []
-        self._actions.append(("action", time.time(), category, message, data))
+        if self._visitor is not None:
+            self._visitor.act(category, message, data)
 
     # Events
 
@@ -210,8 +207,8 @@ class Journey:
 
     def _story(self, theirs: list[trail.Breadcrumb], ours: list[trail.Breadcrumb]) -> list[trail.Breadcrumb]:
         """The breadcrumbs of the SDK's scope and of this request, with those of the visitor's earlier requests."""
-        ours = [*self._config.trail.earlier(self._visitor, self._owner(surely=True)), *ours]
-        return theirs if self._client is None else self._client.with_breadcrumbs(theirs, ours)
+        earlier = self._visitor.earlier(self._owner(surely=True)) if self._visitor is not None else []
+        return theirs if self._client is None else self._client.with_breadcrumbs(theirs, [*earlier, *ours])
 
     def _owner(self, *, surely: bool) -> str | None:
         """Whose request it is: an ID, "" for certainly nobody's, None for not known.
@@ -234,8 +231,8 @@ class Journey:
             self._answered_at = time.time()
             if self._span is not None and self._span.sampled:
                 self._span.set_status_code(status)
-            if not self._is_excluded:
-                self._note_trail(status, headers)
+            if self._visitor is not None:
+                self._visitor.answered(status, headers, self._answered_at, self._owner)
         except Exception:
             faults.report("noting a response")
 
@@ -356,8 +353,8 @@ class Journey:
     def _leave(self) -> None:
         self.is_open = False
         try:
-            if self._is_unanswered() and self._sentry is not None and not self._is_excluded:
-                self._note_trail(500, ())
+            if self._visitor is not None and self._is_unanswered():
+                self._visitor.answered(500, (), time.time(), self._owner)
             if self._span is not None:
                 self._end_span()
             ended, self._ended_span = self._ended_span, None
@@ -467,62 +464,6 @@ class Journey:
         is_plain = not (is_slow or sentry.errors or sentry.ignored or self._pages)
         others = () if is_plain else (sentry.errors, sentry.ignored, int(is_slow), self._pages)
         metering.note(name if source != "url" else "", status, others)
-
-    def _note_trail(self, status: int, headers: Headers) -> None:
-        """Let the visitor's story go on with this request."""
-        config = self._config
-        renewed = config.trail.renewed_key(headers)
-        if renewed is None and self._visitor is None:
-            return
-        # With its status the request stands where it was answered: after the click that it came from was noted.
-        answered_at = self._answered_at or time.time()
-        entry = ("request", answered_at, request.method(self._scope), request.path(self._scope), status)
-        entries = [*self._actions, entry] if self._actions else [entry]
-        self._actions = None
-        owner = self._owner(surely=renewed is not None)
-        if renewed is not None:
-            config.trail.renew(self._visitor, renewed)
-        config.trail.note(renewed or self._visitor or b"", entries, owner=owner)
-
-
-class _Watched:
-    """A `receive` that keeps what passes, as far as its bound goes."""
-
-    __slots__ = ("_body", "_receive")
-
-    def __init__(self, receive: Receive, body: request.Body) -> None:
-        self._receive = receive
-        self._body = body
-
-    async def __call__(self) -> Message:
-        message = await self._receive()
-        try:
-            if message.get("type") == "http.request":
-                self._body.note(message)
-        except Exception:
-            faults.report("noting a part of the body")
-        return message
-
-
-def _trace_headers(headers: dict[bytes, bytes]) -> dict[str, str] | None:
-    """The headers that continue a trace: Sentry's own, else what W3C Trace Context says of the parent.
-
-    A `traceparent` names the trace and the parent, but its sampling flag is another system's decision, so the draw
-    stays ours (https://www.w3.org/TR/trace-context/).
-    """
-    found = {name.decode(): headers[name].decode("latin-1") for name in _TRACE_HEADERS if name in headers}
-    parts = found.pop("traceparent", "").strip().split("-")
-    if "sentry-trace" not in found and _is_traceparent(parts):
-        found["sentry-trace"] = f"{parts[1]}-{parts[2]}"
-    return found or None
-
-
-def _is_traceparent(parts: list[str]) -> bool:
-    """Version, trace ID, parent ID and flags in lower-case hexadecimal; no ID is all zeros."""
-    if len(parts) < 4 or [len(part) for part in parts[:4]] != [2, 32, 16, 2] or parts[0] == "ff":
-        return False
-    hexadecimal = all(character in "0123456789abcdef" for part in parts[:4] for character in part)
-    return hexadecimal and bool(parts[1].strip("0")) and bool(parts[2].strip("0"))
 
 
 def _is_unwanted(exc: BaseException, handled: bool) -> bool:

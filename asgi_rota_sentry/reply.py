@@ -203,25 +203,6 @@ class Reply:
         return self._pages.is_bare(start.get("status", 200), list(_headers(start)), self._body, self._method)
 
 
-class SocketReceive:
-    """A websocket's `receive` that tells when the client has closed it."""
-
-    __slots__ = ("_listener", "_receive")
-
-    def __init__(self, receive: Receive, listener: Listener) -> None:
-        self._receive = receive
-        self._listener = listener
-
-    async def __call__(self) -> Message:
-        message = await self._receive()
-        try:
-            if message.get("type") == "websocket.disconnect":
-                self._listener.on_close(message.get("code", 1005))  # 1005: the client gave none
-        except Exception:
-            faults.report("noting the end of a websocket")
-        return message
-
-
 def _headers(message: Message) -> Headers:
     """The headers as far as they can be looked at: an iterator would be empty when the server reads it."""
     found = message.get("headers")

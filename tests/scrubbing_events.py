@@ -48,7 +48,7 @@ PLACES = (
         "again",
         "user",
     ),
-    *("json_text", "environ", "logged"),
+    *("json_text", "environ", "logged", "metric", "sentry_log"),
 )
 
 
@@ -76,6 +76,8 @@ def report_all() -> None:
     sentry_sdk.add_breadcrumb(category="query", data={"headers": {"X-Auth-Token": secret("crumb_data")}})
     sentry_sdk.add_breadcrumb(category="click", message=f"User sent {secret('extra')}")
     logging.getLogger("rota").warning("login of %s with password=%s", "ada", secret("log_param"))
+    sentry_sdk.metrics.count("logins", 1, attributes={"password": secret("metric"), "plan": "basic"})
+    sentry_sdk.logger.warning("no login with password={password}", password=secret("sentry_log"))
     logging.getLogger("rota").error("could not log in: token=%s", secret("logged"))
 
 
@@ -180,6 +182,8 @@ def main(framework: str, given: dict[str, Any]) -> None:
     transport = MemoryTransport()
     pii = given.pop("pii", False)
     settings = Settings(dsn="http://key@127.0.0.1:9/1", traces_sample_rate=1.0, send_default_pii=pii)
+    if HAS_TRANSACTIONS:
+        given.setdefault("enable_logs", True)
     init(settings, transport=transport, trace_propagation_targets=[], **given)
     sys.argv = ["manage.py", f"--password={secret('argv')}"]
     app = RotaSentryMiddleware(starlette_app() if framework == "starlette" else django_app(), settings)

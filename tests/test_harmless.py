@@ -103,9 +103,9 @@ _DOORS = {
     "asgi_rota_sentry.middleware._Noted",
     "asgi_rota_sentry.middleware._capture_quietly",
     "asgi_rota_sentry.journey.Journey",
-    "asgi_rota_sentry.journey._Watched",
+    "asgi_rota_sentry.receives.BodyReceive",
     "asgi_rota_sentry.reply.Reply",
-    "asgi_rota_sentry.reply.SocketReceive",
+    "asgi_rota_sentry.receives.SocketReceive",
     "asgi_rota_sentry.reply._is_last",
     "asgi_rota_sentry.faults.report",
 }

@@ -44,12 +44,12 @@ def sent(framework: str, options: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("collection", COLLECTIONS)
 @pytest.mark.parametrize("framework", ["starlette", "django"])
 def test_nothing_that_leaves_holds_a_secret(framework, collection, lifecycle):
-    """Errors, transactions, streamed spans and logs lose every secret, whatever the SDK is told to collect."""
+    """Errors, transactions, streamed spans, logs and metrics lose every secret, whatever the SDK is told to collect."""
     items = sent(framework, json.dumps({**COLLECTIONS[collection], **lifecycle}))
     kinds = {item["type"] for item in items}
     text = json.dumps(items)
     assert [place for place in PLACES if secret(place) in text] == []
-    assert {"event", "span" if lifecycle or not HAS_TRANSACTIONS else "transaction"} <= kinds
+    assert {"event", "span" if lifecycle or not HAS_TRANSACTIONS else "transaction", "log", "trace_metric"} <= kinds
 
 
 @pytest.mark.parametrize("framework", ["starlette", "django"])

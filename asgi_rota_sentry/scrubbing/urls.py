@@ -12,6 +12,7 @@ _BREAK = re.compile(r"""[\s"'<>`\\{}|^\[\]]""")
 _NO_SCHEME = re.compile(
     r"(?<![\w.:/\-])[\w.\-]{1,64}:([^\s:@/\"'<>]{3,128}+)@(?:tcp|unix|[\w.\-]{1,128}(?::[0-9]{2,5}\b|/))"
 )
+_ORACLE = re.compile(r"oracle:thin:[\w$#.]{1,64}/([^\s@/\"'<>]{1,128}+)@")
 _TELLING = re.compile(
     r"(?<![a-z])(?:resets?|password|passwd|pwd|token|tokens|invites?|invitations?|activate|activations?|verify|verification|"
     r"confirm|confirmation|unsubscribe|magic|magic-link|share|shared|auth|oauth|login|signin|secret|secrets|key|apikey|"
@@ -33,6 +34,8 @@ def find(text: str) -> Iterator[Span]:
         for found in _NO_SCHEME.finditer(text):
             if not is_trivial(found[1]) and not found[1].isalpha():
                 yield Span(found.start(1), found.end(1), "password in a connection string")
+        for found in _ORACLE.finditer(text):
+            yield Span(found.start(1), found.end(1), "password in a connection string")
     if text.count("/") > 1:
         yield from _path_tokens(text)
 

@@ -79,8 +79,9 @@ class SegmentSpan:
 
     def end(self, at: datetime | None = None) -> None:
         """End and send the segment, which tells where its time went."""
-        if self._children is not None:
-            self._break_down(self._children, at)
+        ended, self._children = self._children, None
+        if ended is not None:
+            self._break_down(ended, at)
         if not self._is_adopted:
             self._segment.end(at)
             if not self.sampled and hasattr(self._segment, "_scope"):

@@ -1,0 +1,59 @@
+"""The visitor who makes one request, as the session cookie tells them apart, and what is remembered of them."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from asgi_rota_sentry import request
+from asgi_rota_sentry.trail import Breadcrumb, Entry, Trail
+from asgi_rota_sentry.types import Scope
+
+
+class Owner(Protocol):
+    """Tells whose request it is: an ID, "" for certainly nobody's, None for not known."""
+
+    def __call__(self, *, surely: bool) -> str | None:
+        """`surely` is asked where the answer is worth its price."""
+
+
+class Visitor:
+    """Notes this request in the visitor's story, and tells the earlier ones.
+
+    `cookies` is the request's Cookie header, or its first one.
+    """
+
+    __slots__ = ("_actions", "_key", "_scope", "_trail")
+
+    def __init__(self, trail: Trail, scope: Scope, cookies: bytes | None) -> None:
+        self._trail = trail
+        self._scope = scope
+        self._actions: list[Entry] | None = None
+        self._key: bytes | None = None
+        if cookies is not None:
+            self._key = trail.key(cookies) or trail.key(request.cookie_header(scope))
+
+    def act(self, category: str, message: str, data: dict[str, Any]) -> None:
+        """Note what the user did."""
+        if self._actions is None:
+            self._actions = []
+        self._actions.append(("action", time.time(), category, message, data))
+
+    def earlier(self, viewer: str | None) -> list[Breadcrumb]:
+        """The breadcrumbs of the earlier requests, oldest first, as far as they are the viewer's."""
+        return self._trail.earlier(self._key, viewer)
+
+    def answered(self, status: int, headers: Sequence[tuple[bytes, bytes]], at: float, owner: Owner) -> None:
+        """Let the story go on with this request and its answer, which may renew the session cookie or end it.
+
+        With its status the request stands where it was answered: after the click that it came from was noted.
+        """
+        renewed = self._trail.renewed_key(headers)
+        if renewed is None and self._key is None:
+            return
+        entry = ("request", at, request.method(self._scope), request.path(self._scope), status)
+        entries = [*self._actions, entry] if self._actions else [entry]
+        self._actions = None
+        whose = owner(surely=renewed is not None)
+        if renewed is not None:
+            self._trail.renew(self._key, renewed)
+        self._trail.note(renewed or self._key or b"", entries, owner=whose)
