@@ -93,8 +93,8 @@ def _sources(name: str) -> Path:
     return folder
 
 
-def _run(suite: Suite, mode: str) -> dict[str, str]:
-    """How each test ended, by its name."""
+def _run(suite: Suite, mode: str) -> tuple[dict[str, str], int]:
+    """How each test ended, by its name; and how many requests went through the middleware."""
     folder, outcomes = _sources(suite.name), _WORK / f"{suite.name}-{mode}.json"
     outcomes.unlink(missing_ok=True)
     hidden = ("SENTRY_", "ROTA_", "DJANGO_")
@@ -104,22 +104,23 @@ def _run(suite: Suite, mode: str) -> dict[str, str]:
     command = [_python(), *(part.format(folder=folder) for part in suite.command)]
     with outcomes.with_suffix(".log").open("wb") as log:
         subprocess.run(command, cwd=folder, env=environ, stdout=log, stderr=log, check=False, timeout=_LONGEST_SECONDS)
-    found: dict[str, str] = json.loads(outcomes.read_text(encoding="utf-8"))
-    return found
+    found = json.loads(outcomes.read_text(encoding="utf-8"))
+    return found["tests"], found["requests"]
 
 
 def _compare(suite: Suite) -> bool:
     """Whether no test passes bare and does not pass wrapped; prints what there is to say."""
-    bare, wrapped = _run(suite, "bare"), _run(suite, "wrapped")
-    print(f"{suite.name} {version(suite.name)}: bare {_told(bare)}; wrapped {_told(wrapped)}")
-    passed = {test for test, outcome in bare.items() if outcome == "passed"}
-    changed = sorted(test for test in passed if wrapped.get(test) != "passed")
+    (bare, _), (wrapped, requests) = _run(suite, "bare"), _run(suite, "wrapped")
+    print(
+        f"{suite.name} {version(suite.name)}: bare {_told(bare)}; wrapped {_told(wrapped)}; {requests:,} calls wrapped"
+    )
+    changed = sorted(test for test, outcome in bare.items() if outcome == "passed" != wrapped.get(test))
     if changed:
-        alone = _run(suite, "sdk")
+        alone, _ = _run(suite, "sdk")
         for test in changed:
             whose = "differs" if alone.get(test) == "passed" else "differs with the SDK alone, too"
             print(f"  {whose}: {test}")
-    return bool(passed) and not changed
+    return bool(requests) and not changed
 
 
 def _told(outcomes: dict[str, str]) -> str:

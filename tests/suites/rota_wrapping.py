@@ -17,6 +17,7 @@ MODE = os.environ.get("ROTA_SUITE_MODE", "bare")
 _WORST = ("passed", "skipped", "failed")
 
 outcomes: dict[str, str] = {}
+seen = {"requests": 0}
 
 
 def note(test: str, outcome: str) -> None:
@@ -25,7 +26,7 @@ def note(test: str, outcome: str) -> None:
 
 
 def _write() -> None:
-    Path(os.environ["ROTA_SUITE_OUTCOMES"]).write_text(json.dumps(outcomes), encoding="utf-8")
+    Path(os.environ["ROTA_SUITE_OUTCOMES"]).write_text(json.dumps(seen | {"tests": outcomes}), encoding="utf-8")
 
 
 def start() -> None:
@@ -71,6 +72,11 @@ def _around() -> type:
     from asgi_rota_sentry import RotaSentryMiddleware
 
     class Around(RotaSentryMiddleware):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
+            __tracebackhide__ = True
+            seen["requests"] += 1
+            return await super().__call__(scope, receive, send)
+
         def __getattr__(self, name: str) -> Any:
             return getattr(self.__dict__["suite_app"], name)
 
