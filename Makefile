@@ -5,7 +5,7 @@ SDK3 := 3.0.0b2
 SOAK_SECONDS ?= 1800
 PIP_FLAGS := -q --disable-pip-version-check
 
-.PHONY: demo demo-django test test-sdk2 test-sdk3 check bench e2e e2e-tools soak clean
+.PHONY: demo demo-django test test-sdk2 test-sdk3 check bench e2e e2e-tools soak suites clean
 
 .venv/.ready: pyproject.toml tests/requirements.txt Makefile
 	$(PYTHON) -m venv .venv
@@ -56,6 +56,10 @@ e2e-tools:
 # Half an hour of mixed traffic with faults on uvicorn; its first third is the warm-up. The end-to-end tests have a short form.
 soak: .venv/.ready
 	.venv/bin/python -m tests.soak --seconds $(SOAK_SECONDS)
+
+# The test suites of Starlette, FastAPI and Django, from their source distributions, bare and with every application wrapped.
+suites: .venv/.ready
+	.venv/bin/python -m tests.suites
 
 clean:
 	rm -rf .venv .venv-sdk3 .e2e .asgi_rota_sentry
