@@ -194,7 +194,10 @@ class RequestScope:
     @property
     def trace_id(self) -> str | None:
         """The trace that events of this request belong to."""
-        return self.current.get_trace_context().get("trace_id")
+        if self.is_adopted or self.client.streaming:
+            return self.current.get_trace_context().get("trace_id")
+        # As its transaction has it, without a look at that: one that is not sampled would have to be made first.
+        return self.scope.get_active_propagation_context().trace_id
 
     @property
     def transaction(self) -> tuple[str, str]:
