@@ -76,7 +76,8 @@ async def main() -> None:
     """Ask for each view once."""
     transport = MemoryTransport()
     options = {"trace_lifecycle": "stream"} if sys.argv[1] == "stream" else {}
-    init(Settings(dsn="http://key@127.0.0.1:9/1", traces_sample_rate=1.0), transport=transport, **options)
+    own = Settings(dsn="http://key@127.0.0.1:9/1", traces_sample_rate=1.0, slow_request_seconds=60)
+    init(own, transport=transport, **options)
     settings.configure(
         ALLOWED_HOSTS=["*"],
         SECRET_KEY="only for this test",

@@ -181,7 +181,9 @@ def main(framework: str, given: dict[str, Any]) -> None:
     """Make the events and print them."""
     transport = MemoryTransport()
     pii = given.pop("pii", False)
-    settings = Settings(dsn="http://key@127.0.0.1:9/1", traces_sample_rate=1.0, send_default_pii=pii)
+    settings = Settings(
+        dsn="http://key@127.0.0.1:9/1", traces_sample_rate=1.0, send_default_pii=pii, slow_request_seconds=60
+    )
     if HAS_TRANSACTIONS:
         given.setdefault("enable_logs", True)
     init(settings, transport=transport, trace_propagation_targets=[], **given)
