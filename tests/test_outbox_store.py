@@ -4,7 +4,10 @@ import contextlib
 import os
 import sqlite3
 import stat
+import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +72,25 @@ def test_a_file_that_others_could_read_is_closed_to_them(path: Path) -> None:
     path.touch(0o644)
     Outbox(path).add(error("view"))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_that_several_make_at_once_is_everybody_s(path: Path) -> None:
+    """The first errors of a new host may come in all workers at the same moment: each of them is kept."""
+
+    def keep(here: Path, together: threading.Barrier, where: str) -> None:
+        together.wait()
+        Outbox(here).add(error(where))
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for number in range(30):
+                here, together = path.with_name(f"{number}.sqlite3"), threading.Barrier(4)
+                list(pool.map(keep, [here] * 4, [together] * 4, "abcd"))
+                assert sorted(titles(Outbox(here))) == [f"ValueError: in {where}" for where in "abcd"]
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_what_is_kept_can_be_listed_and_found(path: Path) -> None:

@@ -206,9 +206,11 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> int:
+    connection.execute("BEGIN")  # all of it at one moment: another process may be making the tables
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (program,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.execute("COMMIT")
     if program != _PROGRAM and (program or tables):
         raise OutboxError(path, "it is another program's database")
     if version > _VERSION:
