@@ -4,20 +4,16 @@ Building one event costs milliseconds of the event loop. When everything fails a
 only counted, which costs microseconds. Its count goes out with the next full event of its kind, and once a minute.
 """
 
-import atexit
-import os
-import sys
 import time
 from _thread import start_new_thread
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from threading import Lock
 from types import CodeType
 from typing import Any, NamedTuple
-from weakref import WeakSet
 
 from asgi_rota_sentry import faults
+from asgi_rota_sentry.accounts import Accounts
 from asgi_rota_sentry.expected import leaves
 
 MINUTE = 60.0
@@ -25,6 +21,9 @@ KINDS_TOGETHER = 10  # all kinds together may have this many times the budget of
 MOST_KINDS = 1_000
 _LONGEST_MESSAGE = 500
 _MOST_FRAMES = 50
+
+#: Those of every middleware of this process.
+BUDGETS = Accounts()
 
 #: What is raised where: the exception's type, the function and the line. `_OTHERS` when there are too many.
 Kind = tuple[type[BaseException] | None, CodeType | None, int]
@@ -119,7 +118,7 @@ class Budget:
         self._full = 0
         self._is_waiting = False
         self._lock = Lock()
-        _budgets.add(self)
+        BUDGETS.add(self)
 
     def decide(self, exc: BaseException) -> Verdict:
         """What becomes of this error; one that is not full is counted by this."""
@@ -137,7 +136,7 @@ class Budget:
             state.add(1, now, now)
             if not self._is_waiting:
                 self._is_waiting = True
-                _settle_at_exit()
+                BUDGETS.settle_at_exit()
                 start_new_thread(self._settle_later, ())
             return Verdict(kind, is_full=False, stands_for=state.stands_for)
 
@@ -237,27 +236,3 @@ def _message(exc: BaseException) -> str:
         return str(exc)[:_LONGEST_MESSAGE]
     except Exception:
         return ""
-
-
-_budgets: WeakSet[Budget] = WeakSet()
-
-
-def _settle_all() -> None:
-    for budget in list(_budgets):
-        budget.settle()
-
-
-def forget_all() -> None:
-    """Have every budget of this process begin anew, with nothing owed."""
-    for budget in list(_budgets):
-        budget.forget()
-
-
-@cache
-def _settle_at_exit() -> None:
-    """Once, and not before the first storm: what is registered last runs first, and the SDK's own comes after."""
-    atexit.register(_settle_all)
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=forget_all)

@@ -3,22 +3,21 @@
 To count is all that a request pays for. The sums are handed on in a thread of their own, and when the process ends.
 """
 
-import atexit
-import os
-import sys
 import time
 from _thread import start_new_thread
 from collections.abc import Callable
-from functools import cache
 from threading import Lock
 from typing import NamedTuple
-from weakref import WeakSet
 
 from asgi_rota_sentry import faults
+from asgi_rota_sentry.accounts import Accounts
 
 EVERY_SECONDS = 10.0
 MOST_ROUTES = 300  # with their status classes; what is beyond is counted together
 OTHERS = "(others)"
+
+#: Those of every middleware of this process.
+METERINGS = Accounts()
 
 #: What is counted, in this order.
 NAMES = ("requests", "errors", "errors.ignored", "requests.slow", "pages")
@@ -44,7 +43,7 @@ class Metering:
         self._counts: dict[tuple[str, int], list[int]] = {}
         self._is_waiting = False
         self._lock = Lock()
-        _meterings.add(self)
+        METERINGS.add(self)
 
     def note(self, route: str, status: int, others: tuple[int, ...] = ()) -> None:
         """Count one request; the route is empty where none is known, `others` are the counts after the first."""
@@ -61,7 +60,7 @@ class Metering:
     def _begin(self, key: tuple[str, int]) -> list[int]:
         if not self._is_waiting:
             self._is_waiting = True
-            _settle_at_exit()
+            METERINGS.settle_at_exit()
             start_new_thread(self._settle_later, ())
         if len(self._counts) >= MOST_ROUTES:
             key = OTHERS, key[1]
@@ -94,28 +93,3 @@ class Metering:
         self._lock = Lock()
         self._is_waiting = False
         self._counts = {}
-
-
-_meterings: WeakSet[Metering] = WeakSet()
-
-
-def settle_all() -> None:
-    """Hand on what every middleware of this process has counted."""
-    for metering in list(_meterings):
-        metering.settle()
-
-
-def forget_all() -> None:
-    """Have every middleware of this process begin anew."""
-    for metering in list(_meterings):
-        metering.forget()
-
-
-@cache
-def _settle_at_exit() -> None:
-    """Once, and not before the first request: what is registered last runs first, and the SDK's own comes after."""
-    atexit.register(settle_all)
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=forget_all)

@@ -140,8 +140,8 @@ def _clean() -> Iterator[None]:
     # A framework under test may have configured logging (Celery's worker does).
     faults.logger.disabled = False
     logging.root.setLevel(logging.WARNING)
-    budget.forget_all()
-    metering.forget_all()
+    budget.BUDGETS.forget()
+    metering.METERINGS.forget()
     call = RotaSentryMiddleware.__call__
     yield
     # The SDK puts a span around the middleware classes that Starlette is given.

@@ -24,7 +24,7 @@ Sentry = Callable[..., MemoryTransport]
 
 def sums(server: MemoryTransport) -> dict[tuple[str, str, str], int]:
     """What the metrics say: by name, route and status class."""
-    metering.settle_all()
+    metering.METERINGS.settle()
     found: dict[tuple[str, str, str], int] = {}
     for metric in (metric for batch in server.items("trace_metric") for metric in batch["items"]):
         given = {name: attribute["value"] for name, attribute in metric["attributes"].items()}

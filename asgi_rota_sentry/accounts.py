@@ -1,0 +1,47 @@
+"""What this process counts and tells later: at its end at the latest, and in a forked child nothing of its parent's."""
+
+import atexit
+import os
+import sys
+from typing import Protocol
+from weakref import WeakSet
+
+
+class Account(Protocol):
+    """What is settled at the end of the process."""
+
+    def settle(self) -> None:
+        """Tell what was counted until now."""
+
+    def forget(self) -> None:
+        """Begin anew, with nothing counted."""
+
+
+class Accounts:
+    """All accounts of one kind in this process, held weakly."""
+
+    def __init__(self) -> None:
+        self._known: WeakSet[Account] = WeakSet()
+        self._is_registered = False
+        if sys.platform != "win32":
+            os.register_at_fork(after_in_child=self.forget)
+
+    def add(self, account: Account) -> None:
+        """Have this one settled, too."""
+        self._known.add(account)
+
+    def settle_at_exit(self) -> None:
+        """To be called when there is something: what is registered last runs first, and the SDK's own comes after."""
+        if not self._is_registered:
+            self._is_registered = True
+            atexit.register(self.settle)
+
+    def settle(self) -> None:
+        """Have each tell what it counted."""
+        for account in list(self._known):
+            account.settle()
+
+    def forget(self) -> None:
+        """Have each begin anew."""
+        for account in list(self._known):
+            account.forget()
