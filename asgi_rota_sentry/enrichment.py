@@ -90,7 +90,8 @@ class Enrichment:
         return user, who if user.get("id") in (None, who.id) else Identity()
 
     def _request(self, event: Event) -> None:
-        scope, personal, address = self.scope, self.person.personal, self.person.address
+        scope, personal = self.scope, self.person.personal
+        address = self.person.address if personal else None
         found: dict[str, Any] = {
             "url": request.url(scope),
             "method": request.method(scope),
@@ -113,7 +114,7 @@ class Enrichment:
             "query_string": found["query_string"],
             "user_agent": request.header(scope, b"user-agent"),
             "referrer": request.header(scope, b"referer"),
-            "ip_address": address if personal else None,
+            "ip_address": address,
         }
         self._context(event, "request", {key: value for key, value in context.items() if value})
 

@@ -27,7 +27,7 @@ def client_address(scope: Scope, trusted: Sequence[Network] = ()) -> str | None:
         return None
     address = _parsed(peer)
     if not trusted or address is None or not _is_trusted(address, trusted):
-        return str(address or peer)
+        return peer if address is None else _written(address)
     found = {_last_untrusted(address, hops, trusted) for hops in (_x_forwarded_for(scope), _forwarded(scope)) if hops}
     return str(found.pop() if len(found) == 1 else address)
 
@@ -36,8 +36,8 @@ def claimed_addresses(scope: Scope) -> set[str]:
     """Every address that a header of the request claims to be somebody's, as it is written there."""
     found = set()
     for name, value in request.raw_headers(scope):
-        lowered = name.lower().decode("latin-1")
-        if lowered != "cookie" and request.is_personal_header(lowered):
+        lowered, is_personal = request.header_name(bytes(name))
+        if is_personal and lowered != "cookie":
             pieces = value.decode("latin-1").replace(";", ",").split(",")
             named = (piece.partition("=")[2] if "=" in piece else piece for piece in pieces[:_MOST_HOPS])
             found |= {str(address) for address in map(_parsed, named) if address is not None}
@@ -82,6 +82,11 @@ def _forwarded(scope: Scope) -> list[str]:
         pairs = (pair.partition("=") for pair in element.split(";"))
         found.append(next((value for name, _, value in pairs if name.strip().lower() == "for"), "unknown"))
     return found
+
+
+@lru_cache(maxsize=2048)
+def _written(address: _Address) -> str:
+    return str(address)
 
 
 @lru_cache(maxsize=2048)

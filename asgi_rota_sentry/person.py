@@ -68,7 +68,10 @@ class Person:
 
     def with_address(self, user: User) -> User:
         """The user with the client's address where that may leave, and never with one that a header only claims."""
-        address, given = self.address, user.get("ip_address")
+        given = user.get("ip_address")
+        if given is None and not self.personal:
+            return user
+        address = self.address
         is_invented = given is not None and given != address and given in forwarded.claimed_addresses(self._scope)
         if self.personal and address and (given is None or is_invented):
             return {**user, "ip_address": address}
@@ -80,8 +83,9 @@ class Person:
             return None
         user = identity.loaded_user(self._scope)
         names = {who.username, who.email} | (identity.names_of(user) if user is not None else set())
-        peer = forwarded.client_address(self._scope)
-        addresses = {self.address, peer} | forwarded.claimed_addresses(self._scope)
+        addresses = {forwarded.client_address(self._scope)} | forwarded.claimed_addresses(self._scope)
+        if self._trusted:
+            addresses.add(self.address)
         return Withheld(
             {name for name in names if name and name != who.id},
             {address for address in addresses if address},

@@ -55,17 +55,20 @@ def headers(scope: Scope, *, personal: bool) -> dict[str, str]:
     """All headers by name, repeated ones joined; without `personal`, those that identify a person read `[Filtered]`."""
     found: dict[str, str] = {}
     for raw_key, raw_value in raw_headers(scope):
-        key, value = bytes(raw_key).decode("latin-1").lower(), bytes(raw_value).decode("latin-1")
-        found[key] = f"{found[key]}, {value}" if key in found else value
-    if not personal:
-        found.update({key: FILTERED for key in found if is_personal_header(key)})
+        key, is_personal = header_name(bytes(raw_key))
+        if is_personal and not personal:
+            found[key] = FILTERED
+        else:
+            value = bytes(raw_value).decode("latin-1")
+            found[key] = f"{found[key]}, {value}" if key in found else value
     return found
 
 
 @lru_cache(maxsize=1024)
-def is_personal_header(name: str) -> bool:
-    """Whether this header (in lower case) tells who sent the request, or from where."""
-    return name in _PERSONAL_HEADERS or any(part in name for part in _PERSONAL_PARTS)
+def header_name(raw: bytes) -> tuple[str, bool]:
+    """The name of a header in lower case, and whether it tells who sent the request, or from where."""
+    name = raw.decode("latin-1").lower()
+    return name, name in _PERSONAL_HEADERS or any(part in name for part in _PERSONAL_PARTS)
 
 
 def path(scope: Scope) -> str:

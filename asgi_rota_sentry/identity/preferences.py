@@ -1,11 +1,12 @@
 """How the visitor likes it: theme, language and time zone, from the user, else from the request."""
 
 import re
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
 from asgi_rota_sentry import request
-from asgi_rota_sentry.identity.shapes import first, get
+from asgi_rota_sentry.identity.shapes import first, get, worth_asking
 from asgi_rota_sentry.types import Scope
 
 PREFERENCES = ("theme", "language", "timezone")
@@ -14,10 +15,14 @@ _SPELLINGS = {
     "language": ("language", "locale", "lang", "language_code"),
     "timezone": ("timezone", "time_zone", "tz", "zoneinfo"),  # `zoneinfo` and `locale` are OpenID Connect's
 }
+_SOURCES = ("preferences", "profile", *(name for names in _SPELLINGS.values() for name in names))
+# The cookies by what they tell; of two that tell the same the first counts.
 _COOKIES = {
-    "theme": ("theme",),
-    "language": ("language", "django_language"),
-    "timezone": ("timezone", "django_timezone"),
+    "theme": "theme",
+    "language": "language",
+    "django_language": "language",
+    "timezone": "timezone",
+    "django_timezone": "timezone",
 }
 _MAYBE_PREFERENCE = re.compile(r"[A-Za-z][A-Za-z0-9_+/:.-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,4}")
@@ -25,6 +30,8 @@ _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,4}")
 
 def of_user(user: Any) -> dict[str, str]:
     """What the user object itself says: under `preferences`, under `profile`, or as own attributes."""
+    if not worth_asking(user, _SOURCES):
+        return {}
     sources = [get(user, "preferences"), get(user, "profile"), user]
     sources.insert(2, get(sources[1], "preferences"))
     sources = [source for source in sources if source is not None]
@@ -42,17 +49,16 @@ def requested(scope: Scope) -> dict[str, str]:
     """What the request says: the cookies `theme`, `language` and `timezone`, and the Accept-Language header."""
     found: dict[str, str] = {}
     cookies = request.cookies(scope)
-    for name in PREFERENCES:
-        for cookie in _COOKIES[name]:
-            value = unquote(cookies.get(cookie, ""))
-            if _MAYBE_PREFERENCE.fullmatch(value):
-                found.setdefault(name, value)
+    for cookie, name in _COOKIES.items():
+        if cookie in cookies and _MAYBE_PREFERENCE.fullmatch(value := unquote(cookies[cookie])):
+            found.setdefault(name, value)
     accepted = _accepted_language(request.header(scope, b"accept-language") or "")
     if accepted:
         found.setdefault("language", accepted)
     return found
 
 
+@lru_cache(maxsize=256)
 def _accepted_language(header: str) -> str | None:
     """The language that the browser likes best (RFC 9110, section 12.5.4); of equal ones the first."""
     best, best_quality = None, 0.0

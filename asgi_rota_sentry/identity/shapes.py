@@ -50,6 +50,12 @@ def worth_asking(source: Any, names: tuple[str, ...]) -> Iterable[str]:
 
 
 @lru_cache(maxsize=1024)
+def is_plain(kind: Hashable, names: tuple[str, ...]) -> bool:
+    """Whether these names of an instance are attributes that `getattr` may simply ask for."""
+    return _in_class(kind, names) is not None and all(_access(kind, name) is _Access.ATTRIBUTE for name in names)
+
+
+@lru_cache(maxsize=1024)
 def _in_class(kind: Hashable, names: tuple[str, ...]) -> tuple[str, ...] | None:
     """The names that instances have by their class; None where that does not tell (a mapping, a `__getattr__`)."""
     known = {name for base in getattr(kind, "__mro__", ())[:-1] for name in base.__dict__}

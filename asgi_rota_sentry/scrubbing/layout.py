@@ -45,6 +45,8 @@ class Layout:
 
 ANY = Layout()
 _ENTRY = Layout(structural=True)
+_RUNTIME = Layout(structural=True, repeats=True, lasts="runtime")
+_REQUEST = Layout(structural=True, inner={"headers": Layout(repeats=True, lasts="headers")})
 _LOCALS = Layout(each=Layout(repeats=True))
 _FRAME = Layout(
     own=word_set(
@@ -87,8 +89,8 @@ _EVENT = Layout(
         "stacktrace": _STACKTRACE,
         "breadcrumbs": _values(_CRUMB),
         "spans": _SPAN,
-        "contexts": Layout(each=_ENTRY, inner={"trace": _SPAN}, structural=True),
-        "request": _ENTRY,
+        "contexts": Layout(each=_ENTRY, inner={"trace": _SPAN, "runtime": _RUNTIME}, structural=True),
+        "request": _REQUEST,
         "user": _ENTRY,
         "tags": _ENTRY,
         "extra": ANY,

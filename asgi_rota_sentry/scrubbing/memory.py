@@ -10,6 +10,7 @@ from asgi_rota_sentry.scrubbing.keys import Verdict
 
 _MOST = 8192
 _MOST_CODE = 2048
+_MOST_LASTING = 4
 _LONGEST = 512
 
 
@@ -21,7 +22,8 @@ class Memory:
         self.texts: set[str] = set()
         self.source: dict[str, tuple[str, Change | None]] = {}
         self.code: dict[tuple[Any, ...], str] = {}
-        self.lasting: dict[str, Any] = {}
+        self.told: set[tuple[str, Any]] = set()
+        self.lasting: dict[str, list[Any]] = {}
 
     def keep_name(self, name: str, verdict: Verdict) -> None:
         """Remember what a name says."""
@@ -36,6 +38,20 @@ class Memory:
             self.texts.clear()
         if len(text) <= _LONGEST:
             self.texts.add(text)
+
+    def keep_told(self, name: Any, value: Any) -> None:
+        """Remember a text or number that is no secret, though its name tells of one (`http.status_code`)."""
+        if type(name) is not str or type(value) not in (str, int) or len(name) > _LONGEST:
+            return
+        if len(self.told) >= _MOST:
+            self.told.clear()
+        if type(value) is int or len(value) <= _LONGEST:
+            self.told.add((name, value))
+
+    def keep_lasting(self, name: str, part: Any) -> None:
+        """Remember a part without secrets that many events have; the last few under this name."""
+        known = self.lasting.get(name, [])
+        self.lasting[name] = [part, *known[: _MOST_LASTING - 1]]
 
     def keep_source(self, line: str, found: tuple[str, Change | None]) -> None:
         """Remember a line of code and what becomes of it."""

@@ -20,6 +20,8 @@ _DEEPEST = 120
 _MOST_ALIKE = 8
 _ITSELF = FILTERED, Change("contains itself", whole=True)
 _LEFT_ALONE = frozenset({type(None), bool, float})
+_LEAST_CARD = 10**12
+_TOLD = frozenset({str, int})
 
 
 class Walk:
@@ -86,7 +88,7 @@ class Walk:
         """As `visit`, but for a value equal to one seen before what was found then."""
         if (type(value) is not dict and type(value) is not list) or self._exempt_paths:
             return self.visit(value, layout)
-        if layout.lasts and self._memory.lasting.get(layout.lasts) == value:
+        if layout.lasts and value in self._memory.lasting.get(layout.lasts, ()):
             self.blobs += map(str, value.values() if isinstance(value, dict) else value)
             return value
         alike = self._alike.setdefault(len(value), [])
@@ -100,7 +102,7 @@ class Walk:
         if len(alike) > _MOST_ALIKE:
             del alike[0]
         if layout.lasts and not changed:
-            self._memory.lasting[layout.lasts] = value
+            self._memory.keep_lasting(layout.lasts, value)
         return result
 
     def _own_of(self, node: Mapping[Any, Any], layout: Layout) -> frozenset[str]:
@@ -124,7 +126,7 @@ class Walk:
         changes: Changes = {}
         renamed: dict[Any, str] = {}
         own, texts, shortest = self._own_of(node, layout), self.texts, self._shortest
-        names, remembered = self._memory.names, self._memory.texts
+        names, remembered, told = self._memory.names, self._memory.texts, self._memory.told
         pair = self._judge.pair_of(node) if "value" in node else Verdict.PLAIN
         for key, value in node.items():
             if key in own:
@@ -132,16 +134,26 @@ class Walk:
             verdict = names.get(key)
             if verdict is None:
                 verdict = self._key(key, renamed)
-            if not (verdict or pair) and type(value) is str:
+            kind = type(value)
+            if verdict or pair:
+                if not pair and kind in _TOLD and (key, value) in told:
+                    if kind is str:
+                        texts.add(value)
+                    continue
+            elif kind is str:
                 if len(value) < shortest or value in texts:
                     continue
                 if value in remembered:
                     texts.add(value)
                     continue
+            elif kind in _LEFT_ALONE or (kind is int and value < _LEAST_CARD):
+                continue
             new = self._child(key, value, pair if pair and key == "value" else verdict, layout)
             if new is not value:
                 changed[key] = new
                 changes[key] = self.changes
+            elif verdict and not pair and not self._exempt_paths:
+                self._memory.keep_told(key, value)
         if not changed and not renamed:
             return node
         self.changes = changes
@@ -266,7 +278,7 @@ class Walk:
         return result, Change(reasons, whole=result == FILTERED)
 
     def _number(self, value: int) -> Any:
-        if 10**12 <= value < 10**19 and is_card(str(value)):
+        if _LEAST_CARD <= value < 10**19 and is_card(str(value)):
             self.secrets[str(value)] = None
             return self._filtered("card number")
         return value

@@ -14,6 +14,8 @@ from asgi_rota_sentry.sdk import children, metrics, ready
 
 Breadcrumb = dict[str, Any]
 
+_PROFILING = frozenset({"profiles_sample_rate", "profiles_sampler", "profile_session_sample_rate"})
+
 ORIGIN = "auto.http.asgi_rota_sentry"
 #: The operation of the span for what runs on after the last byte of an answer.
 BACKGROUND_OP = "task.background"
@@ -44,8 +46,10 @@ class Client:
         "last_seen",
         "max_body",
         "max_breadcrumbs",
+        "max_spans",
         "options",
         "prepares_events",
+        "profiles",
         "raw",
         "sampler",
         "sdk_info",
@@ -68,6 +72,9 @@ class Client:
             children.watch(raw)
         self.has_metrics = metrics.has_metrics(raw)
         self.sampler = callable(options.get("traces_sampler"))
+        self.profiles = any(value for name, value in options.items() if name in _PROFILING)
+        # More spans than these a transaction does not keep.
+        self.max_spans: int = (options.get("_experiments") or {}).get("max_spans") or 1_000
         self.traces_sample_rate: Any = options.get("traces_sample_rate")
         known = {name: options.get(name) for name in ("release", "environment")}
         self.session_attributes = {name: str(value) for name, value in known.items() if value is not None}
@@ -91,7 +98,7 @@ class Client:
         """Whether the fixed rate alone decides: it is usable, and the SDK does not sample less under pressure."""
         rate = self.traces_sample_rate
         monitor = self.raw.monitor
-        usable = isinstance(rate, int | float) and 0 < rate <= 1
+        usable = isinstance(rate, int | float) and 0 < rate <= 1 and self.options.get("instrumenter") in (None, "sentry")
         return usable and (monitor is None or not monitor.downsample_factor)
 
     @property

@@ -13,16 +13,15 @@ from asgi_rota_sentry.sdk import children
 from asgi_rota_sentry.sdk.client import BACKGROUND_OP, ORIGIN, Client
 from asgi_rota_sentry.sdk.scope import RequestScope
 
-_MOST_SPANS = 1_000  # as the SDK's default
-
 
 class TransactionSpan:
     """A transaction of sentry-sdk 2.x."""
 
     sampled: bool
 
-    def __init__(self, transaction: Any, *, is_adopted: bool = False) -> None:
+    def __init__(self, transaction: Any, *, is_adopted: bool = False, max_spans: int = 1_000) -> None:
         self._transaction = transaction
+        self._max_spans = max_spans
         self._is_adopted = is_adopted
         self.sampled = bool(transaction.sampled)
 
@@ -72,7 +71,7 @@ class TransactionSpan:
             self._transaction.finish(end_timestamp=at)
             if self.sampled:
                 # The spans of what runs on are for the transaction that follows.
-                self._transaction.init_span_recorder(_MOST_SPANS)
+                self._transaction.init_span_recorder(self._max_spans)
 
     def follow(self, since: datetime, until: datetime, *, failed: bool) -> None:
         """Send a transaction of its own for what ran on in the background, with the spans that began since."""
@@ -236,6 +235,7 @@ def begin_unsampled(
 
 def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str, draw: float | None) -> TransactionSpan:
     """The span of a request that the draw has chosen, or that the SDK is to decide on (`draw` None)."""
+    client = scope.client
     context = scope.scope.get_active_propagation_context()
     transaction = Transaction(
         op=f"{kind}.server",
@@ -248,6 +248,18 @@ def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str, draw: f
         parent_span_id=context.parent_span_id,
         same_process_as_parent=False,
     )
-    sentry_sdk.start_transaction(transaction, custom_sampling_context={"asgi_scope": asgi_scope})
+    if draw is None or client.profiles:
+        sentry_sdk.start_transaction(transaction, custom_sampling_context={"asgi_scope": asgi_scope})
+    else:
+        _start_chosen(transaction, float(client.traces_sample_rate), client.max_spans)
     scope.current.span = transaction
-    return TransactionSpan(transaction)
+    return TransactionSpan(transaction, max_spans=client.max_spans)
+
+
+def _start_chosen(transaction: Transaction, rate: float, max_spans: int) -> None:
+    """What the SDK does to start a transaction, once its draw has chosen it; the rate goes out with the trace."""
+    transaction.sampled = True
+    transaction.sample_rate = rate
+    if transaction._baggage is not None:
+        transaction._baggage.sentry_items["sample_rate"] = str(rate)
+    transaction.init_span_recorder(max_spans)
