@@ -182,13 +182,21 @@ class Journey:
 
         Returns what takes out the names that must not leave.
         """
-        knowledge = self._last_knowledge or self._knowledge()
-        withhold = knowledge(event)
+        withhold = self._knowledge()(event)
         if event.get("type") != "transaction":
             self._config.feedback.events.remember(event)
         return withhold
 
     def _knowledge(self) -> Enrichment:
+        """What is known by now; once the application has ended, nothing more is learnt of the user."""
+        enrichment = self._last_knowledge or self._new_knowledge()
+        enrichment.answered_at = self._answered_at
+        enrichment.status = self._status
+        if self._failed_with is not None:
+            self._last_knowledge = enrichment
+        return enrichment
+
+    def _new_knowledge(self) -> Enrichment:
         enrichment = Enrichment(
             self._scope,
             identify=self._config.identify,
@@ -200,8 +208,6 @@ class Journey:
         enrichment.resolved = self._identity
         enrichment.body = self._body
         enrichment.arrived_at = self._arrived_at
-        enrichment.answered_at = self._answered_at
-        enrichment.status = self._status
         enrichment.app = self._app
         return enrichment
 
@@ -364,7 +370,7 @@ class Journey:
                 self._count(self._sentry)
         except Exception:
             faults.report("ending a span")
-        self._failed_with = None
+        self._failed_with = self._last_knowledge = None
         try:
             # What would make a cycle is let go, so that the request needs no garbage collector.
             del self._reply

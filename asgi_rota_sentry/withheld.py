@@ -107,7 +107,7 @@ class Withheld:
     def _crumbs(self, event: Event) -> None:
         crumbs = event.get("breadcrumbs")
         values = crumbs.get("values") if isinstance(crumbs, dict) else None
-        if isinstance(crumbs, dict) and values:
+        if isinstance(crumbs, dict) and values and self._may_tell(values):
             crumbs["values"] = [
                 crumb
                 if not self._may_tell({**crumb, "timestamp": None})

@@ -98,7 +98,7 @@ async def test_background_work_has_a_span_of_its_own(sentry: Sentry, fetch: Get,
         return number
 
     assert (await fetch(RotaSentryMiddleware(app), "/items/3")).status_code == 200
-    request, background = sorted(server.spans, key=when)
+    request, background = sorted(server.all_spans, key=when)
     assert (request["name"], request["op"], request["failed"]) == ("/items/{number}", "http.server", False)
     assert (background["name"], background["op"]) == ("/items/{number} (background)", "task.background")
     assert (background["source"], background["failed"]) == ("custom", fails)
@@ -123,7 +123,7 @@ async def test_what_the_background_work_does_is_in_its_span(sentry: Sentry, fetc
                 await anyio.sleep(0.26)
 
     await fetch(RotaSentryMiddleware(app), "/items/3")
-    spans = {span["name"]: span for span in server.spans}
+    spans = {span["name"]: span for span in server.all_spans}
     background = spans["/items/3 (background)"]
     if lifecycle == "static":
         (child,) = background["payload"]["spans"]

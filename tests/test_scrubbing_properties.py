@@ -253,25 +253,25 @@ UNITS = [
 BENIGN = "The quick brown fox jumps over the lazy dog; shift 12 of SCW1001 starts at 09:30 on 2026-03-01. "
 
 
-def seconds(text: str) -> float:
-    """The processor time that this text takes, the best of three."""
+def seconds(text: str, tries: int = 3) -> float:
+    """The processor time of this thread that the text takes, the best of a few."""
     best = float("inf")
-    for _ in range(3):
-        start = time.process_time()
+    for _ in range(tries):
+        start = time.thread_time()
         Scrubber().text(text)
-        best = min(best, time.process_time() - start)
+        best = min(best, time.thread_time() - start)
     return best
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=repr)
 def test_time_grows_with_the_text_and_no_faster(unit):
-    """Twice the hostile text takes about twice the time, never four times, and little more than ordinary text."""
+    """Four times the hostile text takes about four times as long, never sixteen, and little more than ordinary text."""
     size = 1 << 16
     text = unit * (size // len(unit))
     ordinary = seconds((BENIGN * (size // len(BENIGN) + 1))[:size])
-    half, whole = seconds(text[: size // 2]), seconds(text)
+    quarter, whole = seconds(text[: size // 4], tries=6), seconds(text)
     assert whole < 40 * ordinary
-    assert whole < 3.2 * half + 0.2 * ordinary
+    assert whole < 9 * quarter + 0.4 * ordinary
 
 
 @pytest.mark.parametrize("unit", ["eyJ", "4111 ", "'", "password=", "-----BEGIN", "://", "a b "], ids=repr)

@@ -65,8 +65,7 @@ def owner(scope: Scope) -> str | None:
 
 def _plain_id(user: Any) -> str | None:
     """The ID of somebody whose object has nothing to it; None where it takes a closer look."""
-    kind = type(user)
-    if not is_plain(kind, _WHO) or _is_stand_in(user):
+    if not is_plain(user, _WHO) or _is_stand_in(user):
         return None
     try:
         if getattr(user, "is_authenticated", True) is False or getattr(user, "is_anonymous", False) is True:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Container
+from functools import lru_cache
 
 HTML = "text/html"
 PROBLEM = "application/problem+json"
@@ -41,6 +42,7 @@ def _match(accepted: list[tuple[str, float]], *names: str) -> tuple[float, int]:
     return best[1], best[0]
 
 
+@lru_cache(maxsize=256)
 def media_type(accept: str | None) -> str:
     """The one of HTML, PROBLEM and PLAIN that suits an `Accept` header; PROBLEM for none, `*/*` or nothing suitable.
 

@@ -44,7 +44,9 @@ class ErrorPages:
         self._settings = settings
         self._languages = languages.load(settings.pages_dir)
         english = self._languages[languages.DEFAULT]
-        self._fields = situation.values(settings, Situation(status=404), languages.DEFAULT, english).keys()
+        told = situation.values(settings, Situation(status=404), languages.DEFAULT, english)
+        self._fields = told.keys() | situation.fixed_values(english).keys()
+        self._translated: dict[tuple[str, str], templates.Page] = {}
         self._pages = {name: self._load(name) for name in _TEMPLATES}
         search = urlsplit(settings.search_url)
         self._forms = f"'self' {search.scheme}://{search.netloc}" if search.netloc else "'self'"
@@ -137,7 +139,7 @@ class ErrorPages:
         """Our own headers and the body of a page in the visitor's language."""
         language = accept.language(self._languages, known.language, known.accept_language)
         texts = self._languages[language]
-        page = self._pages[name]
+        page = self._page(name, language)
         fields = situation.values(self._settings, known, language, texts) | own_words(texts)
         own = [
             ("content-type", "text/html; charset=utf-8"),
@@ -145,3 +147,11 @@ class ErrorPages:
             ("content-security-policy", f"{page.policy}; form-action {self._forms}"),
         ]
         return own, page.render(fields).encode("utf-8", "replace")
+
+    def _page(self, name: str, language: str) -> templates.Page:
+        """The template with the texts of the language in it, made once."""
+        page = self._translated.get((name, language))
+        if page is None:
+            page = self._pages[name].filled(situation.fixed_values(self._languages[language]))
+            self._translated[name, language] = page
+        return page

@@ -81,10 +81,10 @@ def _url(path: str) -> str:
 
 
 def values(settings: Settings, situation: Situation, language: str, texts: Mapping[str, str]) -> dict[str, str]:
-    """Every field of a template: an empty one is left out of the page; `t_` and a key is a text of the language."""
+    """The fields of a template that say what has happened; an empty one is left out of the page."""
     status, event_id = situation.status, situation.event_id or ""
     title, lead = _title_and_lead(status, texts)
-    fields = {
+    return {
         "lang": language,
         "theme": situation.theme if situation.theme in _THEMES else "",
         "title": title,
@@ -109,7 +109,11 @@ def values(settings: Settings, situation: Situation, language: str, texts: Mappi
         "user_name": (situation.user_name or "")[:_LONGEST_NAME],
         "user_email": (situation.user_email or "")[:_LONGEST_EMAIL],
     }
-    return fields | {f"t_{key}": text for key, text in texts.items()}
+
+
+def fixed_values(texts: Mapping[str, str]) -> dict[str, str]:
+    """The fields of a template that are the same for all: `t_` and a key is a text of the language."""
+    return {f"t_{key}": text for key, text in texts.items()}
 
 
 def problem(situation: Situation, texts: Mapping[str, str]) -> bytes:

@@ -13,10 +13,12 @@ Policy Level 3, https://www.w3.org/TR/CSP3/).
 import re
 from base64 import b64encode
 from collections.abc import Collection, Mapping
+from copy import copy
 from hashlib import sha256
 from html import escape
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 
 BUILT_IN = Path(__file__).parent / "templates"
 
@@ -39,7 +41,7 @@ class Page:
     """
 
     def __init__(self, source: str, fields: Collection[str], *, built_in: bool) -> None:
-        self._pieces: list[tuple[tuple[tuple[str, bool], ...], Template]] = []
+        self._pieces: list[_Piece] = []
         self.policy = _policy(source, built_in=built_in)
         conditions: list[tuple[str, bool]] = []
         start = 0
@@ -63,16 +65,64 @@ class Page:
         for name in [*piece.get_identifiers(), *(name for name, _ in conditions)]:
             if name not in fields:
                 raise TemplateError(f"${name} is not a field; expected one of {', '.join(sorted(fields))}")
-        self._pieces.append((tuple(conditions), piece))
+        self._pieces.append(_Piece(tuple(conditions), *_split(text)))
+
+    def filled(self, fields: Mapping[str, str]) -> "Page":
+        """The page with the values of these fields put in once and for all, escaped; the others stay open."""
+        page = copy(self)
+        page._pieces = [piece.filled(fields) for piece in self._pieces if piece.is_wanted(fields)]
+        return page
 
     def render(self, fields: Mapping[str, str]) -> str:
         """The page with each field's value escaped and put in."""
-        escaped = {name: escape(value) for name, value in fields.items()}
-        return "".join(
-            piece.substitute(escaped)
-            for conditions, piece in self._pieces
-            if all(bool(fields[name]) is wanted for name, wanted in conditions)
-        )
+        return "".join(piece.text(fields) for piece in self._pieces if piece.is_wanted(fields))
+
+
+class _Piece(NamedTuple):
+    """A part of a template: literal texts, the names of the fields between them, and when it is there at all."""
+
+    conditions: tuple[tuple[str, bool], ...]
+    literals: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def is_wanted(self, fields: Mapping[str, str]) -> bool:
+        """Whether no condition speaks against it; one about a field that is not given does not."""
+        return all(name not in fields or bool(fields[name]) is wanted for name, wanted in self.conditions)
+
+    def text(self, fields: Mapping[str, str]) -> str:
+        """The text with all fields put in."""
+        found = [self.literals[0]]
+        for name, literal in zip(self.names, self.literals[1:], strict=True):
+            found += escape(fields[name]), literal
+        return "".join(found)
+
+    def filled(self, fields: Mapping[str, str]) -> "_Piece":
+        """The piece with those fields put in that are given."""
+        literals, names = [self.literals[0]], []
+        for name, literal in zip(self.names, self.literals[1:], strict=True):
+            if name in fields:
+                literals[-1] += escape(fields[name]) + literal
+            else:
+                names.append(name)
+                literals.append(literal)
+        conditions = tuple(condition for condition in self.conditions if condition[0] not in fields)
+        return _Piece(conditions, tuple(literals), tuple(names))
+
+
+def _split(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The literal texts of a valid template, and the names of the fields between them."""
+    literals, names, start = [""], [], 0
+    for found in Template.pattern.finditer(text):
+        literals[-1] += text[start : found.start()]
+        start = found.end()
+        name = found["named"] or found["braced"]
+        if name:
+            names.append(name)
+            literals.append("")
+        else:
+            literals[-1] += "$"
+    literals[-1] += text[start:]
+    return tuple(literals), tuple(names)
 
 
 def _policy(source: str, *, built_in: bool) -> str:

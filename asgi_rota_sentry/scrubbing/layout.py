@@ -65,6 +65,16 @@ _EXCEPTION = Layout(
 )
 _THREAD = Layout(own=word_set("id crashed current main state"), inner={"stacktrace": _STACKTRACE}, structural=True)
 _CRUMB = Layout(own=word_set("timestamp type level event_id"), structural=True)
+# What the SDK says of itself, its process and its trace in the attributes of streamed spans, logs and metrics.
+_ATTRIBUTES = Layout(
+    own=word_set(
+        "sentry.segment.id sentry.segment.name.source sentry.trace_lifecycle sentry.origin sentry.op sentry.platform "
+        "sentry.sdk.name sentry.sdk.version sentry.sdk.integrations sentry.trace.parent_span_id thread.id "
+        "process.runtime.name process.runtime.version process.runtime.description"
+    ),
+    inner={"process.command_args": Layout(repeats=True, lasts="command_args")},
+    structural=True,
+)
 # What a trace was sampled by (https://develop.sentry.dev/sdk/telemetry/traces/dynamic-sampling-context/).
 _SAMPLING = Layout(own=_OWN | word_set("public_key sample_rand sample_rate sampled"))
 _SPAN = Layout(
@@ -96,7 +106,7 @@ _EVENT = Layout(
         "extra": ANY,
         "modules": Layout(structural=True, repeats=True, lasts="modules"),
         "logentry": _ENTRY,
-        "attributes": _ENTRY,
+        "attributes": _ATTRIBUTES,
         "data": _ENTRY,
         "monitor_config": _ENTRY,
     },

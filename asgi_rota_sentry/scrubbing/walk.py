@@ -121,7 +121,8 @@ class Walk:
         self.blobs.append(lines)
         return layout.own_and_source
 
-    def _mapping(self, node: Mapping[Any, Any], layout: Layout) -> Mapping[Any, Any]:
+    # One loop without calls for what is known: most of the scrubber's time is spent here.
+    def _mapping(self, node: Mapping[Any, Any], layout: Layout) -> Mapping[Any, Any]:  # noqa: C901, PLR0912
         changed: dict[Any, Any] = {}
         changes: Changes = {}
         renamed: dict[Any, str] = {}

@@ -98,7 +98,9 @@ class Client:
         """Whether the fixed rate alone decides: it is usable, and the SDK does not sample less under pressure."""
         rate = self.traces_sample_rate
         monitor = self.raw.monitor
-        usable = isinstance(rate, int | float) and 0 < rate <= 1 and self.options.get("instrumenter") in (None, "sentry")
+        usable = (
+            isinstance(rate, int | float) and 0 < rate <= 1 and self.options.get("instrumenter") in (None, "sentry")
+        )
         return usable and (monitor is None or not monitor.downsample_factor)
 
     @property

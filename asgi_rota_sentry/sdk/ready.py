@@ -51,7 +51,10 @@ class _ReadyEvent(dict[str, Any]):
 
     def __sentry_repr__(self) -> dict[str, Any]:
         try:
-            return {name: _whole(name, value) for name, value in self.items()}
+            return {
+                name: value if type(value) is str and len(value) <= _LONGEST else _whole(name, value)
+                for name, value in self.items()
+            }
         except _NotPlainError:
             how = {name: self.options.get(name) for name in _HOW}
             return dict(serialize(_in_parts(dict(self)), **how))
@@ -131,14 +134,11 @@ def _timestamp(moment: datetime) -> str:
 
 def _whole(name: str, value: Any) -> Any:
     """A part of an event as the serializer would have it."""
-    kind = type(value)
-    if kind is str and len(value) <= _LONGEST:
-        return value
     if name in ("breadcrumbs", "exception"):
         raise _NotPlainError  # not to be met in a transaction
     if name == "extra":
         return _copy(value, _BAG_DEPTH, _BAG_BREADTH)
-    if name == "request" and kind is dict and "data" in value:
+    if name == "request" and type(value) is dict and "data" in value:
         copied = _copy_mapping({key: item for key, item in value.items() if key != "data"}, _DEEPEST, _UNBOUNDED)
         return {**copied, "data": _copy(value["data"], _BAG_DEPTH, _BAG_BREADTH)}
     return _copy(value, _DEEPEST, _UNBOUNDED)
@@ -169,15 +169,18 @@ def _each(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return entries
 
 
-def _values(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The `values` of an interface, one at a time."""
+def _values(make: Callable[[Any], Any], depth: int, breadth: int) -> Callable[[Any], Any]:
+    """The `values` of an interface: all of them ready, or else one at a time, each within these bounds or by `make`."""
 
     def interface(value: Any) -> Any:
         if type(value) is not dict or type(value.get("values")) is not list:
             return value
-        values = [make(item) for item in value["values"]]
-        ready = all(type(item) is _Ready for item in values) and len(value) == 1
-        return _Ready(values=[dict(item) for item in values]) if ready else {**value, "values": values}
+        try:
+            if len(value) == 1:
+                return _Ready(values=[_copy(item, depth, breadth) for item in value["values"]])
+        except _NotPlainError:
+            pass
+        return {**value, "values": [make(item) for item in value["values"]]}
 
     return interface
 
@@ -206,8 +209,8 @@ def _exception(value: Any) -> Any:
 
 
 _PARTS: dict[str, Callable[[Any], Any]] = {
-    "breadcrumbs": _values(_bag),
-    "exception": _values(_exception),
+    "breadcrumbs": _values(_bag, _BAG_DEPTH, _BAG_BREADTH),
+    "exception": _values(_exception, _DEEPEST, _UNBOUNDED),
     "extra": _bag,
     "request": _request,
     "spans": _each(_part),

@@ -1,10 +1,12 @@
 """The scopes of one request, and which of its events were accepted."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, cast
 
 import sentry_sdk
-from sentry_sdk.scope import Scope
+from sentry_sdk import scope as _scope
+from sentry_sdk.scope import Scope, ScopeType
 
 from asgi_rota_sentry import counters, faults
 from asgi_rota_sentry.budget import Budget, Verdict
@@ -14,6 +16,12 @@ from asgi_rota_sentry.sdk.capture import remember_exception
 from asgi_rota_sentry.sdk.client import WITHHOLD, Client, close_layer, layer_around, open_layer
 from asgi_rota_sentry.sdk.session import begin_session, end_session, note_error
 from asgi_rota_sentry.sdk.tallies import put_tally
+
+# Where the SDK holds the scopes of a context; private, without them it makes scopes itself.
+_UNKNOWN: ContextVar[Any] = ContextVar("asgi_rota_sentry_unknown", default=False)
+_CURRENT: ContextVar[Any] = getattr(_scope, "_current_scope", _UNKNOWN)
+_ISOLATION: ContextVar[Any] = getattr(_scope, "_isolation_scope", _UNKNOWN)
+_PRISTINE = Scope(ty=ScopeType.CURRENT), Scope(ty=ScopeType.ISOLATION)
 
 Event = dict[str, Any]
 #: Adds what is known of the request, and returns what is to take out what must not leave, if there is such.
@@ -59,7 +67,7 @@ class RequestScope:
             self.scope = Scope.get_isolation_scope()
             self.current = Scope.get_current_scope()
         else:
-            outer = around or (Scope.get_current_scope(), Scope.get_isolation_scope())
+            outer = around or _scopes_around()
             # What `fork` does, without its detour through the copy module.
             self.current = outer[0].__copy__()
             self.scope = outer[1].__copy__()
@@ -67,6 +75,8 @@ class RequestScope:
             self._token = open_layer(outer)
             Scope.set_current_scope(self.current)
             Scope.set_isolation_scope(self.scope)
+            if outer is _PRISTINE:
+                self.scope.set_new_propagation_context()
             self.scope.clear_breadcrumbs()
             self.current.span = None
             if self.client.sessions:
@@ -112,8 +122,12 @@ class RequestScope:
         self.__dict__.pop("current", None)
         self._outer = None
         if token is not None and outer is not None:
-            Scope.set_current_scope(outer[0])
-            Scope.set_isolation_scope(outer[1])
+            if outer is _PRISTINE:
+                _CURRENT.set(None)
+                _ISOLATION.set(None)
+            else:
+                Scope.set_current_scope(outer[0])
+                Scope.set_isolation_scope(outer[1])
             close_layer(token)
 
     def has_seen(self, exc: BaseException) -> bool:
@@ -265,6 +279,17 @@ class RequestScope:
         """That of the request's own scope, in whichever context we are; private, else that of this context."""
         scope: Any = getattr(self, "scope", None)
         return scope._last_event_id if hasattr(scope, "_last_event_id") else sentry_sdk.last_event_id()
+
+
+def _scopes_around() -> tuple[Scope, Scope]:
+    """The current and the isolation scope of this context; where it has none yet, pristine ones to be copied.
+
+    The SDK would make two for each request that a server starts in such a context, at ten times the price of a copy.
+    """
+    current, isolation = _CURRENT.get(), _ISOLATION.get()
+    if current is None and isolation is None:
+        return _PRISTINE
+    return current or Scope.get_current_scope(), isolation or Scope.get_isolation_scope()
 
 
 def _handled(event: Event) -> bool:
