@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 import sentry_sdk
+from sentry_sdk.integrations.logging import LoggingIntegration
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -217,6 +218,17 @@ async def test_beyond_the_budget_no_event_is_built(
     sentry_sdk.flush()
     sessions = [counts for sent in server.items("sessions") for counts in sent["aggregates"]]
     assert sum(counts.get("crashed", 0) + counts.get("errored", 0) for counts in sessions) == 11
+
+
+@pytest.mark.anyio
+async def test_the_line_about_a_counted_error_is_no_event(sentry: Sentry, fetch: Get) -> None:
+    """Not even for a user whose warnings are events: the storm would go on by another way."""
+    warnings = {"integrations": [LoggingIntegration(event_level=logging.WARNING)]}
+    server = sentry(errors_per_minute=1, options=warnings)
+    app = RotaSentryMiddleware(APPS["raw"])
+    for number in range(4):
+        await fetch(app, f"/{number}")
+    assert len(server.events) == 1
 
 
 @pytest.mark.anyio

@@ -1,14 +1,16 @@
 """The scopes of one request, and which of its events were accepted."""
 
+import logging
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, cast
 
 import sentry_sdk
 from sentry_sdk import scope as _scope
+from sentry_sdk.integrations import logging as _logging
 from sentry_sdk.scope import Scope, ScopeType
 
-from asgi_rota_sentry import counters, faults
+from asgi_rota_sentry import counters
 from asgi_rota_sentry.budget import Budget, Verdict
 from asgi_rota_sentry.expected import is_disconnect, leaves
 from asgi_rota_sentry.sdk import ready
@@ -16,6 +18,11 @@ from asgi_rota_sentry.sdk.capture import remember_exception
 from asgi_rota_sentry.sdk.client import WITHHOLD, Client, close_layer, layer_around, open_layer
 from asgi_rota_sentry.sdk.session import begin_session, end_session, note_error
 from asgi_rota_sentry.sdk.tallies import put_tally
+
+# Of its own: what is counted because there is too much of it must not become breadcrumbs or, by the user's settings for
+# warnings, events. The function has the longer name in sentry-sdk 3.x.
+_log = logging.getLogger("asgi_rota_sentry.budget")
+getattr(_logging, "ignore_logger_for_events", _logging.ignore_logger)(_log.name)
 
 # Where the SDK holds the scopes of a context; private, without them it makes scopes itself.
 _UNKNOWN: ContextVar[Any] = ContextVar("asgi_rota_sentry_unknown", default=False)
@@ -175,7 +182,7 @@ class RequestScope:
         remember_exception(self.client, exc)
         counters.count("errors.over_budget")
         where = f"{verdict.kind[1].co_filename}:{verdict.kind[2]}" if verdict.kind[1] else "an unknown place"
-        faults.logger.warning(
+        _log.warning(
             "An error over the budget is counted, not sent: %s: %s (%s); event %s stands for it.",
             *(type(exc).__name__, exc, where, event_id or "none"),
         )
