@@ -1,22 +1,20 @@
-"""The scopes of one request, and which of its events were accepted."""
+"""The events of one request: what becomes of each, and which of them were accepted."""
 
 import logging
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any, cast
 
 import sentry_sdk
-from sentry_sdk import scope as _scope
 from sentry_sdk.integrations import logging as _logging
-from sentry_sdk.scope import Scope, ScopeType
 
 from asgi_rota_sentry import counters
 from asgi_rota_sentry.budget import Budget, Verdict
 from asgi_rota_sentry.expected import is_disconnect, leaves
 from asgi_rota_sentry.sdk import ready
 from asgi_rota_sentry.sdk.capture import remember_exception
-from asgi_rota_sentry.sdk.client import WITHHOLD, Client, close_layer, layer_around, open_layer
-from asgi_rota_sentry.sdk.session import begin_session, end_session, note_error
+from asgi_rota_sentry.sdk.client import WITHHOLD, Client
+from asgi_rota_sentry.sdk.scopes import Scopes
+from asgi_rota_sentry.sdk.session import note_error
 from asgi_rota_sentry.sdk.tallies import put_tally
 
 # Of its own: what is counted because there is too much of it must not become breadcrumbs or, by the user's settings for
@@ -24,70 +22,36 @@ from asgi_rota_sentry.sdk.tallies import put_tally
 _log = logging.getLogger("asgi_rota_sentry.budget")
 getattr(_logging, "ignore_logger_for_events", _logging.ignore_logger)(_log.name)
 
-# Where the SDK holds the scopes of a context; private, without them it makes scopes itself.
-_UNKNOWN: ContextVar[Any] = ContextVar("asgi_rota_sentry_unknown", default=False)
-_CURRENT: ContextVar[Any] = getattr(_scope, "_current_scope", _UNKNOWN)
-_ISOLATION: ContextVar[Any] = getattr(_scope, "_isolation_scope", _UNKNOWN)
-_PRISTINE = Scope(ty=ScopeType.CURRENT), Scope(ty=ScopeType.ISOLATION)
-
 Event = dict[str, Any]
 #: Adds what is known of the request, and returns what is to take out what must not leave, if there is such.
 Enrich = Callable[[Event], Callable[[Event], None] | None]
 
 
-class RequestScope:
+class RequestScope(Scopes):
     """One request's isolation scope; sees every event that is made inside and knows which of them were accepted.
 
     `enrich` is called with each event, to add what is known of the request. `should_drop` tells the exceptions that
     make no event, `budget` those that are only counted.
     """
 
-    is_adopted = False
     #: How many errors were captured (or counted, beyond the budget), and how many expected ones make no event.
     errors = 0
     ignored = 0
     _forked: str | None = None
-    _token: Any = None
-    _outer: tuple[Scope, Scope] | None = None
     _is_used = False
     _admitted: tuple[BaseException, Verdict] | None = None
 
     def __init__(
         self, client: Client, enrich: Enrich, should_drop: Callable[[BaseException], bool], budget: Budget
     ) -> None:
-        self.client = client
+        super().__init__(client)
         self._enrich = enrich
         self._should_drop = should_drop
         self._budget = budget
 
     def open(self) -> None:
-        """Enter the scope, with no breadcrumb, span or session of an outer one left in it.
-
-        Where the SDK's own ASGI middleware is around us, its scope is the request's, and is used as it is. A server may
-        start a request in the context that another one left behind: a pipelined request, or the next one on a
-        connection whose reading was paused (https://github.com/python/cpython/issues/140947). It begins where that one
-        began, which is what `open_layer` was given.
-        """
-        around = layer_around()
-        if around is True:
-            self.is_adopted = True
-            self.scope = Scope.get_isolation_scope()
-            self.current = Scope.get_current_scope()
-        else:
-            outer = around or _scopes_around()
-            # What `fork` does, without its detour through the copy module.
-            self.current = outer[0].__copy__()
-            self.scope = outer[1].__copy__()
-            self._outer = outer
-            self._token = open_layer(outer)
-            Scope.set_current_scope(self.current)
-            Scope.set_isolation_scope(self.scope)
-            if outer is _PRISTINE:
-                self.scope.set_new_propagation_context()
-            self.scope.clear_breadcrumbs()
-            self.current.span = None
-            if self.client.sessions:
-                begin_session(self.scope, self.client)
+        """Enter the scopes, and see the events that are made in them from now on."""
+        super().open()
         # The current scope's processors run after the isolation scope's, where the SDK's integrations put theirs.
         self.current.add_event_processor(cast(Any, self._process))
 
@@ -98,11 +62,7 @@ class RequestScope:
         """
         if self._is_used:
             self._let_go()
-        try:
-            if self._token is not None and self.client.sessions:
-                end_session(self.scope, self.client)
-        finally:
-            self._close_own()
+        super().close()
 
     def _let_go(self) -> None:
         """Forget the exceptions; what an event was to tell and did not, since nobody accepted it, is owed again."""
@@ -119,23 +79,6 @@ class RequestScope:
         admitted, self._admitted = self._admitted, None
         if admitted is not None:
             self._budget.refused(admitted[1])
-
-    def _close_own(self) -> None:
-        """Go back to the outer scopes, unless the scope is adopted or was never quite opened."""
-        token, outer, self._token = self._token, self._outer, None
-        if token is not None and self.client.streaming and hasattr(self.current, "_server_segment_span"):
-            self.current._server_segment_span = None  # the segment knows the scope, too
-        self.__dict__.pop("scope", None)
-        self.__dict__.pop("current", None)
-        self._outer = None
-        if token is not None and outer is not None:
-            if outer is _PRISTINE:
-                _CURRENT.set(None)
-                _ISOLATION.set(None)
-            else:
-                Scope.set_current_scope(outer[0])
-                Scope.set_isolation_scope(outer[1])
-            close_layer(token)
 
     def has_seen(self, exc: BaseException) -> bool:
         """Whether this exception, or each member of this group, was captured in this request already."""
@@ -286,17 +229,6 @@ class RequestScope:
         """That of the request's own scope, in whichever context we are; private, else that of this context."""
         scope: Any = getattr(self, "scope", None)
         return scope._last_event_id if hasattr(scope, "_last_event_id") else sentry_sdk.last_event_id()
-
-
-def _scopes_around() -> tuple[Scope, Scope]:
-    """The current and the isolation scope of this context; where it has none yet, pristine ones to be copied.
-
-    The SDK would make two for each request that a server starts in such a context, at ten times the price of a copy.
-    """
-    current, isolation = _CURRENT.get(), _ISOLATION.get()
-    if current is None and isolation is None:
-        return _PRISTINE
-    return current or Scope.get_current_scope(), isolation or Scope.get_isolation_scope()
 
 
 def _handled(event: Event) -> bool:
