@@ -66,6 +66,28 @@ async def test_a_request_in_a_context_left_behind_begins_anew(sentry: Sentry) ->
     assert len(server.spans) == 3
 
 
+def test_requests_in_contexts_without_scopes(sentry: Sentry) -> None:
+    """Where a server starts requests in bare contexts, what is set around one is not in another, nor is its trace."""
+    server = sentry(exclude_paths=("/health",))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sentry_sdk.set_tag("inside", scope["path"])
+        sentry_sdk.capture_message(scope["path"])
+
+    async def request(path: str) -> None:
+        await RotaSentryMiddleware(app)(http(path=path), Wire().receive, Wire().send)
+        sentry_sdk.set_tag("around", path)
+        sentry_sdk.capture_message("around")
+
+    for path in ("/one", "/two", "/health", "/health"):
+        contextvars.Context().run(asyncio.run, request(path))
+    inside, around = server.events[::2], server.events[1::2]
+    assert [event["tags"]["inside"] for event in inside] == ["/one", "/two", "/health", "/health"]
+    assert [event["tags"] for event in around] == [{"around": event["message"]} for event in inside]
+    assert not any("around" in event["tags"] for event in inside)
+    assert len({event["contexts"]["trace"]["trace_id"] for event in inside}) == 4
+
+
 AT_ONCE = 5_000
 OWN: contextvars.ContextVar[str] = contextvars.ContextVar("own", default="nobody")
 
