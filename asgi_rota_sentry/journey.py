@@ -22,10 +22,10 @@ from asgi_rota_sentry.metering import Metering
 from asgi_rota_sentry.pages import Answer, ErrorPages, Situation
 from asgi_rota_sentry.person import User
 from asgi_rota_sentry.receives import BodyReceive, SocketReceive
-from asgi_rota_sentry.reply import Headers, Reply
+from asgi_rota_sentry.reply import Headers, Reply, headers_of
 from asgi_rota_sentry.settings import Settings
 from asgi_rota_sentry.slow import SlowRequests
-from asgi_rota_sentry.types import ASGIApp, Receive, Scope, Send
+from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
 from asgi_rota_sentry.visitor import Visitor
 
 #: The journey that this context belongs to.
@@ -228,7 +228,7 @@ class Journey:
 
     # Answer
 
-    def on_start(self, status: int, headers: Headers) -> None:
+    def on_start(self, status: int, message: Message) -> None:
         """The response begins: the story of the visitor, and the status of the span."""
         if self._sentry is None:
             return
@@ -238,12 +238,14 @@ class Journey:
             if self._span is not None and self._span.sampled:
                 self._span.set_status_code(status)
             if self._visitor is not None:
-                self._visitor.answered(status, headers, self._answered_at, self._owner)
+                self._visitor.answered(status, headers_of(message), self._answered_at, self._owner)
         except Exception:
             faults.report("noting a response")
 
     def on_end(self) -> None:
         """The last byte is out: the span ends, unless an exception may still follow and must come first."""
+        if self._sentry is None:
+            return
         try:
             self._ended_at = time.time()
             if self._span is not None and self._status < 500:
@@ -358,6 +360,19 @@ class Journey:
 
     def _leave(self) -> None:
         self.is_open = False
+        if self._sentry is not None:
+            self._settle(self._sentry)
+        self._failed_with = self._last_knowledge = None
+        # What would make a cycle is let go, so that the request needs no garbage collector.
+        del self._reply
+        if self._token is not None:
+            try:
+                current.reset(self._token)
+            except ValueError:  # in another context, as when an unfinished coroutine is collected
+                current.set(None)
+
+    def _settle(self, sentry: sdk.RequestScope) -> None:
+        """Have Sentry told of the request, and leave its scope."""
         try:
             if self._visitor is not None and self._is_unanswered():
                 self._visitor.answered(500, (), time.time(), self._owner)
@@ -366,24 +381,15 @@ class Journey:
             ended, self._ended_span = self._ended_span, None
             if ended is not None:
                 self._follow(ended)
-            if self._sentry is not None and not self._is_excluded:
-                self._count(self._sentry)
+            if not self._is_excluded:
+                self._count(sentry)
         except Exception:
             faults.report("ending a span")
-        self._failed_with = self._last_knowledge = None
         try:
-            # What would make a cycle is let go, so that the request needs no garbage collector.
-            del self._reply
-            sentry, self._sentry = self._sentry, None
-            if sentry is not None:
-                sentry.close()
+            self._sentry = None
+            sentry.close()
         except Exception:
             faults.report("leaving a request")
-        if self._token is not None:
-            try:
-                current.reset(self._token)
-            except ValueError:  # in another context, as when an unfinished coroutine is collected
-                current.set(None)
 
     def _is_unanswered(self) -> bool:
         """Whether the server has to answer in the application's place: it does so with a 500."""

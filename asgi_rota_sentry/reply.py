@@ -27,8 +27,8 @@ Headers = Sequence[tuple[bytes, bytes]]
 class Listener(Protocol):
     """Who follows the response: the journey of its request."""
 
-    def on_start(self, status: int, headers: Headers) -> None:
-        """The response is about to begin."""
+    def on_start(self, status: int, message: Message) -> None:
+        """The response is about to begin, with this message."""
 
     def on_end(self) -> None:
         """The last byte is out."""
@@ -111,7 +111,7 @@ class Reply:
                 self._held: list[Message] = [dict(message)]
                 return True
             self._trailers = bool(message.get("trailers"))
-            self._listener.on_start(status, _headers(message))
+            self._listener.on_start(status, message)
         except Exception:
             faults.report("looking at an answer")
         return False
@@ -120,7 +120,7 @@ class Reply:
         """Answer what is still open when the application has returned or raised."""
         status = self._status_of_page(failed=failed)
         if status:
-            await self._replace(status, _headers(self._held[0]) if self.is_holding else ())
+            await self._replace(status, headers_of(self._held[0]) if self.is_holding else ())
         elif self.is_holding:
             await self._release()
 
@@ -150,7 +150,7 @@ class Reply:
             await self._release()
         elif verdict == _REPLACE:
             start = self._held[0]
-            await self._replace(start.get("status", 500), _headers(start))
+            await self._replace(start.get("status", 500), headers_of(start))
 
     def _judge(self, message: Message) -> str:
         """What becomes of the held answer, now that this message of it has come."""
@@ -194,16 +194,16 @@ class Reply:
     def _may_replace(self, message: Message) -> bool:
         if self._pages is None or message.get("trailers") or _is_iterator(message.get("headers")):
             return False
-        return self._pages.may_replace(message.get("status", 200), list(_headers(message)), self._method, self._body)
+        return self._pages.may_replace(message.get("status", 200), list(headers_of(message)), self._method, self._body)
 
     def _is_bare(self) -> bool:
         start = self._held[0]
         if self._pages is None:
             return False
-        return self._pages.is_bare(start.get("status", 200), list(_headers(start)), self._body, self._method)
+        return self._pages.is_bare(start.get("status", 200), list(headers_of(start)), self._body, self._method)
 
 
-def _headers(message: Message) -> Headers:
+def headers_of(message: Message) -> Headers:
     """The headers as far as they can be looked at: an iterator would be empty when the server reads it."""
     found = message.get("headers")
     return () if not found or _is_iterator(found) else found

@@ -38,7 +38,7 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
         "--quick", action="store_true", help="0.5 s a case, 200 held, 2,000 requests of soak, 1 s of throughput"
     )
     parser.add_argument("--held", type=int, default=1000, metavar="N", help="requests held open; default: 1000")
-    parser.add_argument("--soak", type=int, default=20_000, metavar="N", help="requests of the soak; default: 20000")
+    parser.add_argument("--soak", type=int, default=200_000, metavar="N", help="requests of the soak; default: 200000")
     parser.add_argument("--stream", action="store_true", help='sentry-sdk 2.x with trace_lifecycle="stream"')
     parser.add_argument("--wire", action="store_true", help="serialise envelopes too, as the SDK's sending thread does")
     parser.add_argument("--gc-off", action="store_true", help="no garbage collection within a batch")
