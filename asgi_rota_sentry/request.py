@@ -34,6 +34,8 @@ _PERSONAL_HEADERS = frozenset(
 # Gateways have many names for the same: `cf-connecting-ip`, `x-auth-request-email`, `x-goog-authenticated-user-id`.
 _PERSONAL_PARTS = ("-ip", "-user", "-email", "-username", "remote-", "forwarded-for")
 FILTERED = "[Filtered]"
+# Nobody's invention of names fills the memory.
+_LONGEST_KNOWN = 100
 _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_.~/:@!$&'()*+,;=%-]*").fullmatch
 
 
@@ -64,11 +66,17 @@ def headers(scope: Scope, *, personal: bool) -> dict[str, str]:
     return found
 
 
-@lru_cache(maxsize=1024)
 def header_name(raw: bytes) -> tuple[str, bool]:
     """The name of a header in lower case, and whether it tells who sent the request, or from where."""
+    return _known_header(raw) if len(raw) <= _LONGEST_KNOWN else _judged_header(raw)
+
+
+def _judged_header(raw: bytes) -> tuple[str, bool]:
     name = raw.decode("latin-1").lower()
     return name, name in _PERSONAL_HEADERS or any(part in name for part in _PERSONAL_PARTS)
+
+
+_known_header = lru_cache(maxsize=1024)(_judged_header)
 
 
 def path(scope: Scope) -> str:

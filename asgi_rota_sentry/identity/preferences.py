@@ -24,6 +24,7 @@ _COOKIES = {
     "timezone": "timezone",
     "django_timezone": "timezone",
 }
+_LONGEST = 1_000
 _MAYBE_PREFERENCE = re.compile(r"[A-Za-z][A-Za-z0-9_+/:.-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,4}")
 
@@ -52,7 +53,7 @@ def requested(scope: Scope) -> dict[str, str]:
     for cookie, name in _COOKIES.items():
         if cookie in cookies and _MAYBE_PREFERENCE.fullmatch(value := unquote(cookies[cookie])):
             found.setdefault(name, value)
-    accepted = _accepted_language(request.header(scope, b"accept-language") or "")
+    accepted = _accepted_language((request.header(scope, b"accept-language") or "")[:_LONGEST])
     if accepted:
         found.setdefault("language", accepted)
     return found

@@ -11,6 +11,7 @@ PLAIN = "text/plain"
 _JSON = "application/json"
 _QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 _MOST_ITEMS = 50
+_LONGEST = 1_000
 
 
 def _weighted(header: str) -> list[tuple[str, float]]:
@@ -42,14 +43,18 @@ def _match(accepted: list[tuple[str, float]], *names: str) -> tuple[float, int]:
     return best[1], best[0]
 
 
-@lru_cache(maxsize=256)
 def media_type(accept: str | None) -> str:
     """The one of HTML, PROBLEM and PLAIN that suits an `Accept` header; PROBLEM for none, `*/*` or nothing suitable.
 
     The highest quality wins. Of equals, HTML wins where it is named and PLAIN comes last: it is for those who accept
     nothing else.
     """
-    accepted = _weighted(accept or "*/*")
+    return _media_type((accept or "*/*")[:_LONGEST])
+
+
+@lru_cache(maxsize=256)
+def _media_type(accept: str) -> str:
+    accepted = _weighted(accept)
     html, html_specificity = _match(accepted, HTML)
     problem, problem_specificity = _match(accepted, PROBLEM, _JSON)
     plain, _ = _match(accepted, PLAIN)

@@ -14,7 +14,7 @@ from asgi_rota_sentry.sdk import children, metrics, ready
 
 Breadcrumb = dict[str, Any]
 
-_PROFILING = frozenset({"profiles_sample_rate", "profiles_sampler", "profile_session_sample_rate"})
+_PROFILING = ("profiles_sample_rate", "profiles_sampler", "profile_session_sample_rate")
 
 ORIGIN = "auto.http.asgi_rota_sentry"
 #: The operation of the span for what runs on after the last byte of an answer.
@@ -72,9 +72,10 @@ class Client:
             children.watch(raw)
         self.has_metrics = metrics.has_metrics(raw)
         self.sampler = callable(options.get("traces_sampler"))
-        self.profiles = any(value for name, value in options.items() if name in _PROFILING)
+        experiments = options.get("_experiments") or {}
+        self.profiles = any(found.get(name) for found in (options, experiments) for name in _PROFILING)
         # More spans than these a transaction does not keep.
-        self.max_spans: int = (options.get("_experiments") or {}).get("max_spans") or 1_000
+        self.max_spans: int = experiments.get("max_spans") or 1_000
         self.traces_sample_rate: Any = options.get("traces_sample_rate")
         known = {name: options.get(name) for name in ("release", "environment")}
         self.session_attributes = {name: str(value) for name, value in known.items() if value is not None}
