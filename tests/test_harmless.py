@@ -6,6 +6,7 @@ This is the one place where parts of the SDK and of ourselves are replaced: it i
 import gc
 import importlib
 import inspect
+import logging
 import pkgutil
 import sys
 import weakref
@@ -404,9 +405,13 @@ async def test_a_broken_callback_changes_no_answer(
 async def test_a_logger_that_fails_changes_no_answer(sentry: Sentry, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even the last resort may do harm."""
     sentry(pages="never", errors_per_minute=1)
-    monkeypatch.setattr(faults.logger, "handle", _fail)
+    for logger in (faults.logger, BUDGET_LOGGER):
+        monkeypatch.setattr(logger, "handle", _fail)
     bare = await drive(app)
     assert await drive(RotaSentryMiddleware(app, identify=_fail)) == bare
+
+
+BUDGET_LOGGER = logging.getLogger("asgi_rota_sentry.budget")
 
 
 class OwnError(Exception):
@@ -418,7 +423,7 @@ async def test_an_error_leaves_no_more_garbage_than_without_us(
     sentry: Sentry, budget: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No exception is kept in a cycle that only the garbage collector could undo, whether its event is built or not."""
-    monkeypatch.setattr(faults.logger, "disabled", True)  # pytest keeps what is logged
+    monkeypatch.setattr(BUDGET_LOGGER, "disabled", True)  # pytest keeps what is logged
     sentry(errors_per_minute=budget, pages="never", traces_sample_rate=0.0)
     watched: list[weakref.ref[OwnError]] = []
 

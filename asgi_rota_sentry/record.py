@@ -1,0 +1,197 @@
+"""What is learnt of one request, and what Sentry is told of it: its events, its span, the counts.
+
+The flow of the request itself is the journey's, which notes what it learns here.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+from asgi_rota_sentry import counters, faults, identity, request, route, sdk, trail
+from asgi_rota_sentry.budget import Budget
+from asgi_rota_sentry.enrichment import Enrichment, Event
+from asgi_rota_sentry.feedback import FeedbackRoute
+from asgi_rota_sentry.identity import Identify, Identity
+from asgi_rota_sentry.metering import Metering
+from asgi_rota_sentry.pages import ErrorPages
+from asgi_rota_sentry.person import User
+from asgi_rota_sentry.settings import Settings
+from asgi_rota_sentry.slow import SlowRequests
+from asgi_rota_sentry.types import ASGIApp, Scope
+from asgi_rota_sentry.visitor import Visitor
+
+# From when on what runs after the last byte is work in the background, and not the end of the request.
+_BACKGROUND_SECONDS = 0.25
+
+
+class Configuration(Protocol):
+    """What the middleware is configured with, and every journey shares."""
+
+    feedback: FeedbackRoute
+    identify: Identify
+    identifies_async: bool
+    metering: Metering | None
+    pages: ErrorPages
+    settings: Settings
+    trail: trail.Trail
+    budget: Budget
+    slow: SlowRequests
+
+    def is_excluded(self, scope: Scope) -> bool:
+        """Whether this path gets isolation and error capture only."""
+
+
+class Record:
+    """The facts of one request, each with the value that stands for not known, and what becomes of them."""
+
+    _config: Configuration
+    _app: ASGIApp
+    _scope: Scope
+    _root_path: str
+    _client: sdk.Client | None = None
+    _sentry: sdk.RequestScope | None = None
+    _span: sdk.RequestSpan | None = None
+    _ended_span: sdk.RequestSpan | None = None
+    _last_knowledge: Enrichment | None = None
+    _body: request.Body | None = None
+    _visitor: Visitor | None = None
+    _identity: Identity | None = None
+    _failed_with: BaseException | None = None
+    _is_excluded = False
+    _pages = 0
+    _status = 0
+    _close_code: int | None = None
+    # In seconds of the epoch: when it came, had its first and its last byte, and when the server went on from there.
+    _arrived_at = 0.0
+    _answered_at = 0.0
+    _ended_at = 0.0
+    _passed_at = 0.0
+
+    def _enrich(self, event: Event) -> Callable[[Event], None] | None:
+        """Put what is known of this request into one of its events, and remember it for feedback on it.
+
+        Returns what takes out the names that must not leave.
+        """
+        withhold = self._knowledge()(event)
+        if event.get("type") != "transaction":
+            self._config.feedback.events.remember(event)
+        return withhold
+
+    def _knowledge(self) -> Enrichment:
+        """What is known by now; once the application has ended, nothing more is learnt of the user."""
+        enrichment = self._last_knowledge or self._new_knowledge()
+        enrichment.answered_at = self._answered_at
+        enrichment.status = self._status
+        if self._failed_with is not None:
+            self._last_knowledge = enrichment
+        return enrichment
+
+    def _new_knowledge(self) -> Enrichment:
+        enrichment = Enrichment(
+            self._scope,
+            identify=self._config.identify,
+            story=self._story,
+            personal=self._client is not None and self._client.collects_personal_data,
+            plain=self._is_excluded,
+            trusted_proxies=self._config.settings.trusted_proxies,
+        )
+        enrichment.resolved = self._identity
+        enrichment.body = self._body
+        enrichment.arrived_at = self._arrived_at
+        enrichment.app = self._app
+        return enrichment
+
+    def _story(self, theirs: list[trail.Breadcrumb], ours: list[trail.Breadcrumb]) -> list[trail.Breadcrumb]:
+        """The breadcrumbs of the SDK's scope and of this request, with those of the visitor's earlier requests."""
+        earlier = self._visitor.earlier(self._owner(surely=True)) if self._visitor is not None else []
+        return theirs if self._client is None else self._client.with_breadcrumbs(theirs, [*earlier, *ours])
+
+    def _owner(self, *, surely: bool) -> str | None:
+        """Whose request it is: an ID, "" for certainly nobody's, None for not known.
+
+        Asked with every request of a session, so a reader of the application's own is called only `surely`.
+        """
+        if self._config.identify is identity.read:
+            return identity.owner(self._scope)
+        found = self._knowledge().who() if surely else self._identity
+        return found.id if found is not None else None
+
+    def _end_span(self) -> None:
+        span, self._span = self._span, None
+        if span is None:
+            return
+        if span.sampled:
+            self._describe(span)
+            self._ended_span = span
+        try:
+            span.end(datetime.fromtimestamp(self._ended_at, UTC) if self._ended_at and span.sampled else None)
+        finally:
+            self._last_knowledge = None
+
+    def _follow(self, span: sdk.RequestSpan) -> None:
+        """Give what ran on after the last byte a span of its own."""
+        now = time.time()
+        if self._passed_at and now - self._passed_at >= _BACKGROUND_SECONDS:
+            since, until = (datetime.fromtimestamp(moment, UTC) for moment in (self._ended_at, now))
+            span.follow(since, until, failed=self._failed_with is not None)
+        else:
+            span.let_go()
+
+    def _describe(self, span: sdk.RequestSpan) -> None:
+        """Give a sampled span its name and its tags."""
+        # The span's own event, which is about to be made, is told the same.
+        knowledge = self._last_knowledge = self._knowledge()
+        span.rename(*knowledge.transaction_name(*span.name()))
+        tags = {"http.method": request.method(self._scope), "http.url": request.path(self._scope)}
+        if self._status:
+            tags["http.status_code"] = str(self._status)
+        if self._is_slow():
+            tags["slow"] = "true"
+        if self._close_code is not None:
+            span.set_data({"websocket.close_code": self._close_code})
+        user, who = knowledge.user(self._set_user)
+        if who.role:
+            tags["user.role"] = who.role
+        span.set_tags(tags)
+        span.set_user(user if knowledge.person.personal else {"id": user.get("id")}, who.preferences)
+
+    def user(self) -> tuple[User, str | None]:
+        """The user and the role as an event of this request would tell them now."""
+        user, who = self._knowledge().user(self._set_user)
+        return user, who.role
+
+    @property
+    def _set_user(self) -> User | None:
+        """The user that the application itself has set."""
+        return self._sentry.user if self._sentry is not None else None
+
+    def _is_slow(self) -> bool:
+        slow, elapsed = self._config.slow, self._answered_at - self._arrived_at
+        if elapsed <= slow.least:
+            return False
+        path = request.local_path({"path": self._scope.get("path") or "", "root_path": self._root_path})
+        return elapsed > slow.limit(path, route.template(self._scope, self._app))
+
+    def _tell_slow(self) -> None:
+        """Warn of a slow request, in the log and as an event of its route."""
+        name, source = self._sentry.transaction if self._sentry is not None else ("", "url")
+        called, _ = self._knowledge().transaction_name(name, source)
+        method, seconds = request.method(self._scope), self._answered_at - self._arrived_at
+        counters.count("requests.slow")
+        if self._config.slow.is_to_be_told(f"{method} {called}"):
+            faults.logger.warning("Slow request: %s %s took %.1f s.", method, called, seconds)
+            sdk.capture_slow_request(method, called, seconds)
+
+    def _count(self, sentry: sdk.RequestScope, status: int) -> None:
+        """Count the request, which was answered with this status (0: it was not), and tell of a slow one."""
+        is_slow = self._is_slow()
+        if is_slow:
+            self._tell_slow()
+        metering = self._config.metering
+        if metering is None or not sentry.client.has_metrics:
+            return
+        name, source = route.name(self._scope, self._app, status, *sentry.transaction)
+        is_plain = not (is_slow or sentry.errors or sentry.ignored or self._pages)
+        others = () if is_plain else (sentry.errors, sentry.ignored, int(is_slow), self._pages)
+        metering.note(name if source != "url" else "", status, others)
