@@ -151,7 +151,8 @@ class Sender:
             except Exception:
                 faults.report("sending kept envelopes")
                 delay = _POLL_SECONDS
-            if delay > 0:
+            # Looked at once more: a wake-up that `stop` gave before the `clear` above is gone.
+            if delay > 0 and not stopped.is_set():
                 wake.wait(delay)
         self._leadership.close()
         self.outbox.close()

@@ -242,18 +242,19 @@ FORKING = """
 import os, sys, time
 sys.path.insert(0, os.getcwd())
 from tests.e2e.outbox_app import capture, sentry_sdk
+tell = lambda ids: os.write(1, "".join(f"{id}\\n" for id in ids).encode())  # at once: all write to the same pipe
 ids = [capture(0)[0] for _ in range(25)]
 children = []
 for _ in range(4):
     child = os.fork()
     if child == 0:
         ids = [capture(0)[0] for _ in range(25)]
-        print("\\n".join(ids), flush=True)
+        tell(ids)
         sentry_sdk.flush(10)
         os._exit(0)
     children.append(child)
     ids += [capture(0)[0] for _ in range(5)]
-print("\\n".join(ids), flush=True)
+tell(ids)
 assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
 sentry_sdk.flush(10)
 """
