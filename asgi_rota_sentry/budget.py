@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.accounts import Accounts
-from asgi_rota_sentry.expected import leaves
+from asgi_rota_sentry.expected import first_leaf
 
 MINUTE = 60.0
 KINDS_TOGETHER = 10  # all kinds together may have this many times the budget of one
@@ -57,8 +57,7 @@ class Tally:
     frames: tuple[Frame, ...] = ()
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What becomes of one error: a full event that tells of those that are `owed`, or the one that `stands_for` it."""
 
     kind: Kind
@@ -206,7 +205,7 @@ class Budget:
 
 def kind_of(exc: BaseException) -> Kind:
     """The kind of an error: its type and where it was raised; that of the first member of a group."""
-    leaf = next(leaves(exc), exc)
+    leaf = first_leaf(exc)
     trace = leaf.__traceback__ or exc.__traceback__
     if trace is None:
         return type(leaf), None, 0
@@ -217,7 +216,7 @@ def kind_of(exc: BaseException) -> Kind:
 
 def _example(exc: BaseException) -> Tally:
     """What a report needs to be filed under the same issue as the full event: type, message, frames."""
-    leaf = next(leaves(exc), exc)
+    leaf = first_leaf(exc)
     frames = []
     trace = leaf.__traceback__ or exc.__traceback__
     while trace is not None:

@@ -4,7 +4,9 @@ Known by their qualified names, so that no framework is imported; subclasses cou
 of whose members count.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any
 
 from asgi_rota_sentry import counters, faults
 
@@ -32,9 +34,18 @@ _DISCONNECTS = frozenset(
 )
 
 
-def leaves(exc: BaseException) -> Iterator[BaseException]:
+def leaves(exc: BaseException) -> Iterable[BaseException]:
     """The exception itself, or the members of an exception group at any depth."""
-    pending = [exc]
+    return _members(exc) if isinstance(exc, BaseExceptionGroup) else (exc,)
+
+
+def first_leaf(exc: BaseException) -> BaseException:
+    """The exception itself, or the first member of an exception group; a group has at least one."""
+    return next(iter(leaves(exc)))
+
+
+def _members(group: BaseException) -> Iterator[BaseException]:
+    pending = [group]
     while pending:
         current = pending.pop()
         if isinstance(current, BaseExceptionGroup):
@@ -62,18 +73,32 @@ def is_expected(exc: BaseException) -> bool:
 
 def is_disconnect(exc: BaseException) -> bool:
     """Whether the exception only says that the client went away."""
-    return all(not _names(leaf).isdisjoint(_DISCONNECTS) for leaf in leaves(exc))
+    return all(_is_disconnect(_kind(leaf)) for leaf in leaves(exc))
 
 
-def _names(exc: BaseException) -> set[str]:
-    return {f"{cls.__module__}.{cls.__qualname__}" for cls in type(exc).__mro__}
+def _kind(exc: BaseException) -> Any:
+    return type(exc)
+
+
+@lru_cache(maxsize=256)
+def _is_disconnect(kind: Any) -> bool:
+    return not _names(kind).isdisjoint(_DISCONNECTS)
+
+
+@lru_cache(maxsize=256)
+def _answer(kind: Any) -> str | None:
+    """The class of an answer that this is one of."""
+    return next((name for name in _names(kind) if name in _ANSWERS), None)
+
+
+def _names(kind: type[BaseException]) -> set[str]:
+    return {f"{cls.__module__}.{cls.__qualname__}" for cls in kind.__mro__}
 
 
 def _answers_below_500(exc: BaseException) -> bool:
-    for name in _names(exc):
-        if name not in _ANSWERS:
-            continue
-        attribute = _ANSWERS[name]
-        status = 404 if attribute is None else getattr(exc, attribute, None)
-        return isinstance(status, int) and status < 500
-    return False
+    name = _answer(_kind(exc))
+    if name is None:
+        return False
+    attribute = _ANSWERS[name]
+    status = 404 if attribute is None else getattr(exc, attribute, None)
+    return isinstance(status, int) and status < 500

@@ -50,7 +50,7 @@ def requested(scope: Scope) -> dict[str, str]:
     """What the request says: the cookies `theme`, `language` and `timezone`, and the Accept-Language header."""
     found: dict[str, str] = {}
     cookies = request.cookies(scope)
-    for cookie, name in _COOKIES.items():
+    for cookie, name in _COOKIES.items() if cookies else ():
         if cookie in cookies and _MAYBE_PREFERENCE.fullmatch(value := unquote(cookies[cookie])):
             found.setdefault(name, value)
     accepted = _accepted_language((request.header(scope, b"accept-language") or "")[:_LONGEST])

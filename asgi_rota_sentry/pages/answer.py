@@ -3,8 +3,8 @@
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from asgi_rota_sentry import faults
@@ -24,8 +24,7 @@ _TEMPLATES = ("404.html", "500.html", "feedback.html", "thanks.html")
 _Made = tuple[list[tuple[str, str]], bytes]
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """A complete response; for HEAD the body is empty and the headers are those of GET."""
 
     status: int

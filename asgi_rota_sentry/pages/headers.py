@@ -9,10 +9,14 @@ _OF_THE_BODY = frozenset(
     b"x-sentry-event-id".split()
 )
 _VARIES_BY = ("Accept", "Accept-Language")
+_VARY = (b"vary", ", ".join(_VARIES_BY).encode())
 
 
 def merge(replaced: Headers, own: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     """The replaced answer's headers, in order, without those of its body, then ours; `Vary` is the union of both."""
+    ours = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in own]
+    if not replaced:
+        return [*ours, _VARY]
     kept = [
         (name, value)
         for name, value in replaced
@@ -22,5 +26,4 @@ def merge(replaced: Headers, own: list[tuple[str, str]]) -> list[tuple[bytes, by
     fields = dict.fromkeys(part.strip() for value in varies for part in value.split(",") if part.strip())
     known = {field.lower() for field in fields}
     fields |= dict.fromkeys(field for field in _VARIES_BY if field.lower() not in known and "*" not in known)
-    named = [*own, ("vary", ", ".join(fields))]
-    return kept + [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named]
+    return [*kept, *ours, (b"vary", ", ".join(fields).encode("latin-1"))]

@@ -3,12 +3,14 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
+from typing import NamedTuple
 from urllib.parse import quote
 
 from asgi_rota_sentry.settings import Settings
 
+_encode = json.JSONEncoder().encode
 _UNAVAILABLE = (502, 503, 504)
 _THEMES = ("dark", "light")
 _EXTENSION = re.compile(r"\.[a-z]\w{1,4}$", re.IGNORECASE)
@@ -20,8 +22,7 @@ _LONGEST_NAME = 100
 _LONGEST_EMAIL = 254  # RFC 5321, section 4.5.3.1.3
 
 
-@dataclass(frozen=True, kw_only=True)
-class Situation:
+class Situation(NamedTuple):
     """What there is to say to the visitor; whatever is unknown is None and left out.
 
     `path` is that of the request, decoded; `root_path` is the mount prefix that the server gave, read before the
@@ -46,6 +47,7 @@ class Situation:
     language: str | None = None
 
 
+@lru_cache(maxsize=256)
 def phrase(status: int) -> str:
     """The standard reason phrase (RFC 9110, section 15), or a general one for a status without."""
     try:
@@ -129,7 +131,7 @@ def problem(situation: Situation, texts: Mapping[str, str]) -> bytes:
         found["event_id"] = situation.event_id
     if situation.trace_id:
         found["trace_id"] = situation.trace_id
-    return json.dumps(found).encode()
+    return _encode(found).encode()
 
 
 def plain(situation: Situation, texts: Mapping[str, str]) -> bytes:

@@ -80,12 +80,18 @@ def isolated() -> Iterator[None]:
 
 def remember_exception(client: Client, exc: BaseException) -> None:
     """Let the SDK know that this exception has been seen, so that a logger further out does not report it again."""
-    if client.last_seen is None:
+    if client.last_seen is None or is_last_seen(client, exc):
         return
     try:
         client.last_seen.set(weakref.ref(exc))
     except TypeError:  # the built-in exceptions have no weak references
         client.last_seen.set(exc)
+
+
+def is_last_seen(client: Client, exc: BaseException) -> bool:
+    """Whether the SDK's deduplication remembers just this exception of this context; on 2.x alone."""
+    seen = client.last_seen.get(None) if client.last_seen is not None else None
+    return seen is exc or (isinstance(seen, weakref.ref) and seen() is exc)
 
 
 def mark_settled(exc: BaseException) -> None:

@@ -42,6 +42,7 @@ class Client:
 
     __slots__ = (
         "before_breadcrumb",
+        "eager_requests",
         "has_metrics",
         "last_seen",
         "max_body",
@@ -92,6 +93,8 @@ class Client:
         self.max_body = {"never": 0, "small": 1_000, "medium": 10_000, "always": 1_000_000}.get(
             options.get("max_request_body_size") or "medium", 10_000
         )
+        # How many of the next requests have their scopes copied at once.
+        self.eager_requests = 0
         # The dedupe integration's memory of the exception that it saw last in this context.
         self.last_seen: ContextVar[Any] | None = getattr(raw.get_integration("dedupe"), "_last_seen", None)
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 import sentry_sdk.utils
 from sentry_sdk import scope
 
-from asgi_rota_sentry.sdk.capture import is_settled
+from asgi_rota_sentry.sdk.capture import is_last_seen, is_settled
 from asgi_rota_sentry.sdk.client import current_client
 
 _GRANIAN = "_granian.utils"
@@ -52,8 +52,7 @@ def _was_seen(exc: BaseException) -> bool:
         return False
     if client.last_seen is None:
         return bool(getattr(exc, _SEEN_MARK, False))
-    seen = client.last_seen.get(None)
-    return exc is seen or (callable(seen) and not isinstance(seen, BaseException) and seen() is exc)
+    return is_last_seen(client, exc)
 
 
 def _is_handled(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:

@@ -6,21 +6,24 @@ from typing import Any, cast
 
 import sentry_sdk
 from sentry_sdk.integrations import logging as _logging
+from sentry_sdk.scope import Scope
 
 from asgi_rota_sentry import counters
 from asgi_rota_sentry.budget import Budget, Verdict
-from asgi_rota_sentry.expected import is_disconnect, leaves
+from asgi_rota_sentry.expected import first_leaf, is_disconnect, leaves
 from asgi_rota_sentry.sdk import ready
 from asgi_rota_sentry.sdk.capture import remember_exception
 from asgi_rota_sentry.sdk.client import WITHHOLD, Client
+from asgi_rota_sentry.sdk.late import is_late
 from asgi_rota_sentry.sdk.scopes import Scopes
-from asgi_rota_sentry.sdk.session import note_error
 from asgi_rota_sentry.sdk.tallies import put_tally
 
-# Of its own: what is counted because there is too much of it must not become breadcrumbs or, by the user's settings for
-# warnings, events. The function has the longer name in sentry-sdk 3.x.
+# Of its own: what is counted because there is too much of it must not become breadcrumbs, logs at Sentry or, by the
+# user's settings for warnings, events. Of these functions each version of the SDK has two.
 _log = logging.getLogger("asgi_rota_sentry.budget")
-getattr(_logging, "ignore_logger_for_events", _logging.ignore_logger)(_log.name)
+for _name in ("ignore_logger", "ignore_logger_for_events", "ignore_logger_for_sentry_logs"):
+    if hasattr(_logging, _name):
+        getattr(_logging, _name)(_log.name)
 
 Event = dict[str, Any]
 #: Adds what is known of the request, and returns what is to take out what must not leave, if there is such.
@@ -49,11 +52,10 @@ class RequestScope(Scopes):
         self._should_drop = should_drop
         self._budget = budget
 
-    def open(self) -> None:
-        """Enter the scopes, and see the events that are made in them from now on."""
-        super().open()
+    def _prepare(self, current: Scope) -> None:
+        """See the events that are made in the scope."""
         # The current scope's processors run after the isolation scope's, where the SDK's integrations put theirs.
-        self.current.add_event_processor(cast(Any, self._process))
+        current.add_event_processor(cast(Any, self._process))
 
     def close(self) -> None:
         """Leave the scope; what runs on in it (background work) keeps its tags, and exceptions are let go.
@@ -82,7 +84,9 @@ class RequestScope(Scopes):
 
     def has_seen(self, exc: BaseException) -> bool:
         """Whether this exception, or each member of this group, was captured in this request already."""
-        return self._is_used and all(any(known is leaf for known, _ in self._seen) for leaf in leaves(exc))
+        if not self._is_used or not self._seen:
+            return False
+        return all(any(known is leaf for known, _ in self._seen) for leaf in leaves(exc))
 
     def skips(self, exc: BaseException, *, handled: bool = False) -> bool:
         """Whether no event is to be built of this exception: it was seen, or is to be dropped, or is only counted.
@@ -120,22 +124,18 @@ class RequestScope(Scopes):
         self._seen.extend((leaf, event_id) for leaf in leaves(exc))
         if event_id:
             self._accepted.append((event_id, handled))
-        if self.client.sessions:
-            note_error(self.scope, crashed=not handled)
+        self.note_error(crashed=not handled)
         remember_exception(self.client, exc)
         counters.count("errors.over_budget")
-        where = f"{verdict.kind[1].co_filename}:{verdict.kind[2]}" if verdict.kind[1] else "an unknown place"
-        _log.warning(
-            "An error over the budget is counted, not sent: %s: %s (%s); event %s stands for it.",
-            *(type(exc).__name__, exc, where, event_id or "none"),
-        )
+        if _log.isEnabledFor(logging.WARNING):
+            _log_counted(exc, verdict)
 
     def event_id_of(self, exc: BaseException) -> str | None:
         """The accepted event of just this exception; None when there is none, or when it was not accepted."""
         if not self._is_used:
             return None
         self._note_accepted()
-        first = next(leaves(exc))
+        first = first_leaf(exc)
         made = [event_id for known, event_id in self._seen if known is first]
         accepted = {event_id for event_id, _ in self._accepted}
         return next((event_id for event_id in made if event_id in accepted), None)
@@ -161,11 +161,14 @@ class RequestScope(Scopes):
         if self.is_adopted or self.client.streaming:
             return self.current.get_trace_context().get("trace_id")
         # As its transaction has it, without a look at that: one that is not sampled would have to be made first.
-        return self.scope.get_active_propagation_context().trace_id
+        found: str = self.propagation_context().trace_id
+        return found
 
     @property
     def transaction(self) -> tuple[str, str]:
         """The name that the SDK's integrations or the application gave the request by now, and its source."""
+        if is_late(self.current):
+            return "", "url"
         name = getattr(self.current, "_transaction", None) or ""
         return name, str((getattr(self.current, "_transaction_info", None) or {}).get("source") or "url")
 
@@ -228,7 +231,26 @@ class RequestScope(Scopes):
     def _last_event_id(self) -> str | None:
         """That of the request's own scope, in whichever context we are; private, else that of this context."""
         scope: Any = getattr(self, "scope", None)
+        if scope is not None and is_late(scope):
+            return None  # nothing was captured in it
         return scope._last_event_id if hasattr(scope, "_last_event_id") else sentry_sdk.last_event_id()
+
+
+def _log_counted(exc: BaseException, verdict: Verdict) -> None:
+    """Log an error that is only counted; the place that the record names is where the error was raised."""
+    _, code, line = verdict.kind
+    path, function = (code.co_filename, code.co_name) if code is not None else ("(unknown file)", None)
+    record = _log.makeRecord(
+        _log.name,
+        logging.WARNING,
+        path,
+        line,
+        "An error over the budget is counted, not sent: %s: %s (%s:%s); event %s stands for it.",
+        (type(exc).__name__, exc, path, line, verdict.stands_for or "none"),
+        None,
+        function,
+    )
+    _log.handle(record)
 
 
 def _handled(event: Event) -> bool:

@@ -1,13 +1,17 @@
 """The two scopes of one request, the isolation scope and the current one: entered, and left."""
 
+import random
+import time
 from contextvars import ContextVar
 from typing import Any
 
 from sentry_sdk import scope as _scope
 from sentry_sdk.scope import Scope, ScopeType
+from sentry_sdk.tracing_utils import PropagationContext
 
 from asgi_rota_sentry.sdk.client import Client, close_layer, layer_around, open_layer
-from asgi_rota_sentry.sdk.session import begin_session, end_session
+from asgi_rota_sentry.sdk.late import IS_POSSIBLE, is_late, late, was_late
+from asgi_rota_sentry.sdk.session import RequestSession, count_exited, count_session, new_session, note_error
 
 # Where the SDK holds the scopes of a context; private, without them it makes scopes itself.
 _UNKNOWN: ContextVar[Any] = ContextVar("asgi_rota_sentry_unknown", default=False)
@@ -15,15 +19,27 @@ _CURRENT: ContextVar[Any] = getattr(_scope, "_current_scope", _UNKNOWN)
 _ISOLATION: ContextVar[Any] = getattr(_scope, "_isolation_scope", _UNKNOWN)
 _PRISTINE = Scope(ty=ScopeType.CURRENT), Scope(ty=ScopeType.ISOLATION)
 
+# A late scope that is looked at after all costs more than one that is made at once. So after a request whose scopes
+# were looked at, so many more have theirs at once.
+_EAGER_REQUESTS = 15
+
 
 class Scopes:
-    """The isolation scope (`scope`) and the current scope (`current`) of one request, with its session."""
+    """The isolation scope (`scope`) and the current scope (`current`) of one request, with its session.
+
+    Where the SDK's scopes allow it, they are copied only when somebody looks at them.
+    """
 
     is_adopted = False
     scope: Scope
     current: Scope
     _token: Any = None
-    _outer: tuple[Scope, Scope] | None = None
+    _outer: tuple[Scope, Scope]
+    _span: Any = None
+    _trace: Any = None
+    _session: RequestSession | None = None
+    _is_new_trace = False
+    _began = 0.0
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -41,46 +57,132 @@ class Scopes:
             self.is_adopted = True
             self.scope = Scope.get_isolation_scope()
             self.current = Scope.get_current_scope()
+            self._prepare(self.current)
+            return
+        self._outer = around or _scopes_around()
+        self._token = open_layer(self._outer)
+        self._began = time.time()
+        if self._is_to_wait():
+            current, isolation = self._outer
+            self._enter(late(self._make_current, current.client), late(self._make_isolation, isolation.client))
         else:
-            outer = around or _scopes_around()
-            # What `fork` does, without its detour through the copy module.
-            self.current = outer[0].__copy__()
-            self.scope = outer[1].__copy__()
-            self._outer = outer
-            self._token = open_layer(outer)
-            Scope.set_current_scope(self.current)
-            Scope.set_isolation_scope(self.scope)
-            if outer is _PRISTINE:
-                self.scope.set_new_propagation_context()
-            self.scope.clear_breadcrumbs()
-            self.current.span = None
-            if self.client.sessions:
-                begin_session(self.scope, self.client)
+            self._enter(self._make_current(), self._make_isolation())
+
+    def _is_to_wait(self) -> bool:
+        """Whether the scopes are to be copied only when somebody looks."""
+        if not IS_POSSIBLE:
+            return False
+        if self.client.eager_requests:
+            self.client.eager_requests -= 1
+            return False
+        return True
+
+    def make_now(self) -> None:
+        """Copy the scopes now, for they are going to be looked at; to be called before the application is."""
+        if is_late(self.current):
+            self._enter(self._make_current(), self._make_isolation())
+
+    def _enter(self, current: Scope, isolation: Scope) -> None:
+        self.current, self.scope = current, isolation
+        Scope.set_current_scope(current)
+        Scope.set_isolation_scope(isolation)
+
+    def _make_current(self) -> Scope:
+        # What `fork` does, without its detour through the copy module.
+        scope = self._outer[0].__copy__()
+        if self._is_new_trace and self.client.streaming:
+            scope.set_new_propagation_context()
+        scope.span = None
+        if self._span is not None:
+            scope._span = self._span
+        self._prepare(scope)
+        return scope
+
+    def _make_isolation(self) -> Scope:
+        scope = self._outer[1].__copy__()
+        if self._trace is not None:
+            scope._propagation_context = self._trace
+        elif self._is_new_trace or self._outer is _PRISTINE:
+            scope.set_new_propagation_context()
+        scope.clear_breadcrumbs()
+        if self._token is not None and self.client.sessions:
+            scope._session = self._session or new_session(self.client, self._began)
+        else:
+            scope._session = None
+        return scope
+
+    def _prepare(self, current: Scope) -> None:
+        """Prepare the current scope for what is captured in it."""
+
+    def begin_trace(self) -> None:
+        """Begin a new trace, on both scopes where spans are streamed."""
+        if is_late(self.current):
+            self._is_new_trace = True
+            return
+        self.scope.set_new_propagation_context()
+        if self.client.streaming:
+            self.current.set_new_propagation_context()
+
+    def propagation_context(self) -> Any:
+        """What the isolation scope knows of the request's trace."""
+        if self._trace is None and is_late(self.scope) and self._is_new_trace:
+            # As the SDK makes one, without asking the system for the randomness of a UUID.
+            self._trace = PropagationContext(trace_id=f"{random.getrandbits(128):032x}")
+        return self._trace or self.scope.get_active_propagation_context()
+
+    def note_error(self, *, crashed: bool) -> None:
+        """Note an error of which no event tells the session."""
+        if not self.client.sessions:
+            return
+        if not is_late(self.scope):
+            note_error(self.scope._session, crashed=crashed)
+            return
+        self._session = self._session or new_session(self.client, self._began)
+        note_error(self._session, crashed=crashed)
+
+    def put_span(self, span: Any) -> None:
+        """Have the current scope hold a span, without a look at it; to be called before the application is."""
+        self._span = span
+        if not is_late(self.current):
+            # Not through the property, which would look at the name.
+            self.current._span = span
 
     def close(self) -> None:
         """Leave the scopes; what runs on in them (background work) keeps its tags."""
         try:
             if self._token is not None and self.client.sessions:
-                end_session(self.scope, self.client)
+                self._close_session()
         finally:
             self._close_own()
 
+    def _close_session(self) -> None:
+        if not is_late(self.scope):
+            self._session, self.scope._session = self.scope._session, None  # type: ignore[assignment]
+        elif self._session is None:
+            count_exited(self.client, self._began)
+            return
+        if isinstance(self._session, RequestSession):
+            count_session(self.client, self._session)
+
     def _close_own(self) -> None:
         """Go back to the outer scopes, unless the scope is adopted or was never quite opened."""
-        token, outer, self._token = self._token, self._outer, None
-        if token is not None and self.client.streaming and hasattr(self.current, "_server_segment_span"):
-            self.current._server_segment_span = None  # the segment knows the scope, too
+        token, self._token = self._token, None
+        current = self.__dict__.pop("current", None)
         self.__dict__.pop("scope", None)
-        self.__dict__.pop("current", None)
-        self._outer = None
-        if token is not None and outer is not None:
-            if outer is _PRISTINE:
-                _CURRENT.set(None)
-                _ISOLATION.set(None)
-            else:
-                Scope.set_current_scope(outer[0])
-                Scope.set_isolation_scope(outer[1])
-            close_layer(token)
+        if token is None:
+            return
+        if current is not None and not is_late(current):
+            if was_late(current):
+                self.client.eager_requests = _EAGER_REQUESTS
+            if self.client.streaming and hasattr(current, "_server_segment_span"):
+                current._server_segment_span = None  # the segment knows the scope, too
+        if self._outer is _PRISTINE:
+            _CURRENT.set(None)
+            _ISOLATION.set(None)
+        else:
+            Scope.set_current_scope(self._outer[0])
+            Scope.set_isolation_scope(self._outer[1])
+        close_layer(token)
 
 
 def _scopes_around() -> tuple[Scope, Scope]:

@@ -3,43 +3,36 @@
 As the SDK's own, without what a count does not need (its ID, its user, its clock readings).
 """
 
-import time
 from datetime import UTC, datetime
 from typing import Any
 
-from sentry_sdk.scope import Scope
 from sentry_sdk.session import Session
 
 from asgi_rota_sentry.sdk.client import Client
 
 _MINUTE = 60.0
+_last_minute = 0.0, datetime.fromtimestamp(0, UTC)
 
 
 class RequestSession(Session):
     """A session of the mode `request`: the SDK adds one to `exited`, `errored` or `crashed` for its minute."""
-
-    _minute: tuple[float, datetime] = (-1.0, datetime.fromtimestamp(0, UTC))
 
     session_mode = "request"
     status = "ok"
     errors = 0
     user_agent = ip_address = did = duration = None
 
-    def __init__(self, attributes: dict[str, str], counted_by: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, attributes: dict[str, str], counted_by: tuple[tuple[str, str], ...], began: float) -> None:
         self._attributes = attributes
         self.counted_by = counted_by
         self.release = attributes["release"]
         self.environment = attributes.get("environment")
-        self._began = time.time()
+        self.began = began
 
     @property
     def truncated_started(self) -> datetime:
         """The minute in which the request arrived."""
-        minute = self._began // _MINUTE * _MINUTE
-        known = RequestSession._minute
-        if known[0] != minute:
-            known = RequestSession._minute = (minute, datetime.fromtimestamp(minute, UTC))
-        return known[1]
+        return _minute_of(self.began)
 
     def close(self, status: Any = None) -> None:
         """End the session; one that nothing went wrong in has exited."""
@@ -53,37 +46,53 @@ class RequestSession(Session):
         return self._attributes
 
 
-def begin_session(scope: Scope, client: Client) -> None:
-    """Begin the session of a request; the SDK notes on it what its events tell (an error, a crash)."""
-    scope._session = RequestSession(client.session_attributes, client.sessions_counted_by)
+def new_session(client: Client, began: float) -> RequestSession:
+    """The session of a request; the SDK notes on it what the events of its scope tell (an error, a crash)."""
+    return RequestSession(client.session_attributes, client.sessions_counted_by, began)
 
 
-def note_error(scope: Scope, *, crashed: bool) -> None:
+def note_error(session: Session | None, *, crashed: bool) -> None:
     """Note an error of which no event tells the session."""
-    session = scope._session
     if session is not None:
         session.update(status="crashed" if crashed else None, errors=session.errors + 1)
 
 
-def end_session(scope: Scope, client: Client) -> None:
-    """End the session of a request and have it counted."""
-    session, scope._session = scope._session, None
-    if not isinstance(session, RequestSession):
-        return
-    if session.status != "ok" or session.errors or not _count_exited(client.raw.session_flusher, session):
+def count_session(client: Client, session: RequestSession) -> None:
+    """End a session, and have it counted."""
+    status: str = session.status
+    if status == "ok" and not session.errors:
+        count_exited(client, session.began)
+    elif status != "crashed" or not _add(client, session.began, status):
         session.close()
         client.raw.capture_session(session)
 
 
-def _count_exited(flusher: Any, session: RequestSession) -> bool:
+def count_exited(client: Client, began: float) -> None:
+    """Count the session of a request in which nothing went wrong."""
+    if not _add(client, began, "exited"):
+        session = new_session(client, began)
+        session.close()
+        client.raw.capture_session(session)
+
+
+def _add(client: Client, began: float, status: str) -> bool:
     """Add one to the count that the SDK has begun for this minute; False when it has begun none, or is another SDK."""
+    flusher = client.raw.session_flusher
     lock = getattr(flusher, "_aggregate_lock", None)
     if lock is None:
         return False
     with lock:
-        states = flusher.pending_aggregates.get(session.counted_by)
-        state = states.get(session.truncated_started) if states else None
+        states = flusher.pending_aggregates.get(client.sessions_counted_by)
+        state = states.get(_minute_of(began)) if states else None
         if state is None:
             return False
-        state["exited"] = state.get("exited", 0) + 1
+        state[status] = state.get(status, 0) + 1
     return True
+
+
+def _minute_of(moment: float) -> datetime:
+    global _last_minute  # noqa: PLW0603 - the same for thousands of requests
+    minute = moment // _MINUTE * _MINUTE
+    if _last_minute[0] != minute:
+        _last_minute = minute, datetime.fromtimestamp(minute, UTC)
+    return _last_minute[1]

@@ -62,15 +62,14 @@ class RequestSpan(Protocol):
 
 def begin_trace(client: Client, scope: RequestScope, headers: TraceHeaders | None) -> None:
     """Continue the trace that the headers name, or begin a new one; without a span of our own."""
+    if not headers:
+        scope.begin_trace()
+        return
+    scope.make_now()
     if client.streaming:
-        if headers:
-            traces.continue_trace(dict(headers))
-        else:
-            traces.new_trace()
-    elif headers:
-        scope.scope.generate_propagation_context(dict(headers))
+        traces.continue_trace(dict(headers))
     else:
-        scope.scope.set_new_propagation_context()
+        scope.scope.generate_propagation_context(dict(headers))
 
 
 def start_span(
@@ -89,6 +88,7 @@ def start_span(
     kind = str(asgi_scope.get("type"))
     begin_trace(client, scope, headers)
     if client.streaming:
+        scope.make_now()
         return segment.begin(scope, asgi_scope, kind=kind, name=name())
     if headers or client.sampler or not client.draws_alone():
         return transaction.begin(scope, asgi_scope, kind=kind, name=name(), draw=None)

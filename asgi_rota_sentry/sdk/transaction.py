@@ -228,14 +228,14 @@ def begin_unsampled(
     transaction._kind = kind
     transaction._draw = draw
     transaction._client = client
-    # Not through the property, which would look at the name.
-    scope.current._span = transaction
+    scope.put_span(transaction)
     return _UnsampledSpan(transaction, client)
 
 
 def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str, draw: float | None) -> TransactionSpan:
     """The span of a request that the draw has chosen, or that the SDK is to decide on (`draw` None)."""
     client = scope.client
+    scope.make_now()
     context = scope.scope.get_active_propagation_context()
     transaction = Transaction(
         op=f"{kind}.server",

@@ -1,0 +1,177 @@
+"""The scopes of a request are copied when somebody looks at them: whoever it is, whenever that is."""
+
+import asyncio
+import os
+import signal
+import threading
+from _thread import start_new_thread
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+import sentry_sdk
+from httpx import Response
+from sentry_sdk.scope import Scope
+
+from asgi_rota_sentry import RotaSentryMiddleware
+from tests.conftest import MemoryTransport
+from tests.wire import Wire, http
+
+pytestmark = pytest.mark.anyio
+
+Sentry = Callable[..., MemoryTransport]
+Fetch = Callable[..., Any]
+
+HOW_MANY = 8
+
+
+async def _answer(send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+async def test_threads_that_look_at_once_see_one_scope(sentry: Sentry, fetch: Fetch) -> None:
+    """Nothing is lost of what several threads set on scopes that nobody has looked at before."""
+    server = sentry(options={"traces_sample_rate": None})
+    ready = threading.Barrier(HOW_MANY)
+
+    def work(number: int, isolation: Any) -> None:
+        ready.wait()
+        isolation.set_tag(f"tag {number}", "set")
+        isolation.set_user({"id": "SCW1001"})
+        isolation.add_breadcrumb(category="mine", message=str(number))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async with anyio.create_task_group() as tasks:
+            for number in range(HOW_MANY):
+                tasks.start_soon(anyio.to_thread.run_sync, work, number, sentry_sdk.get_isolation_scope())
+        sentry_sdk.capture_message("seen")
+        await _answer(send)
+
+    app = RotaSentryMiddleware(app)  # type: ignore[assignment]
+    rounds = 30
+    for _ in range(rounds):
+        await fetch(app, "/")
+    assert len(server.events) == rounds
+    for event in server.events:
+        assert {name for name in event["tags"] if name.startswith("tag ")} == {f"tag {n}" for n in range(HOW_MANY)}
+        assert event["user"]["id"] == "SCW1001"
+        crumbs = [crumb["message"] for crumb in event["breadcrumbs"]["values"] if crumb["category"] == "mine"]
+        assert sorted(crumbs) == [str(number) for number in range(HOW_MANY)]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_work_that_looks_when_the_request_is_over(sentry: Sentry, anyio_backend: str) -> None:
+    """It has the scopes of its request, which nobody had looked at: its tags and its trace, and no breadcrumb."""
+    server = sentry(traces_sample_rate=1e-9, release="rota@1")
+    sentry_sdk.set_tag("everywhere", "yes")
+    sentry_sdk.add_breadcrumb(category="before", message="of the process")
+    over = asyncio.Event()
+    tasks = []
+
+    async def later(path: str) -> str:
+        await over.wait()
+        sentry_sdk.set_tag("mine", path)
+        sentry_sdk.capture_message(path)
+        return str(sentry_sdk.get_traceparent())
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        tasks.append(asyncio.create_task(later(scope["path"])))
+        await _answer(send)
+
+    wrapped = RotaSentryMiddleware(app)
+    for path in ("/one", "/two"):
+        await wrapped(http(path=path), Wire().receive, Wire().send)
+    over.set()
+    traceparents = await asyncio.gather(*tasks)
+    events = server.events
+    assert [event["tags"]["mine"] for event in events] == ["/one", "/two"]
+    assert [event["tags"]["everywhere"] for event in events] == ["yes", "yes"]
+    assert [event["tags"]["http.url"] for event in events] == ["/one", "/two"]
+    assert not any(crumb["category"] == "before" for event in events for crumb in event["breadcrumbs"]["values"])
+    traces = [event["contexts"]["trace"]["trace_id"] for event in events]
+    assert [traceparent.partition("-")[0] for traceparent in traceparents] == traces
+    assert len(set(traces)) == 2
+    assert _sessions(server) == {"exited": 2}
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_the_trace_on_a_page_is_that_of_what_follows(sentry: Sentry, fetch: Fetch, anyio_backend: str) -> None:
+    """Of an error that is only counted nobody looks at the scopes; the trace that its page names is the request's."""
+    server = sentry(options={"traces_sample_rate": None}, errors_per_minute=1, release="rota@1")
+    over = asyncio.Event()
+    tasks = []
+
+    async def later() -> None:
+        await over.wait()
+        sentry_sdk.capture_message("later")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/counted":
+            tasks.append(asyncio.create_task(later()))
+        raise ValueError("boom")
+
+    wrapped = RotaSentryMiddleware(app)
+    await fetch(wrapped, "/first")
+    answer: Response = await fetch(wrapped, "/counted", headers={"accept": "application/json"})
+    over.set()
+    await asyncio.gather(*tasks)
+    first, message = server.events
+    assert first["exception"]
+    assert answer.json()["event_id"] == first["event_id"]
+    assert (
+        answer.json()["trace_id"] == message["contexts"]["trace"]["trace_id"] != first["contexts"]["trace"]["trace_id"]
+    )
+    assert _sessions(server) == {"crashed": 2}
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_fork_may_look(
+    sentry: Sentry, fetch: Fetch, monkeypatch: pytest.MonkeyPatch, anyio_backend: str
+) -> None:
+    """The child is not kept waiting by a thread of its parent that was making the scopes, and is not in the child."""
+    sentry(options={"traces_sample_rate": None})
+    copy, is_copying, is_forked = Scope.__copy__, threading.Event(), threading.Event()
+    reading, writing = os.pipe()
+
+    def slow_copy(scope: Scope) -> Scope:
+        if threading.current_thread() is not threading.main_thread():
+            is_copying.set()
+            is_forked.wait(10)
+        return copy(scope)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        isolation, is_done = sentry_sdk.get_isolation_scope(), threading.Event()
+
+        def look() -> None:
+            isolation.set_tag("who", "thread")
+            is_done.set()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Scope, "__copy__", slow_copy)
+            start_new_thread(look, ())  # with `Thread` the SDK's integration would copy the scopes
+            is_copying.wait(10)
+            child = os.fork()
+            if not child:
+                signal.alarm(10)
+                sentry_sdk.get_current_scope().set_tag("who", "child")
+                os.write(writing, b"seen")
+                os._exit(0)
+            is_forked.set()
+        assert is_done.wait(10)
+        await _answer(send)
+
+    await fetch(RotaSentryMiddleware(app), "/")
+    os.close(writing)
+    assert os.read(reading, 10) == b"seen"
+    os.close(reading)
+
+
+def _sessions(server: MemoryTransport) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for sent in server.items("sessions"):
+        for counts in sent["aggregates"]:
+            for outcome in {"exited", "errored", "crashed"} & set(counts):
+                found[outcome] = found.get(outcome, 0) + counts[outcome]
+    return found
