@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from _thread import start_new_thread
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +24,9 @@ pytestmark = pytest.mark.anyio
 Sentry = Callable[..., MemoryTransport]
 Fetch = Callable[..., Any]
 
-HOW_MANY = 8
+THREADS = 8
+# After one whose scopes were looked at, some requests have theirs at once.
+MANY = 20
 
 
 async def _answer(send: Any) -> None:
@@ -31,10 +34,20 @@ async def _answer(send: Any) -> None:
     await send({"type": "http.response.body"})
 
 
-async def test_threads_that_look_at_once_see_one_scope(sentry: Sentry, fetch: Fetch) -> None:
+def _slowly(copy: Callable[[Scope], Scope]) -> Callable[[Scope], Scope]:
+    def copy_slowly(scope: Scope) -> Scope:
+        time.sleep(0.001)  # for the other threads to run
+        return copy(scope)
+
+    return copy_slowly
+
+
+async def test_threads_that_look_at_once_see_one_scope(
+    sentry: Sentry, fetch: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing is lost of what several threads set on scopes that nobody has looked at before."""
     server = sentry(options={"traces_sample_rate": None})
-    ready = threading.Barrier(HOW_MANY)
+    ready = threading.Barrier(THREADS)
 
     def work(number: int, isolation: Any) -> None:
         ready.wait()
@@ -44,21 +57,21 @@ async def test_threads_that_look_at_once_see_one_scope(sentry: Sentry, fetch: Fe
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         async with anyio.create_task_group() as tasks:
-            for number in range(HOW_MANY):
+            for number in range(THREADS):
                 tasks.start_soon(anyio.to_thread.run_sync, work, number, sentry_sdk.get_isolation_scope())
         sentry_sdk.capture_message("seen")
         await _answer(send)
 
     app = RotaSentryMiddleware(app)  # type: ignore[assignment]
-    rounds = 30
-    for _ in range(rounds):
+    monkeypatch.setattr(Scope, "__copy__", _slowly(Scope.__copy__))
+    for _ in range(MANY):
         await fetch(app, "/")
-    assert len(server.events) == rounds
+    assert len(server.events) == MANY
     for event in server.events:
-        assert {name for name in event["tags"] if name.startswith("tag ")} == {f"tag {n}" for n in range(HOW_MANY)}
+        assert {name for name in event["tags"] if name.startswith("tag ")} == {f"tag {n}" for n in range(THREADS)}
         assert event["user"]["id"] == "SCW1001"
         crumbs = [crumb["message"] for crumb in event["breadcrumbs"]["values"] if crumb["category"] == "mine"]
-        assert sorted(crumbs) == [str(number) for number in range(HOW_MANY)]
+        assert sorted(crumbs) == [str(number) for number in range(THREADS)]
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -67,6 +80,7 @@ async def test_work_that_looks_when_the_request_is_over(sentry: Sentry, anyio_ba
     server = sentry(traces_sample_rate=1e-9, release="rota@1")
     sentry_sdk.set_tag("everywhere", "yes")
     sentry_sdk.add_breadcrumb(category="before", message="of the process")
+    sentry_sdk.get_isolation_scope().set_new_propagation_context()
     over = asyncio.Event()
     tasks = []
 
@@ -81,19 +95,20 @@ async def test_work_that_looks_when_the_request_is_over(sentry: Sentry, anyio_ba
         await _answer(send)
 
     wrapped = RotaSentryMiddleware(app)
-    for path in ("/one", "/two"):
+    paths = [f"/{number}" for number in range(MANY)]
+    for path in paths:
         await wrapped(http(path=path), Wire().receive, Wire().send)
     over.set()
     traceparents = await asyncio.gather(*tasks)
     events = server.events
-    assert [event["tags"]["mine"] for event in events] == ["/one", "/two"]
-    assert [event["tags"]["everywhere"] for event in events] == ["yes", "yes"]
-    assert [event["tags"]["http.url"] for event in events] == ["/one", "/two"]
+    assert [event["tags"]["mine"] for event in events] == paths
+    assert [event["tags"]["everywhere"] for event in events] == ["yes"] * MANY
+    assert [event["tags"]["http.url"] for event in events] == paths
     assert not any(crumb["category"] == "before" for event in events for crumb in event["breadcrumbs"]["values"])
     traces = [event["contexts"]["trace"]["trace_id"] for event in events]
     assert [traceparent.partition("-")[0] for traceparent in traceparents] == traces
-    assert len(set(traces)) == 2
-    assert _sessions(server) == {"exited": 2}
+    assert len(set(traces)) == MANY
+    assert _sessions(server) == {"exited": MANY}
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -113,17 +128,16 @@ async def test_the_trace_on_a_page_is_that_of_what_follows(sentry: Sentry, fetch
         raise ValueError("boom")
 
     wrapped = RotaSentryMiddleware(app)
-    await fetch(wrapped, "/first")
-    answer: Response = await fetch(wrapped, "/counted", headers={"accept": "application/json"})
+    answers: list[Response] = [await fetch(wrapped, path) for path in ("/first", *["/counted"] * MANY)]
     over.set()
     await asyncio.gather(*tasks)
-    first, message = server.events
+    first, *messages = server.events
     assert first["exception"]
-    assert answer.json()["event_id"] == first["event_id"]
-    assert (
-        answer.json()["trace_id"] == message["contexts"]["trace"]["trace_id"] != first["contexts"]["trace"]["trace_id"]
-    )
-    assert _sessions(server) == {"crashed": 2}
+    assert {answer.headers["x-sentry-event-id"] for answer in answers} == {first["event_id"]}
+    traces = [event["contexts"]["trace"]["trace_id"] for event in (first, *messages)]
+    assert [answer.json()["trace_id"] for answer in answers] == traces
+    assert len(set(traces)) == 1 + MANY
+    assert _sessions(server) == {"crashed": 1 + MANY}
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
