@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from asgi_rota_sentry import RotaSentryMiddleware
 from asgi_rota_sentry.budget import MOST_KINDS, Budget, Tally, kind_of
+from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 from tests.conftest import Get, MemoryTransport
 
 Sentry = Callable[..., MemoryTransport]
@@ -223,12 +224,15 @@ async def test_beyond_the_budget_no_event_is_built(
 @pytest.mark.anyio
 async def test_the_line_about_a_counted_error_is_no_event(sentry: Sentry, fetch: Get) -> None:
     """Not even for a user whose warnings are events: the storm would go on by another way."""
-    warnings = {"integrations": [LoggingIntegration(event_level=logging.WARNING)]}
-    server = sentry(errors_per_minute=1, options=warnings)
+    options = {"integrations": [LoggingIntegration(event_level=logging.WARNING)]}
+    server = sentry(errors_per_minute=1, options=options | ({"enable_logs": True} if HAS_TRANSACTIONS else {}))
     app = RotaSentryMiddleware(APPS["raw"])
     for number in range(4):
         await fetch(app, f"/{number}")
-    assert len(server.events) == 1
+    logging.getLogger("theirs").warning("Another line.")
+    assert len(server.events) == 2
+    logs = [log["body"] for sent in server.items("log") for log in sent["items"]]
+    assert [log for log in logs if "Another" in log or "budget" in log] == ["Another line."]
 
 
 @pytest.mark.anyio

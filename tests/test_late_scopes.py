@@ -75,12 +75,17 @@ async def test_threads_that_look_at_once_see_one_scope(
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_work_that_looks_when_the_request_is_over(sentry: Sentry, anyio_backend: str) -> None:
+@pytest.mark.parametrize("rate", [1e-9, None], ids=["unsampled", "off"])
+async def test_work_that_looks_when_the_request_is_over(
+    sentry: Sentry, lifecycle: str, anyio_backend: str, rate: float | None
+) -> None:
     """It has the scopes of its request, which nobody had looked at: its tags and its trace, and no breadcrumb."""
-    server = sentry(traces_sample_rate=1e-9, release="rota@1")
+    server = sentry(options={"traces_sample_rate": rate}, release="rota@1")
     sentry_sdk.set_tag("everywhere", "yes")
     sentry_sdk.add_breadcrumb(category="before", message="of the process")
     sentry_sdk.get_isolation_scope().set_new_propagation_context()
+    if lifecycle == "stream":
+        sentry_sdk.get_current_scope().set_new_propagation_context()
     over = asyncio.Event()
     tasks = []
 
