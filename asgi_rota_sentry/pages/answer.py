@@ -145,7 +145,7 @@ class ErrorPages:
             ("content-language", language),
             ("content-security-policy", f"{page.policy}; form-action {self._forms}"),
         ]
-        return own, page.render(fields).encode("utf-8", "replace")
+        return own, page.render(fields)
 
     def _page(self, name: str, language: str) -> templates.Page:
         """The template with the texts of the language in it, made once."""

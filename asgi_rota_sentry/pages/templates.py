@@ -57,6 +57,7 @@ class Page:
         if conditions:
             raise TemplateError(f"<!--if {conditions[-1][0]}--> has no <!--end-->")
         self._add(source[start:], conditions, fields)
+        self._settle()
 
     def _add(self, text: str, conditions: list[tuple[str, bool]], fields: Collection[str]) -> None:
         piece = Template(text)
@@ -71,11 +72,35 @@ class Page:
         """The page with the values of these fields put in once and for all, escaped; the others stay open."""
         page = copy(self)
         page._pieces = [piece.filled(fields) for piece in self._pieces if piece.is_wanted(fields)]
+        page._settle()
         return page
 
-    def render(self, fields: Mapping[str, str]) -> str:
-        """The page with each field's value escaped and put in."""
-        return "".join(piece.text(fields) for piece in self._pieces if piece.is_wanted(fields))
+    def _settle(self) -> None:
+        """Encode once what is the same each time."""
+        self._names = {name for piece in self._pieces for name in piece.names}
+        self._encoded = [
+            (
+                piece.conditions,
+                _encode(piece.literals[0]),
+                tuple(zip(piece.names, map(_encode, piece.literals[1:]), strict=True)),
+            )
+            for piece in self._pieces
+        ]
+
+    def render(self, fields: Mapping[str, str]) -> bytes:
+        """The page in UTF-8, with each field's value escaped and put in; `fields` are all that it has."""
+        values = {name: _encode(escape(fields[name])) for name in self._names}
+        is_filled = {name: bool(value) for name, value in fields.items()}
+        found = []
+        for conditions, beginning, rest in self._encoded:
+            for name, wanted in conditions:
+                if is_filled[name] is not wanted:
+                    break
+            else:
+                found.append(beginning)
+                for name, literal in rest:
+                    found += values[name], literal
+        return b"".join(found)
 
 
 class _Piece(NamedTuple):
@@ -89,13 +114,6 @@ class _Piece(NamedTuple):
         """Whether no condition speaks against it; one about a field that is not given does not."""
         return all(name not in fields or bool(fields[name]) is wanted for name, wanted in self.conditions)
 
-    def text(self, fields: Mapping[str, str]) -> str:
-        """The text with all fields put in."""
-        found = [self.literals[0]]
-        for name, literal in zip(self.names, self.literals[1:], strict=True):
-            found += escape(fields[name]), literal
-        return "".join(found)
-
     def filled(self, fields: Mapping[str, str]) -> "_Piece":
         """The piece with those fields put in that are given."""
         literals, names = [self.literals[0]], []
@@ -107,6 +125,10 @@ class _Piece(NamedTuple):
                 literals.append(literal)
         conditions = tuple(condition for condition in self.conditions if condition[0] not in fields)
         return _Piece(conditions, tuple(literals), tuple(names))
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 def _split(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
