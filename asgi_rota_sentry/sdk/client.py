@@ -44,6 +44,7 @@ class Client:
         "before_breadcrumb",
         "eager_requests",
         "has_metrics",
+        "ignores_spans",
         "last_seen",
         "max_body",
         "max_breadcrumbs",
@@ -75,6 +76,7 @@ class Client:
         self.sampler = callable(options.get("traces_sampler"))
         experiments = options.get("_experiments") or {}
         self.profiles = any(found.get(name) for found in (options, experiments) for name in _PROFILING)
+        self.ignores_spans = any(found.get("ignore_spans") for found in (options, experiments))
         # More spans than these a transaction does not keep.
         self.max_spans: int = experiments.get("max_spans") or 1_000
         self.traces_sample_rate: Any = options.get("traces_sample_rate")

@@ -158,7 +158,7 @@ class RequestScope(Scopes):
     @property
     def trace_id(self) -> str | None:
         """The trace that events of this request belong to."""
-        if self.is_adopted or self.client.streaming:
+        if self.is_adopted or (self.client.streaming and not self.is_waiting):
             return self.current.get_trace_context().get("trace_id")
         # As its transaction has it, without a look at that: one that is not sampled would have to be made first.
         found: str = self.propagation_context().trace_id

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -36,6 +37,7 @@ class Scopes:
     _token: Any = None
     _outer: tuple[Scope, Scope]
     _span: Any = None
+    _begin_span: Callable[[Scope], None] | None = None
     _trace: Any = None
     _session: RequestSession | None = None
     _is_new_trace = False
@@ -90,26 +92,34 @@ class Scopes:
     def _make_current(self) -> Scope:
         # What `fork` does, without its detour through the copy module.
         scope = self._outer[0].__copy__()
-        if self._is_new_trace and self.client.streaming:
-            scope.set_new_propagation_context()
+        if self.client.streaming:
+            self._begin_trace_in(scope)
         scope.span = None
         if self._span is not None:
             scope._span = self._span
+        if self._begin_span is not None:
+            self._begin_span(scope)
         self._prepare(scope)
         return scope
 
     def _make_isolation(self) -> Scope:
         scope = self._outer[1].__copy__()
-        if self._trace is not None:
-            scope._propagation_context = self._trace
-        elif self._is_new_trace or self._outer is _PRISTINE:
+        if self._outer is _PRISTINE:
             scope.set_new_propagation_context()
+        self._begin_trace_in(scope)
         scope.clear_breadcrumbs()
         if self._token is not None and self.client.sessions:
             scope._session = self._session or new_session(self.client, self._began)
         else:
             scope._session = None
         return scope
+
+    def _begin_trace_in(self, scope: Scope) -> None:
+        """Put the request's new trace, if it has one, into a scope that is being made."""
+        if self._trace is not None:
+            scope._propagation_context = self._trace
+        elif self._is_new_trace:
+            scope.set_new_propagation_context()
 
     def _prepare(self, current: Scope) -> None:
         """Prepare the current scope for what is captured in it."""
@@ -124,11 +134,12 @@ class Scopes:
             self.current.set_new_propagation_context()
 
     def propagation_context(self) -> Any:
-        """What the isolation scope knows of the request's trace."""
-        if self._trace is None and is_late(self.scope) and self._is_new_trace:
+        """What the scopes know of the request's trace."""
+        scope = self.current if self.client.streaming else self.scope
+        if self._trace is None and is_late(scope) and self._is_new_trace:
             # As the SDK makes one, without asking the system for the randomness of a UUID.
             self._trace = PropagationContext(trace_id=f"{random.getrandbits(128):032x}")
-        return self._trace or self.scope.get_active_propagation_context()
+        return self._trace or scope.get_active_propagation_context()
 
     def note_error(self, *, crashed: bool) -> None:
         """Note an error of which no event tells the session."""
@@ -139,6 +150,15 @@ class Scopes:
             return
         self._session = self._session or new_session(self.client, self._began)
         note_error(self._session, crashed=crashed)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether nobody has looked at the current scope yet."""
+        return is_late(self.current)
+
+    def begin_when_seen(self, begin: Callable[[Scope], None]) -> None:
+        """Have a span begun on the current scope as soon as somebody looks; to be called while that waits."""
+        self._begin_span = begin
 
     def put_span(self, span: Any) -> None:
         """Have the current scope hold a span, without a look at it; to be called before the application is."""

@@ -1,16 +1,18 @@
 """The request's segment span where spans are streamed: sentry-sdk 2.x by option, 3.x always."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from sentry_sdk import traces
 from sentry_sdk.scope import Scope
+from sentry_sdk.tracing_utils import Baggage
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.sdk import children
 from asgi_rota_sentry.sdk.client import BACKGROUND_OP, ORIGIN, Client
 from asgi_rota_sentry.sdk.scope import RequestScope
+from asgi_rota_sentry.sdk.unsampled import UnsampledSpan
 
 # As the SDK spells a scope's user on spans and logs.
 _USER_ATTRIBUTES = {
@@ -118,16 +120,69 @@ class SegmentSpan:
             faults.report("breaking down the time of a request")
 
 
-def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str) -> SegmentSpan:
-    """The span of a request that the SDK is to decide on."""
-    Scope.set_custom_sampling_context({"asgi_scope": asgi_scope})
-    attributes: dict[str, Any] = {
+class _UnsampledSegment(UnsampledSpan):
+    """The request span of a request that the draw left out. The SDK's begins when somebody looks at the scope."""
+
+    def __init__(self, scope: RequestScope, *, kind: str, name: Callable[[], str], draw: float) -> None:
+        self._scope = scope
+        self._kind = kind
+        self._name = name
+        self._draw = draw
+        self._segment: Any = None
+        self._has_ended = False
+        scope.begin_when_seen(self._begin)
+
+    def _begin(self, current: Scope) -> None:
+        _hand_on(self._draw, current)
+        if not self._has_ended:
+            begin_span: Any = getattr(current, "start_streamed_span", None) or current.start_span
+            self._segment = begin_span(self._name(), _attributes(self._kind), None, True)
+            current._server_segment_span = self._segment
+
+    def end(self, at: datetime | None = None) -> None:
+        """Count the segment as not sampled, as the SDK does when it ends one."""
+        self._has_ended = True
+        scope, segment = self._scope, self._segment
+        # The scope knows us: no cycle is left.
+        del self._scope, self._name, self._segment
+        if segment is not None:
+            # It began on the copy, and the scope that the copy was made for is the one to be left.
+            segment._scope = scope.current
+            segment.end(at)
+            segment._scope = None
+            return
+        transport = scope.client.raw.transport
+        if transport is not None:
+            transport.record_lost_event("sample_rate", data_category="span", quantity=1)
+
+
+def begin_unsampled(scope: RequestScope, *, kind: str, name: Callable[[], str], draw: float) -> UnsampledSpan:
+    """The span of a request that the draw left out, while its scopes wait to be looked at."""
+    return _UnsampledSegment(scope, kind=kind, name=name, draw=draw)
+
+
+def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str, draw: float | None) -> SegmentSpan:
+    """The span of a request, as the draw decides, or the SDK (`draw` None)."""
+    scope.make_now()
+    if draw is None:
+        Scope.set_custom_sampling_context({"asgi_scope": asgi_scope})
+    else:
+        _hand_on(draw, scope.current)
+    segment = traces.start_span(name=name, attributes=_attributes(kind), parent_span=None)
+    # The SDK's integrations put the route on the server's segment, which they find here.
+    scope.current._server_segment_span = segment
+    return SegmentSpan(segment, scope.client)
+
+
+def _attributes(kind: str) -> dict[str, Any]:
+    return {
         "sentry.segment.name.source": "url",
         "sentry.origin": ORIGIN,
         "sentry.op": f"{kind}.server",
         "network.protocol.name": kind,
     }
-    segment = traces.start_span(name=name, attributes=attributes, parent_span=None)
-    # The SDK's integrations put the route on the server's segment, which they find here.
-    scope.current._server_segment_span = segment
-    return SegmentSpan(segment, scope.client)
+
+
+def _hand_on(draw: float, current: Scope) -> None:
+    """Have the SDK decide by this draw, and tell it to other services."""
+    current.get_active_propagation_context().baggage = Baggage({"sample_rand": f"{draw:.6f}"})

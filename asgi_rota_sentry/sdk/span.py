@@ -87,14 +87,18 @@ def start_span(
         return None
     kind = str(asgi_scope.get("type"))
     begin_trace(client, scope, headers)
-    if client.streaming:
-        scope.make_now()
-        return segment.begin(scope, asgi_scope, kind=kind, name=name())
     if headers or client.sampler or not client.draws_alone():
+        if client.streaming:
+            return segment.begin(scope, asgi_scope, kind=kind, name=name(), draw=None)
         return transaction.begin(scope, asgi_scope, kind=kind, name=name(), draw=None)
     # Six digits, as the SDK hands a draw on in `sample_rand`; nothing hangs on its being unpredictable.
     draw = int(random.random() * 1_000_000) / 1_000_000  # noqa: S311
-    if draw >= client.traces_sample_rate:
+    is_chosen = draw < client.traces_sample_rate
+    if client.streaming:
+        if not is_chosen and scope.is_waiting and not client.ignores_spans:
+            return segment.begin_unsampled(scope, kind=kind, name=name, draw=draw)
+        return segment.begin(scope, asgi_scope, kind=kind, name=name(), draw=draw)
+    if not is_chosen:
         return transaction.begin_unsampled(client, scope, kind=kind, name=name, draw=draw)
     return transaction.begin(scope, asgi_scope, kind=kind, name=name(), draw=draw)
 

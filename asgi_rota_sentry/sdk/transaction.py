@@ -12,6 +12,7 @@ from asgi_rota_sentry import faults
 from asgi_rota_sentry.sdk import children
 from asgi_rota_sentry.sdk.client import BACKGROUND_OP, ORIGIN, Client
 from asgi_rota_sentry.sdk.scope import RequestScope
+from asgi_rota_sentry.sdk.unsampled import UnsampledSpan
 
 
 class TransactionSpan:
@@ -163,41 +164,16 @@ class _StandIn(Transaction):
         """A request that is not sampled has no profile."""
 
 
-class _UnsampledSpan:
-    """The request span of a request that is not sampled: nothing is kept, the SDK counts what was not sent."""
-
-    sampled = False
+class _UnsampledTransaction(UnsampledSpan):
+    """The request span of a stand-in."""
 
     def __init__(self, transaction: _StandIn, client: Client) -> None:
         self._transaction = transaction
         self._client = client
 
     def name(self) -> tuple[str, str]:
+        """The name and the source of the stand-in."""
         return self._transaction.name, str(self._transaction.source)
-
-    def rename(self, name: str, source: str) -> None:
-        """Nobody sees the name."""
-
-    def set_status_code(self, status: int) -> None:
-        """Nobody sees the status."""
-
-    def fail(self) -> None:
-        """Nobody sees the failure here; the error has its own event."""
-
-    def cancel(self) -> None:
-        """Nobody sees it."""
-
-    def set_data(self, data: Mapping[str, Any]) -> None:
-        """Nobody sees the data."""
-
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Nobody sees the tags."""
-
-    def set_user(self, user: Mapping[str, Any], preferences: Mapping[str, str]) -> None:
-        """Nobody sees the user."""
-
-    def set_context(self, name: str, context: Mapping[str, Any]) -> None:
-        """Nobody sees the context."""
 
     def end(self, at: datetime | None = None) -> None:
         """Count the transaction as not sampled, as the SDK does when it ends one."""
@@ -209,16 +185,10 @@ class _UnsampledSpan:
             transport.record_lost_event("sample_rate", data_category="transaction")
             transport.record_lost_event("sample_rate", data_category="span")
 
-    def follow(self, since: datetime, until: datetime, *, failed: bool) -> None:
-        """Nobody sees what ran on."""
-
-    def let_go(self) -> None:
-        """Nothing was kept."""
-
 
 def begin_unsampled(
     client: Client, scope: RequestScope, *, kind: str, name: Callable[[], str], draw: float
-) -> _UnsampledSpan:
+) -> _UnsampledTransaction:
     """The span of a request that the draw left out."""
     transaction = _StandIn.__new__(_StandIn)
     transaction.is_real = False
@@ -229,7 +199,7 @@ def begin_unsampled(
     transaction._draw = draw
     transaction._client = client
     scope.put_span(transaction)
-    return _UnsampledSpan(transaction, client)
+    return _UnsampledTransaction(transaction, client)
 
 
 def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str, draw: float | None) -> TransactionSpan:
