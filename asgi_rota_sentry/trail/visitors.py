@@ -51,12 +51,13 @@ class Trail:
             from asgi_rota_sentry.trail.redis_store import RedisStore  # noqa: PLC0415 - redis is an extra
 
             # The hash is keyed again with a secret of all processes before it gets into Redis.
-            self._key = b"asgi_rota_sentry"
+            key = b"asgi_rota_sentry"
             self._store = RedisStore(redis_url, length=length, seconds=seconds)
         else:
             # A key for each process: the hashes mean nothing outside it.
-            self._key = secrets.token_bytes(32)
+            key = secrets.token_bytes(32)
             self._store = MemoryStore(visitors=visitors, length=length)
+        self._keyed = hashlib.blake2b(key=key, digest_size=16)
 
     def key(self, cookies: bytes) -> bytes | None:
         """The visitor's key from the value of a Cookie header: a keyed hash of the session cookie; None without one."""
@@ -86,13 +87,13 @@ class Trail:
         # Two processes, or two requests at once, need not have noted in the order in which things happened.
         return [remembered(entry) for entry in sorted(entries, key=_moment)]
 
-    def note(self, key: bytes, entries: Iterable[Entry], *, owner: str | None = None) -> None:
+    def note(self, key: bytes, entries: Sequence[Entry], *, owner: str | None = None) -> None:
         """Remember one request: its actions and how it was answered; the last twenty entries, cut to 300 characters.
 
         An `owner` (a user's ID) other than the remembered one begins a new story: the browser changed hands.
         """
         if key:
-            self._store.note(key, (owner, tuple(map(bounded, list(entries)[-_MOST_ENTRIES:]))))
+            self._store.note(key, (owner, tuple(map(bounded, entries[-_MOST_ENTRIES:]))))
 
     def renew(self, old: bytes | None, new: bytes) -> None:
         """The same visitor under a new session cookie: the story goes on. An empty `new` ends it."""
@@ -109,7 +110,9 @@ class Trail:
             close()
 
     def _hash(self, cookie: bytes) -> bytes:
-        return hashlib.blake2b(cookie, key=self._key, digest_size=16).digest()
+        keyed = self._keyed.copy()
+        keyed.update(cookie)
+        return keyed.digest()
 
 
 def _moment(entry: Entry) -> float:
