@@ -38,7 +38,6 @@ class Scopes:
     _outer: tuple[Scope, Scope]
     _span: Any = None
     _begin_span: Callable[[Scope], None] | None = None
-    _trace: Any = None
     _session: RequestSession | None = None
     _is_new_trace = False
     _began = 0.0
@@ -92,8 +91,8 @@ class Scopes:
     def _make_current(self) -> Scope:
         # What `fork` does, without its detour through the copy module.
         scope = self._outer[0].__copy__()
-        if self.client.streaming:
-            self._begin_trace_in(scope)
+        if self._is_new_trace and self.client.streaming:
+            scope._propagation_context = self._new_trace()
         scope.span = None
         if self._span is not None:
             scope._span = self._span
@@ -104,9 +103,10 @@ class Scopes:
 
     def _make_isolation(self) -> Scope:
         scope = self._outer[1].__copy__()
-        if self._outer is _PRISTINE:
+        if self._is_new_trace and not self.client.streaming:
+            scope._propagation_context = self._new_trace()
+        elif self._is_new_trace or self._outer is _PRISTINE:
             scope.set_new_propagation_context()
-        self._begin_trace_in(scope)
         scope.clear_breadcrumbs()
         if self._token is not None and self.client.sessions:
             scope._session = self._session or new_session(self.client, self._began)
@@ -114,12 +114,11 @@ class Scopes:
             scope._session = None
         return scope
 
-    def _begin_trace_in(self, scope: Scope) -> None:
-        """Put the request's new trace, if it has one, into a scope that is being made."""
-        if self._trace is not None:
-            scope._propagation_context = self._trace
-        elif self._is_new_trace:
-            scope.set_new_propagation_context()
+    def _new_trace(self) -> Any:
+        """What the SDK keeps of the request's new trace: the same, whoever asks first, in whichever thread."""
+        # Without asking the system for the randomness of a UUID, as the SDK does.
+        made = PropagationContext(trace_id=f"{random.getrandbits(128):032x}")
+        return self.__dict__.setdefault("_trace", made)
 
     def _prepare(self, current: Scope) -> None:
         """Prepare the current scope for what is captured in it."""
@@ -136,10 +135,9 @@ class Scopes:
     def propagation_context(self) -> Any:
         """What the scopes know of the request's trace."""
         scope = self.current if self.client.streaming else self.scope
-        if self._trace is None and is_late(scope) and self._is_new_trace:
-            # As the SDK makes one, without asking the system for the randomness of a UUID.
-            self._trace = PropagationContext(trace_id=f"{random.getrandbits(128):032x}")
-        return self._trace or scope.get_active_propagation_context()
+        if self._is_new_trace and is_late(scope):
+            return self._new_trace()
+        return scope.get_active_propagation_context()
 
     def note_error(self, *, crashed: bool) -> None:
         """Note an error of which no event tells the session."""
