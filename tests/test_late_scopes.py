@@ -194,3 +194,38 @@ def _sessions(server: MemoryTransport) -> dict[str, int]:
             for outcome in {"exited", "errored", "crashed"} & set(counts):
                 found[outcome] = found.get(outcome, 0) + counts[outcome]
     return found
+
+
+@pytest.mark.parametrize("looks", [False, True])
+async def test_what_is_not_sampled_is_counted_and_told_on(sentry: Sentry, fetch: Fetch, looks: bool) -> None:
+    """Whether or not somebody looks: one lost span a request; the trace headers say that it is not sampled."""
+    server = sentry(traces_sample_rate=0.25, environment="here")
+    told = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if looks:
+            told.append((sentry_sdk.get_traceparent(), _items(sentry_sdk.get_baggage())))
+        await _answer(send)
+
+    wrapped = RotaSentryMiddleware(app)
+    rounds = 10 * MANY
+    for _ in range(rounds):
+        await fetch(wrapped, "/")
+    lost = [reason for reason, category in server.lost if category == "span"]
+    assert lost == ["sample_rate"] * (rounds - len(server.spans))
+    assert 0 < len(server.spans) < rounds
+    assert len(told) == (rounds if looks else 0)
+    ids = {span["trace_id"] for span in server.spans}
+    for traceparent, items in told:
+        trace_id, _, flag = traceparent.split("-")
+        assert (trace_id in ids) is (flag == "1")
+        assert items["trace_id"] == trace_id
+        assert items["sampled"] == ("true" if flag == "1" else "false")
+        assert items["sample_rate"] == "0.25"
+        assert items["environment"] == "here"
+        assert (float(items["sample_rand"]) < 0.25) is (flag == "1")
+
+
+def _items(baggage: str | None) -> dict[str, str]:
+    pairs = [pair.strip().partition("=") for pair in (baggage or "").split(",")]
+    return {name.removeprefix("sentry-"): value for name, _, value in pairs}
