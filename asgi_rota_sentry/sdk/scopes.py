@@ -116,7 +116,7 @@ class Scopes:
 
     def _new_trace(self) -> Any:
         """What the SDK keeps of the request's new trace: the same, whoever asks first, in whichever thread."""
-        # Without asking the system for the randomness of a UUID, as the SDK does.
+        # The SDK asks the system for the randomness of a UUID, but nothing hangs on a trace's being hard to guess.
         made = PropagationContext(trace_id=f"{random.getrandbits(128):032x}")
         return self.__dict__.setdefault("_trace", made)
 
