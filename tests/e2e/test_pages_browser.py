@@ -35,7 +35,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         accept=sent.get(b"accept", b"").decode(),
         accept_language=asked.pop("lang", None) or sent.get(b"accept-language", b"").decode(),
         reported=bool(asked.pop("reported", "")),
-        **{key: value for key, value in asked.items() if key in Situation.__dataclass_fields__},
+        **{key: value for key, value in asked.items() if key in Situation._fields},
     )
     answer = pages.answer(known)
     if scope["path"] == "/thanks":
