@@ -96,7 +96,12 @@ class Reply:
             raise
         if kind == "http.response.start" or self.ended:
             return
-        if _is_last(message, kind, trailers=self._trailers):
+        # Nearly all are bodies.
+        if kind == "http.response.body":
+            is_last = not self._trailers and not message.get("more_body", False)
+        else:
+            is_last = _is_last(message, kind)
+        if is_last:
             self.ended = True
             if kind == "websocket.close":
                 self._listener.on_close(message.get("code", 1000))
@@ -213,9 +218,7 @@ def _is_iterator(found: Any) -> bool:
     return hasattr(found, "__next__")
 
 
-def _is_last(message: Message, kind: Any, *, trailers: bool) -> bool:
-    if kind == "http.response.body":
-        return not trailers and not message.get("more_body", False)
+def _is_last(message: Message, kind: Any) -> bool:
     if kind in ("http.response.zerocopysend", "websocket.http.response.body"):
         return not message.get("more_body", False)
     if kind == "http.response.trailers":

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 # What frameworks write into a cookie that they delete; no session has such a value.
+_LENGTH = len(b"set-cookie")
 _EMPTY = frozenset({b"", b"null", b"deleted", b"None"})
 
 
@@ -23,7 +24,7 @@ def set_session_cookie(headers: Iterable[tuple[bytes, bytes]], names: Sequence[b
     """
     found = None
     for name, value in headers:
-        if name.lower() == b"set-cookie":
+        if len(name) == _LENGTH and name.lower() == b"set-cookie":
             pair, _, attributes = value.partition(b";")
             if pair.partition(b"=")[0].strip() in names:
                 found = b"" if _is_gone(attributes) else session_cookie(pair.strip(), names) or b""

@@ -93,7 +93,8 @@ class Trail:
         An `owner` (a user's ID) other than the remembered one begins a new story: the browser changed hands.
         """
         if key:
-            self._store.note(key, (owner, tuple(map(bounded, entries[-_MOST_ENTRIES:]))))
+            kept = (bounded(entries[0]),) if len(entries) == 1 else tuple(map(bounded, entries[-_MOST_ENTRIES:]))
+            self._store.note(key, (owner, kept))
 
     def renew(self, old: bytes | None, new: bytes) -> None:
         """The same visitor under a new session cookie: the story goes on. An empty `new` ends it."""
