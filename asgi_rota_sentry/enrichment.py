@@ -10,6 +10,7 @@ from typing import Any
 from asgi_rota_sentry import faults, request, route, trail
 from asgi_rota_sentry.identity import Identity
 from asgi_rota_sentry.person import Person, User
+from asgi_rota_sentry.semantics import Collection
 from asgi_rota_sentry.types import Scope
 from asgi_rota_sentry.values import Network
 from asgi_rota_sentry.withheld import Withheld
@@ -27,6 +28,7 @@ class Enrichment:
         "app",
         "arrived_at",
         "body",
+        "collection",
         "person",
         "plain",
         "scope",
@@ -41,13 +43,14 @@ class Enrichment:
         identify: Callable[[Scope], Identity | Awaitable[Identity | None] | None],
         story: Callable[[list[trail.Breadcrumb], list[trail.Breadcrumb]], list[trail.Breadcrumb]],
         personal: bool,
-        plain: bool = False,
+        collection: Collection,
         trusted_proxies: Sequence[Network] = (),
     ) -> None:
         self.scope = scope
         self.person = Person(scope, identify, personal=personal, trusted_proxies=trusted_proxies)
+        self.collection = collection
         self.story = story
-        self.plain = plain
+        self.plain = False
         self.body: request.Body | None = None
         self.arrived_at = time.time()
         self.answered_at = 0.0
@@ -90,18 +93,19 @@ class Enrichment:
         return user, who if user.get("id") in (None, who.id) else Identity()
 
     def _request(self, event: Event) -> None:
-        scope, personal = self.scope, self.person.personal
+        scope, personal, collection = self.scope, self.person.personal, self.collection
+        headers = collection.headers(request.headers(scope, personal=personal))
         address = self.person.address if personal else None
         found: dict[str, Any] = {
             "url": request.url(scope),
             "method": request.method(scope),
-            "query_string": request.query_string(scope),
-            "headers": request.headers(scope, personal=personal),
+            "query_string": collection.query_string(request.query_string(scope)),
+            "headers": headers,
         }
         # What the SDK's integrations put there believes any header, and knows nothing of the settings.
         theirs = {key: value for key, value in (event.get("request") or {}).items() if key not in ("env", "cookies")}
         if personal:
-            found["cookies"] = request.cookies(scope)
+            found["cookies"] = collection.cookies(request.cookies(scope))
             if address:
                 found["env"] = {"REMOTE_ADDR": address}
         data = self.body.data(scope) if self.body is not None else None
@@ -112,8 +116,8 @@ class Enrichment:
             "url": found["url"],
             "method": found["method"],
             "query_string": found["query_string"],
-            "user_agent": request.header(scope, b"user-agent"),
-            "referrer": request.header(scope, b"referer"),
+            "user_agent": headers.get("user-agent"),
+            "referrer": headers.get("referer"),
             "ip_address": address,
         }
         self._context(event, "request", {key: value for key, value in context.items() if value})

@@ -89,8 +89,8 @@ class Journey(Record):
             return
         self._client = client
         self._arrived_at = time.time()
-        sentry = self._sentry = sdk.RequestScope(client, self._enrich, expected.should_drop, self._config.budget)
-        sentry.open()
+        sentry = self._sentry = sdk.RequestScope(client, self, expected.should_drop, self._config.budget)
+        sentry.open(self._arrived_at)
         config, scope = self._config, self._scope
         if config.is_excluded(scope):
             self._is_excluded = True

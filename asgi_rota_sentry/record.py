@@ -6,9 +6,9 @@ The flow of the request itself is the journey's, which notes what it learns here
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from asgi_rota_sentry import counters, faults, identity, request, route, sdk, trail
+from asgi_rota_sentry import counters, faults, forwarded, identity, request, route, sdk, semantics, trail
 from asgi_rota_sentry.budget import Budget
 from asgi_rota_sentry.enrichment import Enrichment, Event
 from asgi_rota_sentry.feedback import FeedbackRoute
@@ -23,6 +23,7 @@ from asgi_rota_sentry.visitor import Visitor
 
 # From when on what runs after the last byte is work in the background, and not the end of the request.
 _BACKGROUND_SECONDS = 0.25
+_EVERYTHING = sdk.Collection(None)
 
 
 class Configuration(Protocol):
@@ -68,7 +69,7 @@ class Record:
     _ended_at = 0.0
     _passed_at = 0.0
 
-    def _enrich(self, event: Event) -> Callable[[Event], None] | None:
+    def enrich(self, event: Event) -> Callable[[Event], None] | None:
         """Put what is known of this request into one of its events, and remember it for feedback on it.
 
         Returns what takes out the names that must not leave.
@@ -77,6 +78,12 @@ class Record:
         if event.get("type") != "transaction":
             self._config.feedback.events.remember(event)
         return withhold
+
+    def attributes(self) -> dict[str, Any]:
+        """What all spans, logs and metrics of this request tell of it."""
+        address = forwarded.client_address(self._scope, self._config.settings.trusted_proxies)
+        personal = self._client is not None and self._client.collects_personal_data
+        return semantics.of_everything(self._scope, address, personal=personal)
 
     def _knowledge(self) -> Enrichment:
         """What is known by now; once the application has ended, nothing more is learnt of the user."""
@@ -93,9 +100,10 @@ class Record:
             identify=self._config.identify,
             story=self._story,
             personal=self._client is not None and self._client.collects_personal_data,
-            plain=self._is_excluded,
+            collection=_EVERYTHING if self._client is None else self._client.collection,
             trusted_proxies=self._config.settings.trusted_proxies,
         )
+        enrichment.plain = self._is_excluded
         enrichment.resolved = self._identity
         enrichment.body = self._body
         enrichment.arrived_at = self._arrived_at
@@ -142,19 +150,36 @@ class Record:
         """Give a sampled span its name and its tags."""
         # The span's own event, which is about to be made, is told the same.
         knowledge = self._last_knowledge = self._knowledge()
-        span.rename(*knowledge.transaction_name(*span.name()))
+        name, source = knowledge.transaction_name(*span.name())
         tags = {"http.method": request.method(self._scope), "http.url": request.path(self._scope)}
         if self._status:
             tags["http.status_code"] = str(self._status)
         if self._is_slow():
             tags["slow"] = "true"
-        if self._close_code is not None:
-            span.set_data({"websocket.close_code": self._close_code})
         user, who = knowledge.user(self._set_user)
         if who.role:
             tags["user.role"] = who.role
-        span.set_tags(tags)
+        facts: Event = {"type": "transaction", "transaction": name, "tags": tags}
+        if self._client is not None and self._client.streaming:
+            self._describe_streamed(facts, knowledge)
+        else:
+            tags["asgi.type"] = str(self._scope.get("type"))
+        span.rename(facts["transaction"], source)
+        span.set_tags(facts["tags"])
+        if self._close_code is not None:
+            span.set_data({"websocket.close_code": self._close_code})
+        if "request" in facts:
+            span.set_request(facts["request"])
         span.set_user(user if knowledge.person.personal else {"id": user.get("id")}, who.preferences)
+
+    def _describe_streamed(self, facts: Event, knowledge: Enrichment) -> None:
+        """Add what a transaction's event would tell of the request, and withhold here what no hook can: no hint."""
+        if self._client is not None and self._sentry is not None and not self._sentry.is_adopted:
+            personal = knowledge.person.personal
+            facts["request"] = semantics.of_request(self._scope, self._client.collection, personal=personal)
+        withhold = knowledge.person.withheld(knowledge.who())
+        if withhold is not None:
+            withhold(facts)
 
     def user(self) -> tuple[User, str | None]:
         """The user and the role as an event of this request would tell them now."""
@@ -191,7 +216,7 @@ class Record:
         metering = self._config.metering
         if metering is None or not sentry.client.has_metrics:
             return
-        name, source = route.name(self._scope, self._app, status, *sentry.transaction)
+        named = route.name_of_route(self._scope, self._app, status, *sentry.transaction)
         is_plain = not (is_slow or sentry.errors or sentry.ignored or self._pages)
         others = () if is_plain else (sentry.errors, sentry.ignored, int(is_slow), self._pages)
-        metering.note(name if source != "url" else "", status, others)
+        metering.note(named[0] if named is not None else "", status, others)

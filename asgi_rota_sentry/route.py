@@ -21,6 +21,11 @@ def name(scope: Scope, app: Any, status: int, known: str, source: str) -> tuple[
     `known` is what the SDK's integrations or the application call it, `status` that of the answer, 0 before it. What
     was not found and has no route shares one name for each method.
     """
+    return name_of_route(scope, app, status, known, source) or (request.path(scope), "url")
+
+
+def name_of_route(scope: Scope, app: Any, status: int, known: str, source: str) -> tuple[str, str] | None:
+    """As `name`, but None where there is only the URL path."""
     if known and source == "custom":
         return known, source
     found = template(scope, app)
@@ -32,7 +37,7 @@ def name(scope: Scope, app: Any, status: int, known: str, source: str) -> tuple[
         # Whatever path was tried: those who look for what is not there know no end of them.
         return f"{request.method(scope)} 404", "route"
     mounted = mount(scope) if "route" in scope else None
-    return (mounted, "route") if mounted is not None else (request.path(scope), "url")
+    return (mounted, "route") if mounted is not None else None
 
 
 def template(scope: Scope, app: Any = None) -> str | None:

@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 
 from asgi_rota_sentry import Identity, RotaSentryMiddleware, Settings, counters, record_action
 from tests.conftest import Get, MemoryTransport
-from tests.wire import http
+from tests.wire import Wire, http
 
 pytestmark = pytest.mark.anyio
 
@@ -625,3 +625,21 @@ async def test_the_options_for_breadcrumbs_are_the_user_s(sentry: Sentry) -> Non
     (event,) = server.events
     told = [crumb["message"] for crumb in event["breadcrumbs"]["values"]]
     assert told == ["(3)", "(4)", "(GET /shifts/ (500 Internal Server Error))"]
+
+
+@pytest.mark.parametrize("holder", ["current", "isolation"])
+async def test_a_client_that_is_bound_to_a_scope_gets_the_requests_events(
+    sentry: Callable[..., MemoryTransport], holder: str
+) -> None:
+    """Not the process's own, as with everything that the SDK captures there."""
+    process, own = sentry(), MemoryTransport()
+    client = sentry_sdk.Client(dsn="http://key@127.0.0.1:9/2", transport=own)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError("in the scope of another client")
+
+    with sentry_sdk.isolation_scope() as isolation, sentry_sdk.new_scope() as current:
+        (current if holder == "current" else isolation).set_client(client)
+        await Wire().run(RotaSentryMiddleware(app), http())
+        client.flush()
+    assert ([len(own.items("event")), len(process.items("event"))]) == [1, 0]

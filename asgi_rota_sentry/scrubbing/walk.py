@@ -19,6 +19,7 @@ from asgi_rota_sentry.scrubbing.spans import FILTERED, Span, replaced
 _DEEPEST = 120
 _MOST_ALIKE = 8
 _ITSELF = FILTERED, Change("contains itself", whole=True)
+_GONE = [FILTERED]
 _LEFT_ALONE = frozenset({type(None), bool, float})
 _LEAST_CARD = 10**12
 _TOLD = frozenset({str, int})
@@ -126,7 +127,7 @@ class Walk:
         changed: dict[Any, Any] = {}
         changes: Changes = {}
         renamed: dict[Any, str] = {}
-        own, texts, shortest = self._own_of(node, layout), self.texts, self._shortest
+        own, texts, shortest, source = self._own_of(node, layout), self.texts, self._shortest, layout.source
         names, remembered, told = self._memory.names, self._memory.texts, self._memory.told
         pair = self._judge.pair_of(node) if "value" in node else Verdict.PLAIN
         for key, value in node.items():
@@ -141,6 +142,8 @@ class Walk:
                     if kind is str:
                         texts.add(value)
                     continue
+                if kind is list and value == _GONE:
+                    continue
             elif kind is str:
                 if len(value) < shortest or value in texts:
                     continue
@@ -149,6 +152,13 @@ class Walk:
                     continue
             elif kind in _LEFT_ALONE or (kind is int and value < _LEAST_CARD):
                 continue
+            elif kind is list and len(value) == 1 and type(value[0]) is str and key not in source:
+                # A header of a streamed span, most of all.
+                if len(value[0]) < shortest:
+                    continue
+                if value[0] in remembered:
+                    texts.add(value[0])
+                    continue
             new = self._child(key, value, pair if pair and key == "value" else verdict, layout)
             if new is not value:
                 changed[key] = new

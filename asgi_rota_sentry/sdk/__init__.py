@@ -15,6 +15,7 @@ from asgi_rota_sentry.sdk.capture import (
     set_user,
 )
 from asgi_rota_sentry.sdk.client import Client, current_client
+from asgi_rota_sentry.sdk.collection import Collection
 from asgi_rota_sentry.sdk.feedback import environment_and_release, feedback_envelope, hand_over, is_kept_by
 from asgi_rota_sentry.sdk.guard import install as install_guard
 from asgi_rota_sentry.sdk.metrics import send_sums
@@ -25,6 +26,7 @@ from asgi_rota_sentry.sdk.tallies import capture_tally
 
 __all__ = [
     "Client",
+    "Collection",
     "Hooks",
     "RequestScope",
     "RequestSpan",

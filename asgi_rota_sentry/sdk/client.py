@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
-import sentry_sdk
 from sentry_sdk.consts import DEFAULT_OPTIONS
 from sentry_sdk.integrations import asgi as _asgi
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
 from asgi_rota_sentry import faults
-from asgi_rota_sentry.sdk import children, metrics, ready
+from asgi_rota_sentry.sdk import children, contexts, metrics, ready
+from asgi_rota_sentry.sdk.collection import Collection
 
 Breadcrumb = dict[str, Any]
 
@@ -37,11 +37,18 @@ def streams(options: Mapping[str, Any]) -> bool:
     return not HAS_TRANSACTIONS or lifecycle == "stream"
 
 
+def _lists(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The option `data_collection`; None where it does not count, as in 2.x when the user has not given it."""
+    found: Mapping[str, Any] = options.get("data_collection") or {}
+    return found if not HAS_TRANSACTIONS or found.get("provided_by_user") else None
+
+
 class Client:
     """The facts of one active client: what is traced, what may be collected, what is counted."""
 
     __slots__ = (
         "before_breadcrumb",
+        "collection",
         "eager_requests",
         "has_metrics",
         "ignores_spans",
@@ -92,9 +99,12 @@ class Client:
         self.before_breadcrumb: Any = options.get("before_breadcrumb")
         most = options.get("max_breadcrumbs")
         self.max_breadcrumbs: int = most if isinstance(most, int) else 100
+        self.collection = Collection(_lists(options))
         self.max_body = {"never": 0, "small": 1_000, "medium": 10_000, "always": 1_000_000}.get(
             options.get("max_request_body_size") or "medium", 10_000
         )
+        if not self.collection.takes_bodies:
+            self.max_body = 0
         # How many of the next requests have their scopes copied at once.
         self.eager_requests = 0
         # The dedupe integration's memory of the exception that it saw last in this context.
@@ -112,10 +122,8 @@ class Client:
     @property
     def collects_personal_data(self) -> bool:
         """Whether name, e-mail and address may leave the process, by `data_collection` or `send_default_pii`."""
-        collection = self.options.get("data_collection") or {}
-        if not HAS_TRANSACTIONS or collection.get("provided_by_user"):
-            return bool(collection.get("user_info"))
-        return bool(self.options.get("send_default_pii"))
+        lists = _lists(self.options)
+        return bool(self.options.get("send_default_pii") if lists is None else lists.get("user_info"))
 
     def with_breadcrumbs(self, theirs: list[Breadcrumb], ours: list[Breadcrumb]) -> list[Breadcrumb]:
         """The scope's breadcrumbs with ours among them in the order of time; the user's options hold for ours, too."""
@@ -144,12 +152,12 @@ _known: list[Client] = []
 
 def current_client() -> Client | None:
     """The facts of the client that is in force here, or None when the SDK is not initialised."""
-    raw = sentry_sdk.get_client()
+    raw = contexts.client()
+    if raw is None:
+        return None
     for client in _known:
         if client.raw is raw:
             return client
-    if not raw.is_active():
-        return None
     client = Client(raw)
     _known.insert(0, client)
     del _known[4:]

@@ -1,14 +1,14 @@
 """The events of one request: what becomes of each, and which of them were accepted."""
 
 import logging
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, cast
 
 import sentry_sdk
 from sentry_sdk.integrations import logging as _logging
 from sentry_sdk.scope import Scope
 
-from asgi_rota_sentry import counters
+from asgi_rota_sentry import counters, faults
 from asgi_rota_sentry.budget import Budget, Verdict
 from asgi_rota_sentry.expected import first_leaf, is_disconnect, leaves
 from asgi_rota_sentry.sdk import ready
@@ -26,14 +26,22 @@ for _name in ("ignore_logger", "ignore_logger_for_events", "ignore_logger_for_se
         getattr(_logging, _name)(_log.name)
 
 Event = dict[str, Any]
-#: Adds what is known of the request, and returns what is to take out what must not leave, if there is such.
-Enrich = Callable[[Event], Callable[[Event], None] | None]
+
+
+class Teller(Protocol):
+    """Who knows of the request: its record."""
+
+    def enrich(self, event: Event) -> Callable[[Event], None] | None:
+        """Add what is known to an event, and return what is to take out what must not leave, if there is such."""
+
+    def attributes(self) -> Mapping[str, Any]:
+        """What all that is made in the request's scope tells of it, spans, logs and metrics among it."""
 
 
 class RequestScope(Scopes):
     """One request's isolation scope; sees every event that is made inside and knows which of them were accepted.
 
-    `enrich` is called with each event, to add what is known of the request. `should_drop` tells the exceptions that
+    `teller` is asked with each event, and once if anybody looks at the scope. `should_drop` tells the exceptions that
     make no event, `budget` those that are only counted.
     """
 
@@ -45,10 +53,14 @@ class RequestScope(Scopes):
     _admitted: tuple[BaseException, Verdict] | None = None
 
     def __init__(
-        self, client: Client, enrich: Enrich, should_drop: Callable[[BaseException], bool], budget: Budget
+        self,
+        client: Client,
+        teller: Teller,
+        should_drop: Callable[[BaseException], bool],
+        budget: Budget,
     ) -> None:
         super().__init__(client)
-        self._enrich = enrich
+        self._teller = teller
         self._should_drop = should_drop
         self._budget = budget
 
@@ -56,6 +68,13 @@ class RequestScope(Scopes):
         """See the events that are made in the scope."""
         # The current scope's processors run after the isolation scope's, where the SDK's integrations put theirs.
         current.add_event_processor(cast(Any, self._process))
+
+    def _describe(self, isolation: Scope) -> None:
+        try:
+            for name, value in self._teller.attributes().items():
+                isolation.set_attribute(name, value)
+        except Exception:
+            faults.report("describing a request")
 
     def close(self) -> None:
         """Leave the scope; what runs on in it (background work) keeps its tags, and exceptions are let go.
@@ -202,7 +221,7 @@ class RequestScope(Scopes):
             put_tally(event, admitted[1].owed)
 
     def _complete(self, event: Event, hint: dict[str, Any]) -> Event:
-        withhold = self._enrich(event)
+        withhold = self._teller.enrich(event)
         if withhold is not None and self.client.withholds_last:
             hint[WITHHOLD] = withhold
         elif withhold is not None:

@@ -1,23 +1,17 @@
 """The two scopes of one request, the isolation scope and the current one: entered, and left."""
 
 import random
-import time
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any
 
-from sentry_sdk import scope as _scope
 from sentry_sdk.scope import Scope, ScopeType
 from sentry_sdk.tracing_utils import PropagationContext
 
+from asgi_rota_sentry.sdk import contexts
 from asgi_rota_sentry.sdk.client import Client, close_layer, layer_around, open_layer
 from asgi_rota_sentry.sdk.late import IS_POSSIBLE, is_late, late, was_late
 from asgi_rota_sentry.sdk.session import RequestSession, count_exited, count_session, new_session, note_error
 
-# Where the SDK holds the scopes of a context; private, without them it makes scopes itself.
-_UNKNOWN: ContextVar[Any] = ContextVar("asgi_rota_sentry_unknown", default=False)
-_CURRENT: ContextVar[Any] = getattr(_scope, "_current_scope", _UNKNOWN)
-_ISOLATION: ContextVar[Any] = getattr(_scope, "_isolation_scope", _UNKNOWN)
 _PRISTINE = Scope(ty=ScopeType.CURRENT), Scope(ty=ScopeType.ISOLATION)
 
 # A late scope that is looked at after all costs more than one that is made at once. So after a request whose scopes
@@ -45,8 +39,10 @@ class Scopes:
     def __init__(self, client: Client) -> None:
         self.client = client
 
-    def open(self) -> None:
+    def open(self, began: float) -> None:
         """Enter the scope, with no breadcrumb, span or session of an outer one left in it.
+
+        `began` is when the request did, in seconds of the epoch.
 
         Where the SDK's own ASGI middleware is around us, its scope is the request's, and is used as it is. A server may
         start a request in the context that another one left behind: a pipelined request, or the next one on a
@@ -62,7 +58,7 @@ class Scopes:
             return
         self._outer = around or _scopes_around()
         self._token = open_layer(self._outer)
-        self._began = time.time()
+        self._began = began
         if self._is_to_wait():
             current, isolation = self._outer
             self._enter(late(self._make_current, current.client), late(self._make_isolation, isolation.client))
@@ -85,8 +81,8 @@ class Scopes:
 
     def _enter(self, current: Scope, isolation: Scope) -> None:
         self.current, self.scope = current, isolation
-        Scope.set_current_scope(current)
-        Scope.set_isolation_scope(isolation)
+        contexts.set_current(current)
+        contexts.set_isolation(isolation)
 
     def _make_current(self) -> Scope:
         # What `fork` does, without its detour through the copy module.
@@ -108,6 +104,7 @@ class Scopes:
         elif self._is_new_trace or self._outer is _PRISTINE:
             scope.set_new_propagation_context()
         scope.clear_breadcrumbs()
+        self._describe(scope)
         if self._token is not None and self.client.sessions:
             scope._session = self._session or new_session(self.client, self._began)
         else:
@@ -122,6 +119,9 @@ class Scopes:
 
     def _prepare(self, current: Scope) -> None:
         """Prepare the current scope for what is captured in it."""
+
+    def _describe(self, isolation: Scope) -> None:
+        """Have the isolation scope tell of the request what all that is made in it shall tell."""
 
     def begin_trace(self) -> None:
         """Begin a new trace, on both scopes where spans are streamed."""
@@ -194,12 +194,9 @@ class Scopes:
                 self.client.eager_requests = _EAGER_REQUESTS
             if self.client.streaming and hasattr(current, "_server_segment_span"):
                 current._server_segment_span = None  # the segment knows the scope, too
-        if self._outer is _PRISTINE:
-            _CURRENT.set(None)
-            _ISOLATION.set(None)
-        else:
-            Scope.set_current_scope(self._outer[0])
-            Scope.set_isolation_scope(self._outer[1])
+        current, isolation = (None, None) if self._outer is _PRISTINE else self._outer
+        contexts.set_current(current)
+        contexts.set_isolation(isolation)
         close_layer(token)
 
 
@@ -208,7 +205,4 @@ def _scopes_around() -> tuple[Scope, Scope]:
 
     The SDK would make two for each request that a server starts in such a context, at ten times the price of a copy.
     """
-    current, isolation = _CURRENT.get(), _ISOLATION.get()
-    if current is None and isolation is None:
-        return _PRISTINE
-    return current or Scope.get_current_scope(), isolation or Scope.get_isolation_scope()
+    return _PRISTINE if contexts.has_none() else contexts.scopes()

@@ -47,6 +47,9 @@ class RequestSpan(Protocol):
     def set_user(self, user: Mapping[str, Any], preferences: Mapping[str, str]) -> None:
         """Note whose request it was, where no event processor does."""
 
+    def set_request(self, attributes: Mapping[str, Any]) -> None:
+        """Attach what is told of the request, where no event processor does."""
+
     def set_context(self, name: str, context: Mapping[str, Any]) -> None:
         """Attach a context."""
 

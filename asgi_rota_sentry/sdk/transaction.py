@@ -60,6 +60,9 @@ class TransactionSpan:
     def set_user(self, user: Mapping[str, Any], preferences: Mapping[str, str]) -> None:
         """The event processor of the request puts the user into its transaction."""
 
+    def set_request(self, attributes: Mapping[str, Any]) -> None:
+        """The event processor puts the request into its transaction, too."""
+
     def set_context(self, name: str, context: Mapping[str, Any]) -> None:
         """Attach a context."""
         self._transaction.set_context(name, dict(context))

@@ -35,6 +35,9 @@ class UnsampledSpan:
     def set_user(self, user: Mapping[str, Any], preferences: Mapping[str, str]) -> None:
         """Nobody sees the user."""
 
+    def set_request(self, attributes: Mapping[str, Any]) -> None:
+        """Nobody sees the request."""
+
     def set_context(self, name: str, context: Mapping[str, Any]) -> None:
         """Nobody sees the context."""
 

@@ -1,0 +1,44 @@
+"""The scopes of a context, without a detour through the SDK where it holds them as it does today.
+
+In a context that has no scopes yet, as servers start each request, the SDK finds its client by way of two exceptions;
+where there is no client it makes one that does nothing.
+"""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+import sentry_sdk
+from sentry_sdk import scope as _scope
+from sentry_sdk.scope import Scope
+
+# Private; where they are missing the SDK is asked, and makes the scopes itself.
+_ABSENT: ContextVar[Any] = ContextVar("asgi_rota_sentry_absent", default=False)
+_current: ContextVar[Any] = getattr(_scope, "_current_scope", _ABSENT)
+_isolation: ContextVar[Any] = getattr(_scope, "_isolation_scope", _ABSENT)
+_is_known = _ABSENT not in (_current, _isolation)
+
+#: Enter a scope.
+set_current: Callable[[Scope | None], Any] = _current.set if _is_known else Scope.set_current_scope  # type: ignore[assignment]
+set_isolation: Callable[[Scope | None], Any] = _isolation.set if _is_known else Scope.set_isolation_scope  # type: ignore[assignment]
+
+
+def has_none() -> bool:
+    """Whether this context has no scopes yet."""
+    return _current.get() is None and _isolation.get() is None
+
+
+def scopes() -> tuple[Scope, Scope]:
+    """The current and the isolation scope; one that is not there yet is made."""
+    return _current.get() or Scope.get_current_scope(), _isolation.get() or Scope.get_isolation_scope()
+
+
+def client() -> Any:
+    """The active client that is in force here, as `sentry_sdk.get_client` finds it; None where there is none."""
+    if _is_known:
+        for scope in (_current.get(), _isolation.get(), Scope.get_global_scope()):
+            if scope is not None and (found := scope.client) is not None and found.is_active():
+                return found
+        return None
+    found = sentry_sdk.get_client()
+    return found if found.is_active() else None

@@ -1,0 +1,75 @@
+"""A request in the attributes of Sentry's conventions, under the names that the SDK's own ASGI integration gives them.
+
+https://getsentry.github.io/sentry-conventions/attributes/
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+from asgi_rota_sentry import request
+from asgi_rota_sentry.types import Scope
+
+_LOCAL_ADDRESSES = frozenset({"127.0.0.1", "::1"})
+_LOCAL_HOSTS = _LOCAL_ADDRESSES | {"localhost"}
+_BELOW_LOCAL_HOSTS = tuple(f".{host}" for host in _LOCAL_HOSTS)
+
+
+class Collection(Protocol):
+    """What of a request may be collected."""
+
+    has_lists: bool
+
+    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers that may be collected."""
+
+    def cookies(self, cookies: Mapping[str, str]) -> dict[str, str]:
+        """The cookies that may be collected."""
+
+    def query_string(self, query: str) -> str:
+        """The parameters that may be collected."""
+
+
+def of_everything(scope: Scope, address: str | None, *, personal: bool) -> dict[str, Any]:
+    """What all spans, logs and metrics of the request tell of it; `address` is the client's."""
+    headers = dict(reversed(request.raw_headers(scope)))  # the first of each name
+    found: dict[str, Any] = {"sentry.is_localhost": address in _LOCAL_ADDRESSES or _asks_for_localhost(scope, headers)}
+    if user_agent := headers.get(b"user-agent"):
+        found["user_agent.original"] = user_agent.decode("latin-1")
+    if personal and address:
+        found["user.ip_address"] = address
+    return found
+
+
+def _asks_for_localhost(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the request is for a name of this machine: what Sentry's inbound filter goes by."""
+    host, forwarded, server = headers.get(b"host"), headers.get(b"x-forwarded-host"), scope.get("server")
+    hosts = [_host(name.decode("latin-1")) for name in (host, forwarded) if name]
+    if not host and server:
+        hosts.append(str(server[0]))
+    return any(host in _LOCAL_HOSTS or host.endswith(_BELOW_LOCAL_HOSTS) for host in hosts)
+
+
+def _host(value: str) -> str:
+    """The host of `rota.example:8000`, or of `[::1]:8000`."""
+    return value.partition("]")[0][1:] if value.startswith("[") else value.partition(":")[0]
+
+
+def of_request(scope: Scope, collection: Collection, *, personal: bool) -> dict[str, Any]:
+    """What the request's own span tells of it.
+
+    Without lists of what may be collected (2.x), path and query are told only with `personal`, as by the SDK.
+    """
+    headers = collection.headers(request.headers(scope, personal=personal))
+    found: dict[str, Any] = {f"http.request.header.{name}": value for name, value in headers.items()}
+    if scope.get("method"):
+        found["http.request.method"] = request.method(scope)
+    if personal or collection.has_lists:
+        url = request.url(scope)
+        query = collection.query_string(request.query_string(scope))
+        query = query if collection.has_lists else unquote(query)
+        found["url.path"] = request.path(scope)
+        found["url.full"] = f"{url}?{query}" if query else url
+        if query:
+            found["http.query"] = query
+    return found
