@@ -29,6 +29,8 @@ _UNTRACED_METHODS = frozenset({"HEAD", "OPTIONS"})
 _IDENTIFY_SECONDS = 1.0
 _LAST_SECONDS = 1.0
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
+# A request without these is done with its headers, but for the cookies.
+_TELLING_HEADERS = trace_context.NAMES | _BODY_HEADERS
 
 
 class Journey(Record):
@@ -92,19 +94,21 @@ class Journey(Record):
         sentry = self._sentry = sdk.RequestScope(client, self, expected.should_drop, self._config.budget)
         sentry.open(self._arrived_at)
         config, scope = self._config, self._scope
-        if config.is_excluded(scope):
+        if config.excludes and config.is_excluded(scope):
             self._is_excluded = True
             return
         found: dict[bytes, bytes] = dict(request.raw_headers(scope))
-        headers = None if trace_context.NAMES.isdisjoint(found) else trace_context.trace_headers(found)
+        is_plain = found.keys().isdisjoint(_TELLING_HEADERS)
+        headers = None if is_plain else trace_context.trace_headers(found)
         if scope.get("method") in _UNTRACED_METHODS:
             sdk.begin_trace(client, sentry, headers)
         else:
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
         if scope.get("type") == "websocket":
             self._reply.take = SocketReceive(self._reply.take, self.on_close)
-        self._visitor = Visitor(config.trail, scope, found.get(b"cookie"))
-        if client.max_body and not _BODY_HEADERS.isdisjoint(found):
+        if config.trail.remembers:
+            self._visitor = Visitor(config.trail, scope, found.get(b"cookie"))
+        if not is_plain and client.max_body and not _BODY_HEADERS.isdisjoint(found):
             self._body = request.Body(client.max_body)
             self._reply.take = BodyReceive(self._reply.take, self._body)
 
@@ -145,17 +149,19 @@ class Journey(Record):
             if self._span is not None and self._span.sampled:
                 self._span.set_status_code(status)
             if self._visitor is not None:
-                self._visitor.answered(status, headers_of(message), self._answered_at, self._owner)
+                headers = message.get("headers")
+                headers = headers if type(headers) is list else headers_of(message)
+                self._visitor.answered(status, headers, self._answered_at, self._owner)
         except Exception:
             faults.report("noting a response")
 
     def on_end(self) -> None:
         """The last byte is out: the span ends, unless an exception may still follow and must come first."""
-        if self._sentry is None:
+        if self._span is None:
             return
         try:
             self._ended_at = time.time()
-            if self._span is not None and self._status < 500:
+            if self._status < 500:
                 self._end_span()
                 self._passed_at = time.time()
         except Exception:
@@ -281,7 +287,8 @@ class Journey(Record):
     def _settle(self, sentry: sdk.RequestScope) -> None:
         """Have Sentry told of the request, and leave its scope."""
         try:
-            if self._visitor is not None and self._is_unanswered():
+            is_unanswered = not self._reply.started and self._is_unanswered()
+            if is_unanswered and self._visitor is not None:
                 self._visitor.answered(500, (), time.time(), self._owner)
             if self._span is not None:
                 self._end_span()
@@ -289,7 +296,7 @@ class Journey(Record):
             if ended is not None:
                 self._follow(ended)
             if not self._is_excluded:
-                self._count(sentry, self._status or (500 if self._is_unanswered() else 0))
+                self._count(sentry, self._status or (500 if is_unanswered else 0))
         except Exception:
             faults.report("ending a span")
         try:
@@ -300,7 +307,7 @@ class Journey(Record):
 
     def _is_unanswered(self) -> bool:
         """Whether the server has to answer in the application's place: it does so with a 500."""
-        if self._reply.started or self._is_cancelled:
+        if self._is_cancelled:
             return False
         return self._failed_with is not None or self._scope.get("type") == "http"
 

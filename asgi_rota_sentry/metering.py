@@ -5,6 +5,7 @@ To count is all that a request pays for. The sums are handed on in a thread of t
 
 import time
 from _thread import start_new_thread
+from collections import Counter, deque
 from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from asgi_rota_sentry.accounts import Accounts
 EVERY_SECONDS = 10.0
 MOST_ROUTES = 300  # with their status classes; what is beyond is counted together
 OTHERS = "(others)"
+# So many requests are added up together.
+_MOST_NOTED = 1_000
 
 #: Those of every middleware of this process.
 METERINGS = Accounts()
@@ -41,30 +44,41 @@ class Metering:
         self._report = report
         self._every = every
         self._counts: dict[tuple[str, int], list[int]] = {}
+        # What is not added up yet: route, status, the other counts.
+        self._noted: deque[tuple[str, int, tuple[int, ...]]] = deque()
         self._is_waiting = False
         self._lock = Lock()
         METERINGS.add(self)
 
     def note(self, route: str, status: int, others: tuple[int, ...] = ()) -> None:
         """Count one request; the route is empty where none is known, `others` are the counts after the first."""
-        key = route, status // 100
-        with self._lock:
-            counts = self._counts.get(key)
-            if counts is None:
-                counts = self._begin(key)
-            counts[0] += 1
-            if others:
-                for place, count in enumerate(others, start=1):
-                    counts[place] += count
-
-    def _begin(self, key: tuple[str, int]) -> list[int]:
+        self._noted.append((route, status, others))
+        # In this order, and `settle` in the other one: what comes just too late for it begins the next wait.
         if not self._is_waiting:
+            self._wait()
+        if len(self._noted) >= _MOST_NOTED:
+            with self._lock:
+                self._add_up()
+
+    def _wait(self) -> None:
+        with self._lock:
+            if self._is_waiting:
+                return
             self._is_waiting = True
-            METERINGS.settle_at_exit()
-            start_new_thread(self._settle_later, ())
-        if len(self._counts) >= MOST_ROUTES:
-            key = OTHERS, key[1]
-        return self._counts.setdefault(key, [0] * len(NAMES))
+        METERINGS.settle_at_exit()
+        start_new_thread(self._settle_later, ())
+
+    def _add_up(self) -> None:
+        """With the lock held."""
+        noted = self._noted
+        for (route, status, others), times in Counter(noted.popleft() for _ in range(len(noted))).items():
+            key = route, status // 100
+            if key not in self._counts and len(self._counts) >= MOST_ROUTES:
+                key = OTHERS, key[1]
+            counts = self._counts.setdefault(key, [0] * len(NAMES))
+            counts[0] += times
+            for place, count in enumerate(others, start=1):
+                counts[place] += count * times
 
     def _settle_later(self) -> None:
         """Run in a thread of its own, to which the SDK's threading integration adds nothing."""
@@ -74,8 +88,9 @@ class Metering:
     def settle(self) -> None:
         """Hand on what was counted until now."""
         with self._lock:
-            counts, self._counts = self._counts, {}
             self._is_waiting = False
+            self._add_up()
+            counts, self._counts = self._counts, {}
         if not counts:
             return
         try:
@@ -92,4 +107,5 @@ class Metering:
         """Begin anew, in the child of a fork: what the parent counted, the parent tells."""
         self._lock = Lock()
         self._is_waiting = False
+        self._noted.clear()
         self._counts = {}

@@ -65,7 +65,7 @@ class RotaSentryMiddleware:
         if self.settings.debug:
             self._own_routes[self.settings.test_error_path] = deliberate_error
         self._own_paths = tuple(self._own_routes)
-        self._excludes = bool(self.settings.exclude_paths)
+        self.excludes = bool(self.settings.exclude_paths)
         self._excluded_exact = frozenset(path for path in self.settings.exclude_paths if not path.endswith("*"))
         self._excluded_prefixes = tuple(path[:-1] for path in self.settings.exclude_paths if path.endswith("*"))
 
@@ -88,8 +88,6 @@ class RotaSentryMiddleware:
 
     def is_excluded(self, scope: Scope) -> bool:
         """Whether this path gets isolation and error capture only."""
-        if not self._excludes:
-            return False
         path = request.local_path(scope)
         return path in self._excluded_exact or path.startswith(self._excluded_prefixes)
 

@@ -38,6 +38,8 @@ class Configuration(Protocol):
     trail: trail.Trail
     budget: Budget
     slow: SlowRequests
+    #: Whether any path is excluded.
+    excludes: bool
 
     def is_excluded(self, scope: Scope) -> bool:
         """Whether this path gets isolation and error capture only."""
@@ -210,7 +212,7 @@ class Record:
 
     def _count(self, sentry: sdk.RequestScope, status: int) -> None:
         """Count the request, which was answered with this status (0: it was not), and tell of a slow one."""
-        is_slow = self._is_slow()
+        is_slow = self._answered_at - self._arrived_at > self._config.slow.least and self._is_slow()
         if is_slow:
             self._tell_slow()
         metering = self._config.metering

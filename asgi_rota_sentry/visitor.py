@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from asgi_rota_sentry import request
-from asgi_rota_sentry.trail import Breadcrumb, Entry, Trail
+from asgi_rota_sentry.trail import Breadcrumb, Entry, Trail, bounded
 from asgi_rota_sentry.types import Scope
 
 
@@ -22,38 +22,43 @@ class Visitor:
     `cookies` is the request's Cookie header, or its first one.
     """
 
-    __slots__ = ("_actions", "_key", "_scope", "_trail")
+    __slots__ = ("_actions", "_cookies", "_scope", "_trail")
 
     def __init__(self, trail: Trail, scope: Scope, cookies: bytes | None) -> None:
         self._trail = trail
         self._scope = scope
+        self._cookies = cookies
         self._actions: list[Entry] | None = None
-        self._key: bytes | None = None
-        if cookies is not None:
-            self._key = trail.key(cookies) or trail.key(request.cookie_header(scope))
+
+    def _key(self) -> bytes | None:
+        """Which visitor it is, where the request has a session cookie."""
+        if self._cookies is None:
+            return None
+        return self._trail.key(self._cookies) or self._trail.key(request.cookie_header(self._scope))
 
     def act(self, category: str, message: str, data: dict[str, Any]) -> None:
         """Note what the user did."""
         if self._actions is None:
             self._actions = []
-        self._actions.append(("action", time.time(), category, message, data))
+        # Bounded at once: the data is the application's, which may go on to change it.
+        self._actions.append(bounded(("action", time.time(), category, message, data)))
 
     def earlier(self, viewer: str | None) -> list[Breadcrumb]:
         """The breadcrumbs of the earlier requests, oldest first, as far as they are the viewer's."""
-        return self._trail.earlier(self._key, viewer)
+        return self._trail.earlier(self._key(), viewer)
 
     def answered(self, status: int, headers: Sequence[tuple[bytes, bytes]], at: float, owner: Owner) -> None:
         """Let the story go on with this request and its answer, which may renew the session cookie or end it.
 
         With its status the request stands where it was answered: after the click that it came from was noted.
         """
-        renewed = self._trail.renewed_key(headers)
-        if renewed is None and self._key is None:
+        renewed, key = self._trail.renewed_key(headers), self._key()
+        if renewed is None and key is None:
             return
         entry = ("request", at, request.method(self._scope), request.path(self._scope), status)
         entries = [*self._actions, entry] if self._actions else [entry]
         self._actions = None
         whose = owner(surely=renewed is not None)
         if renewed is not None:
-            self._trail.renew(self._key, renewed)
-        self._trail.note(renewed or self._key or b"", entries, owner=whose)
+            self._trail.renew(key, renewed)
+        self._trail.note(renewed or key or b"", entries, owner=whose)

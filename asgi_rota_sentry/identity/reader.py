@@ -1,13 +1,14 @@
 """The default reader: what the common frameworks and authentication packages put into the ASGI scope."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 from asgi_rota_sentry.identity import preferences
 from asgi_rota_sentry.identity.model import Identity, LazyUser
 from asgi_rota_sentry.identity.roles import role_in_scopes, role_of
-from asgi_rota_sentry.identity.shapes import first, get, is_plain, text, unwrapped
+from asgi_rota_sentry.identity.shapes import LONGEST, are_plain, first, get, text, unwrapped
 from asgi_rota_sentry.types import Scope
 
 #: The owner of a request whose user is known to be nobody.
@@ -50,7 +51,7 @@ def owner(scope: Scope) -> str | None:
     Cheap enough for every request of a session: nothing but IDs is read.
     """
     user = scope.get("user")
-    if user is not None and (quickly := _plain_id(user)):
+    if user is not None and _has_plain_id(type(user)) and (quickly := _plain_id(user)):  # type: ignore[arg-type]
         return quickly
     known = None
     for candidate in _candidates(scope):
@@ -63,17 +64,21 @@ def owner(scope: Scope) -> str | None:
     return known
 
 
+@lru_cache(maxsize=1024)
+def _has_plain_id(kind: Hashable) -> bool:
+    """Whether who a user of this class is may simply be asked for."""
+    return are_plain(kind, _WHO) and not (isinstance(kind, type) and issubclass(kind, LazyUser))
+
+
 def _plain_id(user: Any) -> str | None:
     """The ID of somebody whose object has nothing to it; None where it takes a closer look."""
-    if not is_plain(user, _WHO) or _is_stand_in(user):
-        return None
     try:
         if getattr(user, "is_authenticated", True) is False or getattr(user, "is_anonymous", False) is True:
             return None
         for name in _IDS:
             value = getattr(user, name, None)
             if value is not None:
-                return text(value) if type(value) is str or type(value) is int else None
+                return text(value) if type(value) is int else value.strip()[:LONGEST] if type(value) is str else None
     except Exception:
         return None  # a property that fails
     return None

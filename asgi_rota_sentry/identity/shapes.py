@@ -49,13 +49,8 @@ def worth_asking(source: Any, names: tuple[str, ...]) -> Iterable[str]:
     return [name for name in names if name in own or name in in_class] if own else in_class
 
 
-def is_plain(source: Any, names: tuple[str, ...]) -> bool:
-    """Whether these names are attributes that `getattr` may simply ask for."""
-    return _are_plain(type(source), names)  # type: ignore[arg-type]  # as below
-
-
-@lru_cache(maxsize=1024)
-def _are_plain(kind: Hashable, names: tuple[str, ...]) -> bool:
+def are_plain(kind: Hashable, names: tuple[str, ...]) -> bool:
+    """Whether these names are attributes of this class's instances that `getattr` may simply ask for."""
     return _in_class(kind, names) is not None and all(_access(kind, name) is _Access.ATTRIBUTE for name in names)
 
 

@@ -1,7 +1,7 @@
 """What is fixed for the life of one SDK client, worked out once instead of for every request."""
 
-from collections.abc import Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, Token
 from typing import Any
 
 from sentry_sdk.consts import DEFAULT_OPTIONS
@@ -155,6 +155,8 @@ def current_client() -> Client | None:
     raw = contexts.client()
     if raw is None:
         return None
+    if _known and _known[0].raw is raw:
+        return _known[0]
     for client in _known:
         if client.raw is raw:
             return client
@@ -164,20 +166,14 @@ def current_client() -> Client | None:
     return client
 
 
-def layer_around() -> Any:
-    """What opened the scopes that we are in: True for the SDK's own ASGI middleware, else what `open_layer` was given.
-
-    False where nothing did.
-    """
-    return _layer_around.get(False)
-
-
-def open_layer(owner: object) -> Any:
-    """Tell the SDK's own ASGI layer that `owner`'s is open; returns the token for `close_layer`."""
-    return _layer_around.set(owner)
+#: What opened the scopes that we are in: True for the SDK's own ASGI middleware, else what `open_layer` was given, else
+#: what it is called with.
+layer_around: Callable[[Any], Any] = _layer_around.get
+#: Tell the SDK's own ASGI layer that another one is open, and whose; returns the token for `close_layer`.
+open_layer: Callable[[Any], Token[Any]] = _layer_around.set
 
 
-def close_layer(token: Any) -> None:
+def close_layer(token: Token[Any]) -> None:
     """Undo `open_layer`; harmless in another context."""
     try:
         _layer_around.reset(token)

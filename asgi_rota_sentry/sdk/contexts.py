@@ -23,14 +23,12 @@ set_current: Callable[[Scope | None], Any] = _current.set if _is_known else Scop
 set_isolation: Callable[[Scope | None], Any] = _isolation.set if _is_known else Scope.set_isolation_scope  # type: ignore[assignment]
 
 
-def has_none() -> bool:
-    """Whether this context has no scopes yet."""
-    return _current.get() is None and _isolation.get() is None
-
-
-def scopes() -> tuple[Scope, Scope]:
-    """The current and the isolation scope; one that is not there yet is made."""
-    return _current.get() or Scope.get_current_scope(), _isolation.get() or Scope.get_isolation_scope()
+def scopes() -> tuple[Scope, Scope] | None:
+    """The current and the isolation scope of this context; None where it has neither yet, else the other is made."""
+    current, isolation = _current.get(), _isolation.get()
+    if current is None and isolation is None:
+        return None
+    return current or Scope.get_current_scope(), isolation or Scope.get_isolation_scope()
 
 
 def client() -> Any:

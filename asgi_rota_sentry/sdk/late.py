@@ -61,18 +61,24 @@ class LateScope(Scope):
         return self.__copy__()
 
 
+_new: Any = object.__new__
 _read: Any = attrgetter(*_SLOTS) if IS_POSSIBLE else None
 _writers: list[Any] = [Scope.__dict__[name].__set__ for name in _SLOTS] if IS_POSSIBLE else []
 _set_client: Any = Scope.__dict__["client"].__set__ if IS_POSSIBLE else None
 _set_make: Any = LateScope.__dict__["_make"].__set__
 
 
-def late(make: Make, client: Any) -> Scope:
-    """A scope with nothing in it yet but its client, which the SDK reads before it knows whether it has work to do."""
-    scope = object.__new__(LateScope)
-    _set_make(scope, make)
-    _set_client(scope, client)
-    return scope
+def late(make_current: Make, make_isolation: Make, outer: tuple[Scope, Scope]) -> tuple[Scope, Scope]:
+    """A current and an isolation scope with nothing in them yet but the clients of the outer ones.
+
+    The client is what the SDK reads before it knows whether it has work to do.
+    """
+    current, isolation = _new(LateScope), _new(LateScope)
+    _set_make(current, make_current)
+    _set_make(isolation, make_isolation)
+    _set_client(current, outer[0].client)
+    _set_client(isolation, outer[1].client)
+    return current, isolation
 
 
 def is_late(scope: Scope) -> bool:

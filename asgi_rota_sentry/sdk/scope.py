@@ -14,7 +14,7 @@ from asgi_rota_sentry.expected import first_leaf, is_disconnect, leaves
 from asgi_rota_sentry.sdk import ready
 from asgi_rota_sentry.sdk.capture import remember_exception
 from asgi_rota_sentry.sdk.client import WITHHOLD, Client
-from asgi_rota_sentry.sdk.late import is_late
+from asgi_rota_sentry.sdk.late import LateScope, is_late
 from asgi_rota_sentry.sdk.scopes import Scopes
 from asgi_rota_sentry.sdk.tallies import put_tally
 
@@ -59,7 +59,7 @@ class RequestScope(Scopes):
         should_drop: Callable[[BaseException], bool],
         budget: Budget,
     ) -> None:
-        super().__init__(client)
+        self.client = client
         self._teller = teller
         self._should_drop = should_drop
         self._budget = budget
@@ -186,7 +186,7 @@ class RequestScope(Scopes):
     @property
     def transaction(self) -> tuple[str, str]:
         """The name that the SDK's integrations or the application gave the request by now, and its source."""
-        if is_late(self.current):
+        if type(self.current) is LateScope:
             return "", "url"
         name = getattr(self.current, "_transaction", None) or ""
         return name, str((getattr(self.current, "_transaction_info", None) or {}).get("source") or "url")

@@ -9,7 +9,7 @@ from sentry_sdk.tracing_utils import PropagationContext
 
 from asgi_rota_sentry.sdk import contexts
 from asgi_rota_sentry.sdk.client import Client, close_layer, layer_around, open_layer
-from asgi_rota_sentry.sdk.late import IS_POSSIBLE, is_late, late, was_late
+from asgi_rota_sentry.sdk.late import IS_POSSIBLE, LateScope, is_late, late, was_late
 from asgi_rota_sentry.sdk.session import RequestSession, count_exited, count_session, new_session, note_error
 
 _PRISTINE = Scope(ty=ScopeType.CURRENT), Scope(ty=ScopeType.ISOLATION)
@@ -26,6 +26,7 @@ class Scopes:
     """
 
     is_adopted = False
+    client: Client
     scope: Scope
     current: Scope
     _token: Any = None
@@ -34,10 +35,8 @@ class Scopes:
     _begin_span: Callable[[Scope], None] | None = None
     _session: RequestSession | None = None
     _is_new_trace = False
+    _trace: Any = None
     _began = 0.0
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
 
     def open(self, began: float) -> None:
         """Enter the scope, with no breadcrumb, span or session of an outer one left in it.
@@ -49,30 +48,24 @@ class Scopes:
         connection whose reading was paused (https://github.com/python/cpython/issues/140947). It begins where that one
         began, which is what `open_layer` was given.
         """
-        around = layer_around()
+        around = layer_around(False)
         if around is True:
-            self.is_adopted = True
             self.scope = Scope.get_isolation_scope()
             self.current = Scope.get_current_scope()
+            self.is_adopted = True
             self._prepare(self.current)
             return
-        self._outer = around or _scopes_around()
-        self._token = open_layer(self._outer)
+        # The SDK would make two scopes for a context that has none, at ten times the price of a copy.
+        self._outer = outer = around or contexts.scopes() or _PRISTINE
+        self._token = open_layer(outer)
         self._began = began
-        if self._is_to_wait():
-            current, isolation = self._outer
-            self._enter(late(self._make_current, current.client), late(self._make_isolation, isolation.client))
-        else:
+        if not IS_POSSIBLE or self.client.eager_requests:
+            self.client.eager_requests = max(0, self.client.eager_requests - 1)
             self._enter(self._make_current(), self._make_isolation())
-
-    def _is_to_wait(self) -> bool:
-        """Whether the scopes are to be copied only when somebody looks."""
-        if not IS_POSSIBLE:
-            return False
-        if self.client.eager_requests:
-            self.client.eager_requests -= 1
-            return False
-        return True
+            return
+        self.current, self.scope = current, isolation = late(self._make_current, self._make_isolation, outer)
+        contexts.set_current(current)
+        contexts.set_isolation(isolation)
 
     def make_now(self) -> None:
         """Copy the scopes now, for they are going to be looked at; to be called before the application is."""
@@ -114,8 +107,10 @@ class Scopes:
     def _new_trace(self) -> Any:
         """What the SDK keeps of the request's new trace: the same, whoever asks first, in whichever thread."""
         # The SDK asks the system for the randomness of a UUID, but nothing hangs on a trace's being hard to guess.
-        made = PropagationContext(trace_id=f"{random.getrandbits(128):032x}")
-        return self.__dict__.setdefault("_trace", made)
+        if self._trace is None:
+            made = PropagationContext(trace_id=f"{random.getrandbits(128):032x}")
+            self.__dict__.setdefault("_trace", made)
+        return self._trace
 
     def _prepare(self, current: Scope) -> None:
         """Prepare the current scope for what is captured in it."""
@@ -125,7 +120,7 @@ class Scopes:
 
     def begin_trace(self) -> None:
         """Begin a new trace, on both scopes where spans are streamed."""
-        if is_late(self.current):
+        if type(self.current) is LateScope:
             self._is_new_trace = True
             return
         self.scope.set_new_propagation_context()
@@ -166,43 +161,38 @@ class Scopes:
             self.current._span = span
 
     def close(self) -> None:
-        """Leave the scopes; what runs on in them (background work) keeps its tags."""
+        """Leave the scopes for the outer ones, unless they are adopted; what runs on in them keeps its tags."""
+        token = self._token
+        if token is None:
+            if self.is_adopted:
+                del self.current, self.scope
+            return
+        self._token = None
         try:
-            if self._token is not None and self.client.sessions:
-                self._close_session()
+            self._tell()
         finally:
-            self._close_own()
+            outer = self._outer
+            current, isolation = (None, None) if outer is _PRISTINE else outer
+            contexts.set_current(current)
+            contexts.set_isolation(isolation)
+            close_layer(token)
 
-    def _close_session(self) -> None:
-        if not is_late(self.scope):
-            self._session, self.scope._session = self.scope._session, None  # type: ignore[assignment]
+    def _tell(self) -> None:
+        """Have the session counted, and let go of what was open."""
+        client, current, isolation = self.client, self.current, self.scope
+        # What runs on has the scopes from its context; that we no longer know them leaves no cycle.
+        del self.current, self.scope
+        if type(current) is not LateScope:
+            if was_late(current):
+                client.eager_requests = _EAGER_REQUESTS
+            if client.streaming and hasattr(current, "_server_segment_span"):
+                current._server_segment_span = None  # the segment knows the scope, too
+        if not client.sessions:
+            return
+        if type(isolation) is not LateScope:
+            self._session, isolation._session = isolation._session, None  # type: ignore[assignment]
         elif self._session is None:
-            count_exited(self.client, self._began)
+            count_exited(client, self._began)
             return
         if isinstance(self._session, RequestSession):
-            count_session(self.client, self._session)
-
-    def _close_own(self) -> None:
-        """Go back to the outer scopes, unless the scope is adopted or was never quite opened."""
-        token, self._token = self._token, None
-        current = self.__dict__.pop("current", None)
-        self.__dict__.pop("scope", None)
-        if token is None:
-            return
-        if current is not None and not is_late(current):
-            if was_late(current):
-                self.client.eager_requests = _EAGER_REQUESTS
-            if self.client.streaming and hasattr(current, "_server_segment_span"):
-                current._server_segment_span = None  # the segment knows the scope, too
-        current, isolation = (None, None) if self._outer is _PRISTINE else self._outer
-        contexts.set_current(current)
-        contexts.set_isolation(isolation)
-        close_layer(token)
-
-
-def _scopes_around() -> tuple[Scope, Scope]:
-    """The current and the isolation scope of this context; where it has none yet, pristine ones to be copied.
-
-    The SDK would make two for each request that a server starts in such a context, at ten times the price of a copy.
-    """
-    return _PRISTINE if contexts.has_none() else contexts.scopes()
+            count_session(client, self._session)

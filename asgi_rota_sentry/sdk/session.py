@@ -83,8 +83,8 @@ def _add(client: Client, began: float, status: str) -> bool:
         return False
     with lock:
         states = flusher.pending_aggregates.get(client.sessions_counted_by)
-        state = states.get(_minute_of(began)) if states else None
-        if state is None:
+        minute, moment = _last_minute
+        if states is None or not (state := states.get(moment if began // _MINUTE == minute else _minute_of(began))):
             return False
         state[status] = state.get(status, 0) + 1
     return True
@@ -92,7 +92,7 @@ def _add(client: Client, began: float, status: str) -> bool:
 
 def _minute_of(moment: float) -> datetime:
     global _last_minute  # noqa: PLW0603 - the same for thousands of requests
-    minute = moment // _MINUTE * _MINUTE
+    minute = moment // _MINUTE
     if _last_minute[0] != minute:
-        _last_minute = minute, datetime.fromtimestamp(minute, UTC)
+        _last_minute = minute, datetime.fromtimestamp(minute * _MINUTE, UTC)
     return _last_minute[1]

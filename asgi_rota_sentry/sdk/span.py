@@ -85,11 +85,13 @@ def start_span(
     """
     if scope.is_adopted:
         return adopt_span(client, scope)
-    if not client.tracing:
+    if headers:
         begin_trace(client, scope, headers)
+    else:
+        scope.begin_trace()
+    if not client.tracing:
         return None
     kind = str(asgi_scope.get("type"))
-    begin_trace(client, scope, headers)
     if headers or client.sampler or not client.draws_alone():
         if client.streaming:
             return segment.begin(scope, asgi_scope, kind=kind, name=name(), draw=None)

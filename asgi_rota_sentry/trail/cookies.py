@@ -2,17 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 
-# What frameworks write into a cookie that they delete; no session has such a value.
 _LENGTH = len(b"set-cookie")
+# What frameworks write into a cookie that they delete; no session has such a value.
 _EMPTY = frozenset({b"", b"null", b"deleted", b"None"})
 
 
 def session_cookie(header: bytes, names: Sequence[bytes]) -> bytes | None:
     """`name=value` of the first of these cookies in a Cookie header (RFC 6265, section 4.2); None without one."""
     for name in names:
-        start = _position(header, name + b"=")
+        wanted = name + b"="
+        start = header.find(wanted)
+        while start > 0 and header[start - 1] not in b" ;":
+            start = header.find(wanted, start + 1)
         if start >= 0:
-            value = header[start + len(name) + 1 :].partition(b";")[0].strip().strip(b'"')
+            value = header[start + len(wanted) :].partition(b";")[0].strip().strip(b'"')
             return None if value in _EMPTY else name + b"=" + value
     return None
 
@@ -29,13 +32,6 @@ def set_session_cookie(headers: Iterable[tuple[bytes, bytes]], names: Sequence[b
             if pair.partition(b"=")[0].strip() in names:
                 found = b"" if _is_gone(attributes) else session_cookie(pair.strip(), names) or b""
     return found
-
-
-def _position(header: bytes, start: bytes) -> int:
-    position = header.find(start)
-    while position > 0 and header[position - 1] not in b" ;":
-        position = header.find(start, position + 1)
-    return position
 
 
 def _is_gone(attributes: bytes) -> bool:

@@ -4,7 +4,10 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from threading import Lock
 
-from asgi_rota_sentry.trail.breadcrumbs import Entry
+from asgi_rota_sentry.trail.breadcrumbs import Entry, bounded
+
+# So many requests are filed together: one at a time they would cost their own requests three times as much.
+_MOST_UNFILED = 256
 
 #: What one request left behind: whose it was (an ID, "" for certainly nobody's, None for not known), and its entries.
 Item = tuple[str | None, Sequence[Entry]]
@@ -31,6 +34,8 @@ class MemoryStore:
         self._length = length
         # One story may stand under several keys: a session cookie that is renewed is still sent by requests under way.
         self._stories: OrderedDict[bytes, Story] = OrderedDict()
+        # What was noted and is not filed yet: before anybody looks, it is.
+        self._unfiled: deque[tuple[bytes, Item]] = deque()
         self._lock = Lock()
         # Stands for a cookie that was given to more than one visitor, and so tells nobody apart.
         self._shared = Story(0)
@@ -38,28 +43,40 @@ class MemoryStore:
     def read(self, key: bytes) -> tuple[str | None, list[Item]]:
         """Whose story it is, and its requests, oldest first."""
         with self._lock:
+            self._file()
             story = self._stories.get(key)
             return (story.owner, list(story.items)) if story is not None else (None, [])
 
     def note(self, key: bytes, item: Item) -> None:
         """Add a request; one of another user begins a new story, for the browser has changed hands."""
-        owner = item[0]
-        with self._lock:
-            story = self._stories.get(key)
+        self._unfiled.append((key, item))
+        if len(self._unfiled) >= _MOST_UNFILED:
+            with self._lock:
+                self._file()
+
+    def _file(self) -> None:
+        """Put what was noted into the stories, in the order in which it was noted; with the lock held."""
+        unfiled, stories, shared = self._unfiled, self._stories, self._shared
+        for _ in range(len(unfiled)):
+            key, (owner, entries) = unfiled.popleft()
+            story = stories.get(key)
             if story is None:
-                story = self._stories[key] = Story(self._length)
-            if story is self._shared:
-                return
+                story = stories[key] = Story(self._length)
+                if len(stories) > self._most:
+                    stories.popitem(last=False)
+            if story is shared:
+                continue
             if owner:
-                if story.owner not in (None, owner):
+                if story.owner != owner and story.owner is not None:
                     story.items.clear()
                 story.owner = owner
-            story.items.append(item)
-            self._touch(key)
+            story.items.append((owner, tuple(map(bounded, entries))))
+            stories.move_to_end(key)
 
     def renew(self, old: bytes | None, new: bytes) -> None:
         """The same visitor goes on under a new session cookie."""
         with self._lock:
+            self._file()
             story = self._stories.get(old) if old is not None else None
             if story is None or story is self._shared:
                 story = Story(self._length)
@@ -71,6 +88,7 @@ class MemoryStore:
     def forget(self, key: bytes) -> None:
         """The session is over, and with it the story."""
         with self._lock:
+            self._file()
             story = self._stories.pop(key, None)
             if story is not None and story is not self._shared:
                 story.items.clear()

@@ -25,6 +25,7 @@ from redis.retry import Retry
 from asgi_rota_sentry import counters
 from asgi_rota_sentry.outbox.writer import start_thread
 from asgi_rota_sentry.trail import redis_scripts as scripts
+from asgi_rota_sentry.trail.breadcrumbs import bounded
 from asgi_rota_sentry.trail.memory import Item
 
 PREFIX = "asgi_rota_sentry:trail:"
@@ -162,8 +163,9 @@ class RedisStore:
         common = [PREFIX, secrets.token_hex(8)]
         if not own:
             return [*common, "", self._milliseconds]
-        (item,) = own
-        return [*common, item[0] or "", self._milliseconds, self._length, json.dumps(item, separators=(",", ":"))]
+        ((owner, entries),) = own
+        item = json.dumps((owner, list(map(bounded, entries))), separators=(",", ":"))
+        return [*common, owner or "", self._milliseconds, self._length, item]
 
     def _shared_secret(self) -> bytes:
         """The secret that all processes key their hashes with: the first one makes it up and leaves it in Redis."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from asgi_rota_sentry.trail.breadcrumbs import Breadcrumb, Entry, bounded, remembered
+from asgi_rota_sentry.trail.breadcrumbs import Breadcrumb, Entry, remembered
 from asgi_rota_sentry.trail.cookies import session_cookie, set_session_cookie
 from asgi_rota_sentry.trail.memory import Item, MemoryStore
 
@@ -24,7 +24,7 @@ class Store(Protocol):
         """Whose story it is, and its requests, oldest first."""
 
     def note(self, key: bytes, item: Item) -> None:
-        """Add a request; one of another user begins a new story."""
+        """Add a request, its entries cut to what may be kept; one of another user begins a new story."""
 
     def renew(self, old: bytes | None, new: bytes) -> None:
         """The same visitor goes on under a new session cookie."""
@@ -45,6 +45,8 @@ class Trail:
         self, cookies: Sequence[str], *, visitors: int, length: int, seconds: float, redis_url: str | None = None
     ) -> None:
         self._names = tuple(name.encode("latin-1") for name in cookies) if visitors and length else ()
+        #: Whether anything is remembered.
+        self.remembers = bool(self._names)
         self._seconds = seconds
         self._store: Store
         if redis_url and self._names:
@@ -62,7 +64,11 @@ class Trail:
     def key(self, cookies: bytes) -> bytes | None:
         """The visitor's key from the value of a Cookie header: a keyed hash of the session cookie; None without one."""
         found = session_cookie(cookies, self._names)
-        return self._hash(found) if found is not None else None
+        if found is None:
+            return None
+        keyed = self._keyed.copy()
+        keyed.update(found)
+        return keyed.digest()
 
     def renewed_key(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
         """The key of a session cookie that a response sets; empty when it deletes it, None when it does neither."""
@@ -93,8 +99,7 @@ class Trail:
         An `owner` (a user's ID) other than the remembered one begins a new story: the browser changed hands.
         """
         if key:
-            kept = (bounded(entries[0]),) if len(entries) == 1 else tuple(map(bounded, entries[-_MOST_ENTRIES:]))
-            self._store.note(key, (owner, kept))
+            self._store.note(key, (owner, entries if len(entries) <= _MOST_ENTRIES else entries[-_MOST_ENTRIES:]))
 
     def renew(self, old: bytes | None, new: bytes) -> None:
         """The same visitor under a new session cookie: the story goes on. An empty `new` ends it."""
