@@ -25,7 +25,8 @@ APPS: dict[str, AppMaker] = {"raw": raw_app, "starlette": starlette_app, "starle
 class Sink(Transport):
     """A transport that sends nothing: it counts the items by type, and the losses that a client report would tell.
 
-    `error` counts the errors that the events tell of: one each, and those that were counted instead of sent. With `wire` each envelope is serialised too, which the SDK's own transport does in its thread. Streamed spans count
+    `error` counts the errors that the events tell of: one each, and those that were counted instead of sent.
+    With `wire` each envelope is serialised too, which the SDK's own transport does in its thread. Streamed spans count
     as `transaction` where they are segments, so that both lifecycles read the same.
     """
 
@@ -142,7 +143,8 @@ def our_client(rate: float | None, sink: Sink, per_minute: int = 0, **options: A
     """The client that our `init` makes, and the settings that it was made with.
 
     Profiling is off, as in the plain `init`. The limit of errors per minute is off unless it is given, or the raising
-    case would measure dropped events. `None` for the rate means tracing off, which `Settings` cannot say: it goes as an SDK option.
+    case would measure dropped events. `None` for the rate means tracing off, which `Settings` cannot say: it goes as an
+    SDK option.
     """
     settings = Settings(
         **COMMON,
@@ -170,7 +172,9 @@ async def line_up(
 ) -> Lineup:
     """Build the variants of `app`: the bare one before the SDK is initialised, the others each under its own client.
 
-    `make` builds another application in its place; `per_minute` is our limit of full events, 0 for none. For `starlette` the SDK's middleware is the one that its integration puts around every Starlette application, as
+    `make` builds another application in its place; `per_minute` is our limit of full events, 0 for none.
+
+    For `starlette` the SDK's middleware is the one that its integration puts around every Starlette application, as
     users have it; for the others it is put around by hand.
     """
     make, patches = make or APPS[app], Patches()
