@@ -41,7 +41,7 @@ def leaves(exc: BaseException) -> Iterable[BaseException]:
 
 def first_leaf(exc: BaseException) -> BaseException:
     """The exception itself, or the first member of an exception group; a group has at least one."""
-    return next(iter(leaves(exc)))
+    return next(iter(_members(exc))) if isinstance(exc, BaseExceptionGroup) else exc
 
 
 def _members(group: BaseException) -> Iterator[BaseException]:
@@ -68,11 +68,15 @@ def should_drop(exc: BaseException) -> bool:
 
 def is_expected(exc: BaseException) -> bool:
     """Whether the exception only stands for an HTTP answer below 500 (a 404, a denied permission)."""
+    if not isinstance(exc, BaseExceptionGroup):  # as nearly all
+        return _answers_below_500(exc)
     return all(_answers_below_500(leaf) for leaf in leaves(exc))
 
 
 def is_disconnect(exc: BaseException) -> bool:
     """Whether the exception only says that the client went away."""
+    if not isinstance(exc, BaseExceptionGroup):
+        return _is_disconnect(_kind(exc))
     return all(_is_disconnect(_kind(leaf)) for leaf in leaves(exc))
 
 

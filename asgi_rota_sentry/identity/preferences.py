@@ -49,7 +49,7 @@ def of_user(user: Any) -> dict[str, str]:
 def requested(scope: Scope) -> dict[str, str]:
     """What the request says: the cookies `theme`, `language` and `timezone`, and the Accept-Language header."""
     found: dict[str, str] = {}
-    cookies = request.cookies(scope)
+    cookies = request.cookies(scope, _COOKIES)
     for cookie, name in _COOKIES.items() if cookies else ():
         if cookie in cookies and _MAYBE_PREFERENCE.fullmatch(value := unquote(cookies[cookie])):
             found.setdefault(name, value)

@@ -101,6 +101,8 @@ def _has_own(name: str, source: Any) -> bool:
 
 def text(value: Any) -> str | None:
     """A short text of a plain value, an enum or an object with a name; None for anything else."""
+    if type(value) is str:
+        return value.strip()[:LONGEST] or None
     if isinstance(value, Enum):
         value = value.value if isinstance(value.value, str) else value.name
     if isinstance(value, str):

@@ -239,6 +239,8 @@ class RequestScope(Scopes):
 
     def _note_accepted(self) -> None:
         """The SDK keeps only the ID that it accepted last; look at it before each next event, and at the end."""
+        if not self._pending and not self._verdicts:
+            return
         last = self._last_event_id()
         if last is None or last == self._forked:
             return
