@@ -5,7 +5,7 @@ Nothing here is worked out before somebody asks: a request without an event pays
 
 import json
 import re
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
@@ -140,10 +140,13 @@ def cookie_header(scope: Scope) -> bytes:
     return b"; ".join([value for name, value in raw_headers(scope) if name == b"cookie"])
 
 
-def cookies(scope: Scope, wanted: Container[str] | None = None) -> dict[str, str]:
+def cookies(scope: Scope, wanted: Collection[str] | None = None) -> dict[str, str]:
     """The cookies by name (RFC 6265), or only those that are wanted; what cannot be parsed is left out."""
     found: dict[str, str] = {}
-    for pair in cookie_header(scope).decode("latin-1").split(";"):
+    sent = cookie_header(scope).decode("latin-1")
+    if wanted is not None and not any(name in sent for name in wanted):
+        return found
+    for pair in sent.split(";"):
         raw_name, separator, value = pair.partition("=")
         name = raw_name.strip()
         if separator and name and (wanted is None or name in wanted):

@@ -1,7 +1,9 @@
 """How the visitor likes it: theme, language and time zone, from the user, else from the request."""
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -46,20 +48,31 @@ def of_user(user: Any) -> dict[str, str]:
     return found
 
 
-def requested(scope: Scope) -> dict[str, str]:
+def requested(scope: Scope) -> Mapping[str, str]:
     """What the request says: the cookies `theme`, `language` and `timezone`, and the Accept-Language header."""
-    found: dict[str, str] = {}
     cookies = request.cookies(scope, _COOKIES)
-    for cookie, name in _COOKIES.items() if cookies else ():
-        if cookie in cookies and _MAYBE_PREFERENCE.fullmatch(value := unquote(cookies[cookie])):
+    accepted = (request.header(scope, b"accept-language") or "")[:_LONGEST]
+    if sum(map(len, cookies.values())) > _LONGEST:
+        return _preferences(tuple(cookies.items()), accepted)
+    return _known_preferences(tuple(cookies.items()), accepted)
+
+
+def _preferences(cookies: tuple[tuple[str, str], ...], accepted: str) -> Mapping[str, str]:
+    given = dict(cookies)
+    found: dict[str, str] = {}
+    for cookie, name in _COOKIES.items():
+        if cookie in given and _MAYBE_PREFERENCE.fullmatch(value := unquote(given[cookie])):
             found.setdefault(name, value)
-    accepted = _accepted_language((request.header(scope, b"accept-language") or "")[:_LONGEST])
-    if accepted:
-        found.setdefault("language", accepted)
-    return found
+    language = _accepted_language(accepted)
+    if language:
+        found.setdefault("language", language)
+    return MappingProxyType(found)
 
 
-@lru_cache(maxsize=256)
+# Of a thousand visitors nearly all prefer the same.
+_known_preferences = lru_cache(maxsize=256)(_preferences)
+
+
 def _accepted_language(header: str) -> str | None:
     """The language that the browser likes best (RFC 9110, section 12.5.4); of equal ones the first."""
     best, best_quality = None, 0.0

@@ -117,9 +117,24 @@ def text(value: Any) -> str | None:
 
 def first(source: Any, *names: str) -> str | None:
     """The first of these attributes that has a text."""
+    kind: Any = type(source)
+    if _are_plain(kind, names):
+        return _first_plain(source, names if getattr(source, "__dict__", None) else _in_class(kind, names) or ())
     for name in worth_asking(source, names):
         found = text(get(source, name))
         if found:
+            return found
+    return None
+
+
+def _first_plain(source: Any, names: tuple[str, ...]) -> str | None:
+    """As `first`, of attributes that may simply be asked for."""
+    for name in names:
+        try:
+            value = getattr(source, name, None)
+        except Exception:  # noqa: S112 - a property that fails
+            continue
+        if value is not None and (found := text(value if type(value) is str else unwrapped(value))):
             return found
     return None
 

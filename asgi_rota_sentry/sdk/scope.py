@@ -155,9 +155,10 @@ class RequestScope(Scopes):
             return None
         self._note_accepted()
         first = first_leaf(exc)
-        made = [event_id for known, event_id in self._seen if known is first]
-        accepted = {event_id for event_id, _ in self._accepted}
-        return next((event_id for event_id in made if event_id in accepted), None)
+        for known, event_id in self._seen:
+            if known is first and any(event_id == accepted for accepted, _ in self._accepted):
+                return event_id
+        return None
 
     def event_id(self, *, unhandled_only: bool = False) -> str | None:
         """The accepted event that stands for this request's failure: the last unhandled one, else the last of all."""
