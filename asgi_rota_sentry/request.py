@@ -5,7 +5,7 @@ Nothing here is worked out before somebody asks: a request without an event pays
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
@@ -140,21 +140,18 @@ def cookie_header(scope: Scope) -> bytes:
     return b"; ".join([value for name, value in raw_headers(scope) if name == b"cookie"])
 
 
-def cookies(scope: Scope, wanted: Collection[str] | None = None) -> dict[str, str]:
-    """The cookies by name (RFC 6265), or only those that are wanted; what cannot be parsed is left out."""
+def cookies(scope: Scope) -> dict[str, str]:
+    """The cookies by name (RFC 6265); what cannot be parsed is left out."""
     found: dict[str, str] = {}
-    sent = cookie_header(scope).decode("latin-1")
-    if wanted is not None and not any(name in sent for name in wanted):
-        return found
-    for pair in sent.split(";"):
-        raw_name, separator, value = pair.partition("=")
-        name = raw_name.strip()
-        if separator and name and (wanted is None or name in wanted):
-            found[name] = _unquoted(value.strip())
+    for pair in cookie_header(scope).decode("latin-1").split(";"):
+        name, separator, value = pair.partition("=")
+        if separator and name.strip():
+            found[name.strip()] = cookie_value(value.strip())
     return found
 
 
-def _unquoted(value: str) -> str:
+def cookie_value(value: str) -> str:
+    """The value of a cookie, out of its quotes; as it stands where they are not well formed."""
     if not value.startswith('"'):
         return value
     try:

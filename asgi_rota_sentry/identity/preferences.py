@@ -26,6 +26,7 @@ _COOKIES = {
     "timezone": "timezone",
     "django_timezone": "timezone",
 }
+_SENT = re.compile(rf"(?:^|;)\s*({'|'.join(_COOKIES)})\s*=([^;]*)".encode())
 _LONGEST = 1_000
 _MAYBE_PREFERENCE = re.compile(r"[A-Za-z][A-Za-z0-9_+/:.-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,4}")
@@ -50,20 +51,25 @@ def of_user(user: Any) -> dict[str, str]:
 
 def requested(scope: Scope) -> Mapping[str, str]:
     """What the request says: the cookies `theme`, `language` and `timezone`, and the Accept-Language header."""
-    cookies = request.cookies(scope, _COOKIES)
-    accepted = (request.header(scope, b"accept-language") or "")[:_LONGEST]
-    if sum(map(len, cookies.values())) > _LONGEST:
-        return _preferences(tuple(cookies.items()), accepted)
-    return _known_preferences(tuple(cookies.items()), accepted)
+    cookies: list[tuple[bytes, bytes]] = []
+    accepted = b""
+    for name, value in request.raw_headers(scope):
+        if name == b"cookie":
+            cookies += _SENT.findall(value)
+        elif name == b"accept-language" and not accepted:
+            accepted = value[:_LONGEST]
+    if sum(len(value) for _, value in cookies) > _LONGEST:
+        return _preferences(tuple(cookies), accepted)
+    return _known_preferences(tuple(cookies), accepted)
 
 
-def _preferences(cookies: tuple[tuple[str, str], ...], accepted: str) -> Mapping[str, str]:
-    given = dict(cookies)
+def _preferences(cookies: tuple[tuple[bytes, bytes], ...], accepted: bytes) -> Mapping[str, str]:
+    given = {name.decode(): request.cookie_value(value.decode("latin-1").strip()) for name, value in cookies}
     found: dict[str, str] = {}
     for cookie, name in _COOKIES.items():
         if cookie in given and _MAYBE_PREFERENCE.fullmatch(value := unquote(given[cookie])):
             found.setdefault(name, value)
-    language = _accepted_language(accepted)
+    language = _accepted_language(accepted.decode("latin-1"))
     if language:
         found.setdefault("language", language)
     return MappingProxyType(found)

@@ -42,9 +42,10 @@ def read(scope: Scope) -> Identity | None:
 def loaded_user(scope: Scope) -> Any:
     """The user object as far as it is loaded; None when there is none or it is anonymous."""
     for candidate in _candidates(scope):
-        user = _loaded(candidate)
-        if user is not None and not _is_nobody(user):
-            return user
+        if candidate is not None:
+            user = _loaded(candidate)
+            if user is not None and not _is_nobody(user):
+                return user
     return None
 
 

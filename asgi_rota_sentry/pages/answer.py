@@ -95,7 +95,7 @@ class ErrorPages:
 
     def answer(self, known: Situation, headers: Headers = ()) -> Answer:
         """The page for a 404 or 5xx; `headers` are those of the answer that it replaces. Never raises."""
-        return self._safely(known, headers, lambda: self._represent(known))
+        return self._safely(known, headers, self._represent)
 
     def feedback(self, known: Situation, message: str = "", fault: str = "", url: str | None = None) -> Answer:
         """The feedback form alone, as HTML, with what was written before. Never raises.
@@ -109,7 +109,7 @@ class ErrorPages:
             words = {"status": "", "title": texts["form"], "lead": "", "message": message, "fault": why}
             return words if url is None else words | {"url": url}
 
-        return self._safely(known, (), lambda: self._form(known, "feedback.html", own_words))
+        return self._safely(known, (), lambda known: self._form(known, "feedback.html", own_words))
 
     def thanks(self, known: Situation) -> Answer:
         """The page that follows when feedback has been kept, as HTML. Never raises."""
@@ -117,12 +117,12 @@ class ErrorPages:
         def own_words(texts: languages.Texts) -> dict[str, str]:
             return {"status": "", "title": texts["thanks_title"], "lead": texts["thanks_lead"]}
 
-        return self._safely(known, (), lambda: self._form(known, "thanks.html", own_words))
+        return self._safely(known, (), lambda known: self._form(known, "thanks.html", own_words))
 
-    def _safely(self, known: Situation, replaced: Headers, make: Callable[[], _Made]) -> Answer:
+    def _safely(self, known: Situation, replaced: Headers, make: Callable[[Situation], _Made]) -> Answer:
         """The complete answer, or a minimal one when there is a fault of ours."""
         try:
-            own, body = make()
+            own, body = make(known)
             own += [*_ALWAYS, (b"content-length", b"%d" % len(body))]
             merged = merge(replaced, own)
         except Exception:

@@ -131,7 +131,7 @@ class RequestScope(Scopes):
     def _drops(self, exc: BaseException) -> bool:
         if not self._should_drop(exc):
             return False
-        self._seen.extend((leaf, "") for leaf in leaves(exc))
+        self._see(exc, "")
         if not is_disconnect(exc):
             self.ignored += 1
         return True
@@ -140,7 +140,7 @@ class RequestScope(Scopes):
         event_id = verdict.stands_for or ""
         self.errors += 1
         self._note_accepted()
-        self._seen.extend((leaf, event_id) for leaf in leaves(exc))
+        self._see(exc, event_id)
         if event_id:
             self._accepted.append((event_id, handled))
         self.note_error(crashed=not handled)
@@ -148,6 +148,10 @@ class RequestScope(Scopes):
         counters.count("errors.over_budget")
         if _log.isEnabledFor(logging.WARNING):
             _log_counted(exc, verdict)
+
+    def _see(self, exc: BaseException, event_id: str) -> None:
+        for leaf in leaves(exc):
+            self._seen.append((leaf, event_id))
 
     def event_id_of(self, exc: BaseException) -> str | None:
         """The accepted event of just this exception; None when there is none, or when it was not accepted."""
@@ -206,7 +210,7 @@ class RequestScope(Scopes):
             if self.has_seen(exc) or self._drops(exc):
                 return None
             self.errors += 1
-            self._seen.extend((leaf, event_id) for leaf in leaves(exc))
+            self._see(exc, event_id)
             self._settle(event, exc, event_id)
         if event_id and event.get("level", "error") in ("error", "fatal"):
             self._pending.append((event_id, _handled(event)))
