@@ -32,6 +32,7 @@ _DISCONNECTS = frozenset(
         "falcon.errors.WebSocketDisconnected",
     }
 )
+_CANCELLATIONS = frozenset({"asyncio.exceptions.CancelledError", "trio.Cancelled"})
 
 
 def leaves(exc: BaseException) -> Iterable[BaseException]:
@@ -74,10 +75,11 @@ def is_expected(exc: BaseException) -> bool:
 
 
 def is_disconnect(exc: BaseException) -> bool:
-    """Whether the exception only says that the client went away."""
+    """Whether the exception only says that the client went away; in a group beside the tasks that were cancelled."""
     if not isinstance(exc, BaseExceptionGroup):
-        return _is_disconnect(type(exc))  # type: ignore[arg-type]  # mypy takes a class for unhashable
-    return all(_is_disconnect(_kind(leaf)) for leaf in leaves(exc))
+        return _is_disconnect(_kind(exc))
+    left = [leaf for leaf in leaves(exc) if not _is_cancellation(_kind(leaf))]
+    return bool(left) and all(_is_disconnect(_kind(leaf)) for leaf in left)
 
 
 def _kind(exc: BaseException) -> Any:
@@ -87,6 +89,11 @@ def _kind(exc: BaseException) -> Any:
 @lru_cache(maxsize=256)
 def _is_disconnect(kind: Any) -> bool:
     return not _names(kind).isdisjoint(_DISCONNECTS)
+
+
+@lru_cache(maxsize=256)
+def _is_cancellation(kind: Any) -> bool:
+    return not _names(kind).isdisjoint(_CANCELLATIONS)
 
 
 @lru_cache(maxsize=256)
