@@ -136,13 +136,13 @@ def outcome_values(common: Outcome, texts: Mapping[str, str]) -> dict[str, str]:
 def own_values(
     settings: Settings, situation: Situation, texts: Mapping[str, str], wanted: Container[str]
 ) -> dict[str, str]:
-    """The fields of a template that are this situation's alone; the words of its path where they are wanted."""
+    """The fields of a template that are this situation's alone; of the costly ones those that are wanted."""
     return {
         "url": _url(situation.path)[:_LONGEST_URL],
         "event_id": situation.event_id or "",
         "trace_id": situation.trace_id or "",
         "words": words(situation.path) if "words" in wanted else "",
-        "support_link": _mail(settings, situation, texts),
+        "support_link": _mail(settings, situation, texts) if "support_link" in wanted else "",
         "feedback_url": _url(situation.root_path + settings.feedback_path),
         "user_name": (situation.user_name or "")[:_LONGEST_NAME],
         "user_email": (situation.user_email or "")[:_LONGEST_EMAIL],

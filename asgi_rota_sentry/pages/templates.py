@@ -25,7 +25,7 @@ BUILT_IN = Path(__file__).parent / "templates"
 _MARK = re.compile(r"<!--\s*(?:(?P<end>end)|if\s+(?P<negated>not\s+)?(?P<field>\w+))\s*-->")
 _INCLUDE = re.compile(r"<!--\s*include\s+([\w-]+\.\w+)\s*-->")
 _CODE = re.compile(r"<(style|script)\b[^>]*>(.*?)</\1\s*>", re.IGNORECASE | re.DOTALL)
-_IS_TO_BE_ESCAPED = re.compile("[&<>\"']").search  # one look instead of five
+_IS_TO_BE_ESCAPED = re.compile("[&<>\"']").search
 _INDENT = re.compile(r"\n\s+")
 
 
@@ -93,7 +93,9 @@ class Page:
 
     def render(self, fields: Mapping[str, str]) -> bytes:
         """The page in UTF-8, with each field's value escaped and put in; `fields` are all that are still open."""
-        values = {name: _escaped(fields[name]) for name in self._names}
+        values = {name: fields[name] for name in self._names}
+        if _IS_TO_BE_ESCAPED("\n".join(values.values())):
+            values = {name: escape(value) for name, value in values.items()}
         is_filled = {name: bool(fields[name]) for name in self._asked}
         found = []
         for conditions, beginning, rest in self._encoded:
@@ -103,7 +105,7 @@ class Page:
             else:
                 found.append(beginning)
                 for name, literal in rest:
-                    found += values[name], literal
+                    found += _encode(values[name]), literal
         return b"".join(found)
 
 
@@ -142,10 +144,6 @@ def _joined(pieces: Iterable[_Piece]) -> list[_Piece]:
         else:
             found.append(piece)
     return found
-
-
-def _escaped(text: str) -> bytes:
-    return _encode(escape(text) if _IS_TO_BE_ESCAPED(text) else text)
 
 
 def _encode(text: str) -> bytes:
