@@ -373,7 +373,7 @@ class Printing(Transport):
         if event:
             print(event.get("contexts", {{}}).get("error_budget", {{}}).get("not_sent", "full"), flush=True)
 
-init(Settings(dsn="http://key@127.0.0.1:9/1", errors_per_minute=2), transport=Printing())
+init(Settings(dsn="http://key@127.0.0.1:9/1", errors_per_minute=2, slow_request_seconds=60), transport=Printing())
 
 async def app(scope, receive, send):
     raise ValueError("boom")
