@@ -32,6 +32,7 @@ _DISCONNECTS = frozenset(
         "falcon.errors.WebSocketDisconnected",
     }
 )
+_CANCELLATIONS = frozenset({"asyncio.exceptions.CancelledError", "trio.Cancelled"})
 
 
 def leaves(exc: BaseException) -> Iterable[BaseException]:
@@ -41,7 +42,7 @@ def leaves(exc: BaseException) -> Iterable[BaseException]:
 
 def first_leaf(exc: BaseException) -> BaseException:
     """The exception itself, or the first member of an exception group; a group has at least one."""
-    return next(iter(leaves(exc)))
+    return next(iter(_members(exc))) if isinstance(exc, BaseExceptionGroup) else exc
 
 
 def _members(group: BaseException) -> Iterator[BaseException]:
@@ -68,12 +69,17 @@ def should_drop(exc: BaseException) -> bool:
 
 def is_expected(exc: BaseException) -> bool:
     """Whether the exception only stands for an HTTP answer below 500 (a 404, a denied permission)."""
+    if not isinstance(exc, BaseExceptionGroup):  # as nearly all
+        return _answers_below_500(exc)
     return all(_answers_below_500(leaf) for leaf in leaves(exc))
 
 
 def is_disconnect(exc: BaseException) -> bool:
-    """Whether the exception only says that the client went away."""
-    return all(_is_disconnect(_kind(leaf)) for leaf in leaves(exc))
+    """Whether the exception only says that the client went away; in a group beside the tasks that were cancelled."""
+    if not isinstance(exc, BaseExceptionGroup):
+        return _is_disconnect(_kind(exc))
+    left = [leaf for leaf in leaves(exc) if not _is_cancellation(_kind(leaf))]
+    return bool(left) and all(_is_disconnect(_kind(leaf)) for leaf in left)
 
 
 def _kind(exc: BaseException) -> Any:
@@ -83,6 +89,11 @@ def _kind(exc: BaseException) -> Any:
 @lru_cache(maxsize=256)
 def _is_disconnect(kind: Any) -> bool:
     return not _names(kind).isdisjoint(_DISCONNECTS)
+
+
+@lru_cache(maxsize=256)
+def _is_cancellation(kind: Any) -> bool:
+    return not _names(kind).isdisjoint(_CANCELLATIONS)
 
 
 @lru_cache(maxsize=256)

@@ -245,9 +245,7 @@ class Journey(Record):
         """Leave a request that was cancelled, or whose process is about to end."""
         __tracebackhide__ = True
         try:
-            if isinstance(exc, BaseExceptionGroup) and any(
-                isinstance(leaf, Exception) for leaf in expected.leaves(exc)
-            ):
+            if _has_error(exc) and not expected.is_disconnect(exc):
                 self._capture(exc)
             self._cancel()
         except Exception:
@@ -310,6 +308,11 @@ class Journey(Record):
         if self._is_cancelled:
             return False
         return self._failed_with is not None or self._scope.get("type") == "http"
+
+
+def _has_error(exc: BaseException) -> bool:
+    """Whether it is a group in which there is more than what ends a request or the process."""
+    return isinstance(exc, BaseExceptionGroup) and any(isinstance(leaf, Exception) for leaf in expected.leaves(exc))
 
 
 def _is_unwanted(exc: BaseException, handled: bool) -> bool:

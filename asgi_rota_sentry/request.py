@@ -146,11 +146,12 @@ def cookies(scope: Scope) -> dict[str, str]:
     for pair in cookie_header(scope).decode("latin-1").split(";"):
         name, separator, value = pair.partition("=")
         if separator and name.strip():
-            found[name.strip()] = _unquoted(value.strip())
+            found[name.strip()] = cookie_value(value.strip())
     return found
 
 
-def _unquoted(value: str) -> str:
+def cookie_value(value: str) -> str:
+    """The value of a cookie, out of its quotes; as it stands where they are not well formed."""
     if not value.startswith('"'):
         return value
     try:

@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 from anyio.lowlevel import checkpoint
+from starlette.websockets import WebSocketDisconnect
 
 from tests.wire import SET_INSIDE, App, Ended, Message, Wire, http, websocket
 
@@ -99,6 +100,33 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 async def reads_to_the_disconnect(scope: Any, receive: Any, send: Any) -> None:
     """A body message without a body, then the client's leaving."""
     scope["wire"].note([await receive(), await receive()])
+
+
+@case(http(), {"type": "http.request"}, {"type": "http.disconnect"})
+async def streams_until_the_client_leaves(scope: Any, receive: Any, send: Any) -> None:
+    """One task listens for the client's leaving and cancels the other, as frameworks do for an endless stream."""
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+    await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+    async with anyio.create_task_group() as tasks:
+
+        async def listen() -> None:
+            scope["wire"].note(await receive())
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(listen)
+        await anyio.sleep_forever()
+
+
+@case(http("POST", headers=[(b"content-length", b"6")]), BODY[0])
+async def cancelled_while_it_reads(scope: Any, receive: Any, send: Any) -> None:
+    """The server stops while the rest of a body is awaited."""
+    await receive()
+    scope["wire"].stop()
+    try:
+        await receive()
+    finally:
+        scope["wire"].note("cleaned up")
 
 
 @case(http("POST", headers=[(b"content-length", b"6")]), *BODY)
@@ -359,6 +387,14 @@ async def raises_after(scope: Any, receive: Any, send: Any) -> None:
     raise ValueError("after")
 
 
+@case()
+async def ends_the_process_midway(scope: Any, receive: Any, send: Any) -> None:
+    """After the start: nothing is put after it."""
+    await send(OK)
+    await send({"type": "http.response.body", "body": b"half", "more_body": True})
+    raise Ended("the end")
+
+
 @case(answers_bare=True)
 async def raises_a_group(scope: Any, receive: Any, send: Any) -> None:
     """A task group's."""
@@ -474,6 +510,37 @@ async def hangs_up(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.close", "code": 4000, "reason": "enough"})
     await send({"type": "websocket.send", "text": "too late"})
+
+
+@case(websocket(), CONNECT)
+async def hangs_up_and_fails(scope: Any, receive: Any, send: Any) -> None:
+    """The application fails when all is said."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.close"})
+    raise ValueError("after the close")
+
+
+@case(websocket(), CONNECT)
+async def ends_without_a_close(scope: Any, receive: Any, send: Any) -> None:
+    """The application returns; the server closes in its place."""
+    await receive()
+    await send({"type": "websocket.accept"})
+
+
+@case(websocket(), CONNECT, GONE)
+async def client_leaves_before_the_answer(scope: Any, receive: Any, send: Any) -> None:
+    """A handshake that nobody waits for any more."""
+    scope["wire"].note([await receive(), await receive()])
+
+
+@case(websocket(), CONNECT, GONE)
+async def client_leaves_with_a_reason(scope: Any, receive: Any, send: Any) -> None:
+    """The framework raises when the client has gone, and the application lets it pass."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    message = await receive()
+    raise WebSocketDisconnect(message["code"], "going away")
 
 
 @case(websocket(), CONNECT)

@@ -11,6 +11,7 @@ import pytest
 from tests.bench import report
 from tests.bench.cost import summary
 from tests.bench.throughput import throughput
+from tests.bench.variants import errors_told
 
 ROOT = Path(__file__).parent.parent
 
@@ -45,6 +46,31 @@ def test_every_failing_request_is_one_error_event_in_both(app: str) -> None:
     """The raising case measures captured errors, none dropped by a limit and none captured twice."""
     result = run("--part", "cost", "--case", "raises", "--app", app)["cost"][f"{app} raises"]
     assert {name: result["seen"][name]["event"] for name in ("ours", "sdk")} == {"ours": 1.0, "sdk": 1.0}
+
+
+@pytest.mark.parametrize("case", ["storm", "storm-blunt"])
+def test_in_a_storm_every_error_is_told_of_in_few_events(case: str) -> None:
+    """Ours sends less than one event for a hundred errors, the SDK's one for each; both tell of all of them."""
+    result = run("--part", "cost", "--case", case, "--app", "raw")["cost"][f"raw {case}"]
+    assert {name: result["seen"][name]["error"] for name in ("ours", "sdk")} == {"ours": 1.0, "sdk": 1.0}
+    assert result["seen"]["sdk"]["event"] == 1.0
+    assert 0 < result["seen"]["ours"]["event"] < 0.01
+
+
+def test_an_uncounted_error_is_said() -> None:
+    """Errors that no event tells of are reported as wrong, one in a thousand, too."""
+    seen = {"requests": 1_000, "ours": {"error": 0.999, "event": 0.001}, "sdk": {"error": 1.0, "event": 1.0}}
+    wrong, right = (line for line in report.share_lines("storm", {"seen": seen}) if "errors" in line)
+    assert "WRONG: ours told of 0.9990 errors per request" in wrong
+    assert "sdk told of all 1000 errors in 1000 events: right" in right
+
+
+def test_an_event_tells_of_its_own_error_and_of_the_counted_ones() -> None:
+    """A full event of one and those that it counts; one that stands for counted ones alone only of them."""
+    budget: dict[str, Any] = {"not_sent": 7}
+    assert errors_told({}) == 1
+    assert errors_told({"contexts": {"error_budget": budget}}) == 8
+    assert errors_told({"contexts": {"error_budget": {**budget, "event_id": "abc"}}}) == 7
 
 
 def test_a_client_is_bound_for_its_own_batches_only() -> None:

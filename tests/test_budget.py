@@ -21,8 +21,10 @@ from asgi_rota_sentry import RotaSentryMiddleware
 from asgi_rota_sentry.budget import MOST_KINDS, Budget, Tally, kind_of
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 from tests.conftest import Get, MemoryTransport
+from tests.wire import Wire, websocket
 
 Sentry = Callable[..., MemoryTransport]
+HTML = {"accept": "text/html"}
 
 
 class Clock:
@@ -202,23 +204,83 @@ async def test_beyond_the_budget_no_event_is_built(
     app = RotaSentryMiddleware(APPS[name])
     clock = app.budget._now = Clock()
     Watched.seen = 0
-    answers = [await fetch(app, f"/{number}") for number in range(10)]
+    answers = [await fetch(app, f"/{number}", headers=HTML) for number in range(10)]
     built = Watched.seen
     assert {answer.status_code for answer in answers} == {500}
     ids = [answer.headers["x-sentry-event-id"] for answer in answers]
     assert ids[:3] == [event["event_id"] for event in server.events]
     assert ids[3:] == [ids[2]] * 7
+    assert all(f'<code id="event">{ids[2]}</code>' in answer.text for answer in answers[2:])
     assert built == 3
     assert caplog.text.count("An error over the budget is counted, not sent: ValueError: boom") == 7
-    clock.now += 60
+    clock.now += 59
+    await fetch(app, "/last")
+    clock.now += 1
     answer = await fetch(app, "/later")
     event = server.events[-1]
     assert answer.headers["x-sentry-event-id"] == event["event_id"]
-    assert event["contexts"]["error_budget"]["not_sent"] == 7
-    assert event["contexts"]["error_budget"]["first"].startswith("1970-01-01T00:16:40")
+    assert event["contexts"]["error_budget"] == {
+        "not_sent": 8,
+        "first": "1970-01-01T00:16:40.000+00:00",
+        "last": "1970-01-01T00:17:39.000+00:00",
+    }
     sentry_sdk.flush()
     sessions = [counts for sent in server.items("sessions") for counts in sent["aggregates"]]
-    assert sum(counts.get("crashed", 0) + counts.get("errored", 0) for counts in sessions) == 11
+    assert sum(counts.get("crashed", 0) + counts.get("errored", 0) for counts in sessions) == 12
+
+
+@pytest.mark.anyio
+async def test_more_kinds_than_all_together_may_have_are_counted_and_answered(sentry: Sentry, fetch: Get) -> None:
+    """Ten times the budget of one; the page of a kind that no event stands for names none, and all are told of."""
+    server = sentry(errors_per_minute=1)
+    kinds = [type(f"Error{number}", (Exception,), {}) for number in range(14)]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise kinds[int(scope["path"][1:])]("one of many")
+
+    wrapped = RotaSentryMiddleware(app)
+    answers = [await fetch(wrapped, f"/{number}", headers=HTML) for number in range(14)]
+    assert [answer.headers.get("x-sentry-event-id") for answer in answers] == [
+        *(event["event_id"] for event in server.events),
+        *[None] * 4,
+    ]
+    assert len(server.events) == 10
+    assert all("Something went wrong" in answer.text for answer in answers)
+    wrapped.budget.settle()
+    told = [event["exception"]["values"][0]["type"] for event in server.events]
+    assert sorted(told) == sorted(kind.__name__ for kind in kinds)
+
+
+@pytest.mark.anyio
+async def test_nothing_is_uncounted_however_many_fail_at_once(sentry: Sentry, fetch: Get) -> None:
+    """500 requests at the same time, in threads, websockets among them: sent and counted are all that there were."""
+    server = sentry(errors_per_minute=5, traces_sample_rate=0.0)
+
+    def in_a_thread(request: Request) -> Response:
+        raise ValueError("boom")
+
+    inner = Starlette(routes=[Route("/", in_a_thread)])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            raise ValueError("boom")
+        await inner(scope, receive, send)
+
+    wrapped = RotaSentryMiddleware(app)
+
+    async def talk() -> None:
+        await Wire([{"type": "websocket.connect"}]).run(wrapped, websocket())
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(400):
+            tasks.start_soon(fetch, wrapped, "/")
+        for _ in range(100):
+            tasks.start_soon(talk)
+    wrapped.budget.settle()
+    budgets = [event["contexts"].get("error_budget", {}) for event in server.events]
+    full = [budget for budget in budgets if "event_id" not in budget]
+    assert len(full) == 10
+    assert len(full) + sum(budget.get("not_sent", 0) for budget in budgets) == 500
 
 
 @pytest.mark.anyio
@@ -311,7 +373,7 @@ class Printing(Transport):
         if event:
             print(event.get("contexts", {{}}).get("error_budget", {{}}).get("not_sent", "full"), flush=True)
 
-init(Settings(dsn="http://key@127.0.0.1:9/1", errors_per_minute=2), transport=Printing())
+init(Settings(dsn="http://key@127.0.0.1:9/1", errors_per_minute=2, slow_request_seconds=60), transport=Printing())
 
 async def app(scope, receive, send):
     raise ValueError("boom")

@@ -59,6 +59,21 @@ def test_not_one_query_more_than_the_app_itself_makes(sentry: Sentry, fetch: Get
     assert len(server.spans) == len(TELLING) + 1
 
 
+@pytest.mark.parametrize("view", ["untouched", "async-untouched"])
+def test_a_storm_is_counted_where_django_answers_itself(sentry: Sentry, fetch: Get, view: str) -> None:
+    """Its handlers raise nothing: the SDK's integration tells of the error, and the page in Django's answer's place."""
+    server = sentry(errors_per_minute=2)
+    app = RotaSentryMiddleware(site())
+    answers = [get(fetch, app, f"/{view}/raise/") for _ in range(7)]
+    ids = [answer.headers["x-sentry-event-id"] for answer in answers]
+    assert ids == [*(event["event_id"] for event in server.events), *[ids[1]] * 5]
+    assert [answer.status_code for answer in answers] == [500] * 7
+    assert all(name in answer.text for name, answer in zip(ids, answers, strict=True))
+    app.budget.settle()
+    assert server.events[-1]["contexts"]["error_budget"]["not_sent"] == 5
+    assert len(server.events) == 3
+
+
 @pytest.mark.parametrize("pii", [False, True], ids=["impersonal", "personal"])
 @pytest.mark.parametrize("view", ["loaded", "async-loaded"])
 def test_every_event_tells_the_user_that_the_view_has_loaded(

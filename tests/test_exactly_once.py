@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 import sentry_sdk
+from django.core.exceptions import RequestAborted
 from fastapi import FastAPI
 from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
 from sentry_sdk.integrations.logging import LoggingIntegration
@@ -22,10 +23,11 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
+from starlette.websockets import WebSocketDisconnect
 
 from asgi_rota_sentry import RotaSentryMiddleware, counters
 from tests.conftest import Get, MemoryTransport
-from tests.wire import Wire, http
+from tests.wire import Ended, Wire, http, websocket
 
 pytestmark = pytest.mark.anyio
 
@@ -251,14 +253,25 @@ async def test_what_was_dropped_is_not_marked_as_seen_for_ever(sentry: Sentry, f
 
 GONE: dict[str, Callable[[], BaseException]] = {
     "ClientDisconnect": ClientDisconnect,
+    "WebSocketDisconnect": lambda: WebSocketDisconnect(1001),
+    "RequestAborted": RequestAborted,
     "asyncio's cancellation": asyncio.CancelledError,
     "in a group": lambda: ExceptionGroup("tasks", [ClientDisconnect(), ClientDisconnect()]),
+    "cancellations in a group": lambda: BaseExceptionGroup("tasks", [asyncio.CancelledError(), ClientDisconnect()]),
 }
+SCOPES = {"http": http, "websocket": websocket}
 
 
+def _is_cancelled(span: dict[str, Any]) -> bool:
+    """Whether the span says so: by its status, or where spans are streamed and have none for it, by an attribute."""
+    attributes = span["payload"].get("attributes")
+    return span["status"] == "cancelled" if attributes is None else "asgi.cancelled" in attributes
+
+
+@pytest.mark.parametrize("protocol", SCOPES)
 @pytest.mark.parametrize("kind", GONE)
-async def test_a_client_that_leaves_is_no_event_but_counted(sentry: Sentry, kind: str) -> None:
-    """However the framework says so; the span is no failure."""
+async def test_a_client_that_leaves_is_no_event_but_counted(sentry: Sentry, kind: str, protocol: str) -> None:
+    """However the framework says so; the span is no failure but cancelled."""
     server = sentry()
     before = counters.counts().get("requests.cancelled", 0)
 
@@ -267,19 +280,97 @@ async def test_a_client_that_leaves_is_no_event_but_counted(sentry: Sentry, kind
 
     wire = Wire()
     with pytest.raises(BaseException):  # noqa: B017,PT011 - any of them
-        await RotaSentryMiddleware(app)(http(), wire.receive, wire.send)
+        await RotaSentryMiddleware(app)(SCOPES[protocol](), wire.receive, wire.send)
     assert (server.events, wire.sent) == ([], [])
-    assert [span["failed"] for span in server.spans] == [False]
+    assert [(span["failed"], _is_cancelled(span)) for span in server.spans] == [(False, True)]
     assert counters.counts()["requests.cancelled"] == before + 1
 
 
-async def test_a_timeout_of_the_application_is_an_error(sentry: Sentry, fetch: Get) -> None:
-    """Cancelled inside, raised outside: the client is still there."""
+@pytest.mark.parametrize("protocol", SCOPES)
+async def test_a_server_that_shuts_down_cancels_the_same_way(sentry: Sentry, protocol: str) -> None:
+    """A real cancellation, in the midst of an answer and of a websocket's conversation."""
+    server = sentry()
+    before = counters.counts().get("requests.cancelled", 0)
+    starts = {
+        "http": ({"type": "http.response.start", "status": 200}, {"type": "http.response.body", "more_body": True}),
+        "websocket": ({"type": "websocket.accept"}, {"type": "websocket.send", "text": "hello"}),
+    }
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for message in starts[protocol]:
+            await send(message)
+        await anyio.sleep_forever()
+
+    wire = Wire(cancelled_at=1)
+    await wire.run(RotaSentryMiddleware(app), SCOPES[protocol]())
+    assert server.events == []
+    assert [(span["failed"], _is_cancelled(span)) for span in server.spans] == [(False, True)]
+    assert counters.counts()["requests.cancelled"] == before + 1
+
+
+async def test_an_error_of_the_application_s_own_is_one_though_it_looks_like_a_client_s(
+    sentry: Sentry, fetch: Get
+) -> None:
+    """A database that is gone raises the OSError that a send would; the client is still there, and gets the page."""
     server = sentry()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        with anyio.fail_after(0.01):
-            await anyio.sleep_forever()
+        raise ConnectionResetError("the database is gone")
+
+    response = await fetch(RotaSentryMiddleware(app), "/")
+    assert [event["exception"]["values"][-1]["type"] for event in server.events] == ["ConnectionResetError"]
+    assert response.headers["x-sentry-event-id"] == server.events[0]["event_id"]
+    assert [span["failed"] for span in server.spans] == [True]
+
+
+@pytest.mark.parametrize(
+    ("error", "captured"),
+    [(Ended("the end"), 0), (BaseExceptionGroup("mixed", [ValueError("a real one"), Ended("the end")]), 1)],
+    ids=["alone", "beside an error"],
+)
+async def test_what_ends_the_process_is_no_error_but_hides_none(
+    sentry: Sentry, error: BaseException, captured: int
+) -> None:
+    """SystemExit and its like make no event; an error that comes with it in a group makes one."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise error
+
+    with pytest.raises(BaseException) as raised:  # noqa: PT011 - it is this very one
+        await RotaSentryMiddleware(app)(http(), Wire().receive, Wire().send)
+    assert raised.value is error
+    assert len(server.events) == captured
+    assert "ValueError" in [value["type"] for event in server.events for value in event["exception"]["values"]] or (
+        not captured
+    )
+
+
+async def _by_anyio() -> None:
+    with anyio.fail_after(0.01):
+        await anyio.sleep_forever()
+
+
+async def _by_asyncio() -> None:
+    async with asyncio.timeout(0.01):
+        await asyncio.sleep(60)
+
+
+async def _by_waiting() -> None:
+    await asyncio.wait_for(asyncio.sleep(60), 0.01)
+
+
+@pytest.mark.parametrize("gives_up", [_by_anyio, _by_asyncio, _by_waiting])
+async def test_a_timeout_of_the_application_is_an_error(
+    sentry: Sentry, fetch: Get, gives_up: Callable[[], Any], anyio_backend: str
+) -> None:
+    """Cancelled inside, raised outside: the client is still there."""
+    if anyio_backend == "trio" and gives_up is not _by_anyio:
+        pytest.skip("asyncio's own")
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await gives_up()
 
     response = await fetch(RotaSentryMiddleware(app), "/")
     assert [event["exception"]["values"][-1]["type"] for event in server.events] == ["TimeoutError"]

@@ -1,5 +1,7 @@
 """Which exceptions make no event."""
 
+import asyncio
+
 import pytest
 from django.core.exceptions import PermissionDenied, RequestAborted
 from django.http import Http404
@@ -51,6 +53,9 @@ def test_a_client_that_left_is_told_from_a_fault() -> None:
     for exc in (ClientDisconnect(), WebSocketDisconnect(), RequestAborted(), ExceptionGroup("x", [ClientDisconnect()])):
         assert is_disconnect(exc)
     assert not is_disconnect(ExceptionGroup("x", [ClientDisconnect(), ValueError()]))
+    assert is_disconnect(BaseExceptionGroup("x", [asyncio.CancelledError(), ClientDisconnect()]))
+    assert not is_disconnect(BaseExceptionGroup("x", [asyncio.CancelledError(), ValueError()]))
+    assert not is_disconnect(BaseExceptionGroup("x", [asyncio.CancelledError()]))
     assert not is_disconnect(ConnectionResetError())
 
 

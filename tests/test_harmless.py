@@ -292,9 +292,9 @@ async def test_a_broken_page_leaves_the_application_s_own_answer(
         await send({"type": "http.response.body", "body": b""})
 
     targets = [
-        *((ErrorPages, name) for name in ("answer", "_represent", "_html", "is_bare")),
+        *((ErrorPages, name) for name in ("answer", "_represent", "_page", "is_bare")),
         *((pages, name) for name in ("Situation", "Answer")),
-        *((situation, name) for name in ("values", "problem", "plain")),
+        *((situation, name) for name in ("outcome", "own_values", "problem", "plain")),
         (journey.Journey, "page"),
     ]
     misses, fails = RotaSentryMiddleware(bare_404), RotaSentryMiddleware(app)

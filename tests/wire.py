@@ -60,8 +60,12 @@ class Wire:
 
     async def cancel(self) -> None:
         """Cancel the request, as a server does that shuts down."""
-        self._cancel_scope.cancel()
+        self.stop()
         await checkpoint()
+
+    def stop(self) -> None:
+        """Have the request cancelled wherever it waits next."""
+        self._cancel_scope.cancel()
 
     @property
     def sent(self) -> list[Any]:

@@ -8,7 +8,7 @@ from asgi_rota_sentry import request
 from asgi_rota_sentry.feedback.fields import Draft, Fault
 from asgi_rota_sentry.pages import Answer, ErrorPages, Situation
 from asgi_rota_sentry.pages.accept import HTML, PROBLEM, media_type
-from asgi_rota_sentry.pages.headers import merge
+from asgi_rota_sentry.pages.headers import encoded, merge
 from asgi_rota_sentry.pages.situation import phrase
 from asgi_rota_sentry.types import Scope
 
@@ -87,7 +87,7 @@ def _problem(status: int, faults: Sequence[Fault]) -> dict[str, Any]:
 
 def _json(scope: Scope, status: int, kind: str, content: dict[str, Any]) -> Answer:
     body = json.dumps(content).encode()
-    headers = merge((), [("content-type", kind), *_OWN, ("content-length", str(len(body)))])
+    headers = merge((), encoded([("content-type", kind), *_OWN, ("content-length", str(len(body)))]))
     return Answer(status, headers, b"" if request.method(scope) == "HEAD" else body)
 
 

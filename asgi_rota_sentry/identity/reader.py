@@ -1,7 +1,6 @@
 """The default reader: what the common frameworks and authentication packages put into the ASGI scope."""
 
 from collections.abc import Hashable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -29,20 +28,32 @@ def read(scope: Scope) -> Identity | None:
     user = loaded_user(scope)
     if user is None:
         return None
-    with _unasked(scope):
-        found = Identity(
-            id=_id(user),
-            username=first(user, *_USERNAMES) or _django_username(user),
-            email=first(user, "email"),
-            role=role_of(user) or role_in_scopes(scope.get("auth")),
-            preferences=preferences.of_user(user),
-        )
+    stand_in: Any = scope.get("user")
+    if not _is_stand_in(stand_in):
+        return _identity(user, scope)
+    with stand_in.unasked():
+        return _identity(user, scope)
+
+
+def _identity(user: Any, scope: Scope) -> Identity | None:
+    found = Identity(
+        id=_id(user),
+        username=first(user, *_USERNAMES) or _django_username(user),
+        email=first(user, "email"),
+        role=role_of(user) or role_in_scopes(scope.get("auth")),
+        preferences=preferences.of_user(user),
+    )
     return found if (found.id or found.username or found.email or found.role) else None
 
 
 def loaded_user(scope: Scope) -> Any:
     """The user object as far as it is loaded; None when there is none or it is anonymous."""
-    return next((user for user in map(_loaded, _candidates(scope)) if user is not None and not _is_nobody(user)), None)
+    for candidate in _candidates(scope):
+        if candidate is not None:
+            user = _loaded(candidate)
+            if user is not None and not _is_nobody(user):
+                return user
+    return None
 
 
 def owner(scope: Scope) -> str | None:
@@ -126,8 +137,3 @@ def _django_username(user: Any) -> str | None:
     """The name of a custom user model's `USERNAME_FIELD`."""
     field = get(user, "USERNAME_FIELD")
     return first(user, field) if isinstance(field, str) else None
-
-
-def _unasked(scope: Scope) -> AbstractContextManager[Any]:
-    user: Any = scope.get("user")
-    return user.unasked() if _is_stand_in(user) else nullcontext()

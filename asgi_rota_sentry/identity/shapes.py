@@ -49,6 +49,7 @@ def worth_asking(source: Any, names: tuple[str, ...]) -> Iterable[str]:
     return [name for name in names if name in own or name in in_class] if own else in_class
 
 
+@lru_cache(maxsize=1024)
 def are_plain(kind: Hashable, names: tuple[str, ...]) -> bool:
     """Whether these names are attributes of this class's instances that `getattr` may simply ask for."""
     return _in_class(kind, names) is not None and all(_access(kind, name) is _Access.ATTRIBUTE for name in names)
@@ -96,6 +97,8 @@ def _has_own(name: str, source: Any) -> bool:
 
 def text(value: Any) -> str | None:
     """A short text of a plain value, an enum or an object with a name; None for anything else."""
+    if type(value) is str:
+        return value.strip()[:LONGEST] or None
     if isinstance(value, Enum):
         value = value.value if isinstance(value.value, str) else value.name
     if isinstance(value, str):
@@ -110,9 +113,24 @@ def text(value: Any) -> str | None:
 
 def first(source: Any, *names: str) -> str | None:
     """The first of these attributes that has a text."""
+    kind: Any = type(source)
+    if are_plain(kind, names):
+        return _first_plain(source, names if getattr(source, "__dict__", None) else _in_class(kind, names) or ())
     for name in worth_asking(source, names):
         found = text(get(source, name))
         if found:
+            return found
+    return None
+
+
+def _first_plain(source: Any, names: tuple[str, ...]) -> str | None:
+    """As `first`, of attributes that may simply be asked for."""
+    for name in names:
+        try:
+            value = getattr(source, name, None)
+        except Exception:  # noqa: S112 - a property that fails
+            continue
+        if value is not None and (found := text(value if type(value) is str else unwrapped(value))):
             return found
     return None
 

@@ -1,7 +1,7 @@
 """What the client accepts: media types and languages by RFC 9110, sections 12.4 and 12.5. Nonsense is no error."""
 
 import re
-from collections.abc import Container
+from collections.abc import Set
 from functools import lru_cache
 
 HTML = "text/html"
@@ -65,15 +65,21 @@ def _media_type(accept: str) -> str:
     return HTML if html >= plain else PLAIN
 
 
-def language(available: Container[str], preferred: str | None, accept_language: str | None) -> str:
+def language(available: Set[str], preferred: str | None, accept_language: str | None) -> str:
     """The available language that the visitor likes best, `en` if there is none.
 
     The user's own preference comes first, then `Accept-Language`; a range such as `de-AT` also finds `de` (RFC 4647,
     section 3.4).
     """
-    wanted = _weighted(accept_language or "")
+    asked = (accept_language or "")[:_LONGEST]
+    return _language(frozenset(available), (preferred or "")[:_LONGEST], asked)
+
+
+@lru_cache(maxsize=256)
+def _language(available: frozenset[str], preferred: str, accept_language: str) -> str:
+    wanted = _weighted(accept_language)
     wanted.sort(key=lambda item: -item[1])
-    for tag in [preferred or "", *(tag for tag, quality in wanted if quality > 0)]:
+    for tag in [preferred, *(tag for tag, quality in wanted if quality > 0)]:
         parts = tag.lower().replace("_", "-").split("-")
         for size in range(min(len(parts), 4), 0, -1):
             if "-".join(parts[:size]) in available:

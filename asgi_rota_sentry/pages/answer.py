@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -10,18 +11,21 @@ from urllib.parse import urlsplit
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.pages import accept, bare, languages, situation, templates
 from asgi_rota_sentry.pages.bare import Headers
-from asgi_rota_sentry.pages.headers import merge
-from asgi_rota_sentry.pages.situation import Situation
+from asgi_rota_sentry.pages.headers import encoded, merge
+from asgi_rota_sentry.pages.situation import Outcome, Situation
 from asgi_rota_sentry.settings import Settings
 
 logger = logging.getLogger("asgi_rota_sentry")
 
 _NOTHING = ("content-security-policy", "default-src 'none'; frame-ancestors 'none'")
-_ALWAYS = (("cache-control", "no-store"), ("x-content-type-options", "nosniff"), ("referrer-policy", "same-origin"))
+_ALWAYS = encoded(
+    [("cache-control", "no-store"), ("x-content-type-options", "nosniff"), ("referrer-policy", "same-origin")]
+)
+_MOST_PREPARED = 64  # of some 10 kB each
 _HEADER_SAFE = re.compile(r"[\w-]+", re.ASCII)
 _TEMPLATES = ("404.html", "500.html", "feedback.html", "thanks.html")
 
-_Made = tuple[list[tuple[str, str]], bytes]
+_Made = tuple[list[tuple[bytes, bytes]], bytes]
 
 
 class Answer(NamedTuple):
@@ -42,13 +46,22 @@ class ErrorPages:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._languages = languages.load(settings.pages_dir)
-        english = self._languages[languages.DEFAULT]
-        told = situation.values(settings, Situation(status=404), languages.DEFAULT, english)
-        self._fields = told.keys() | situation.fixed_values(english).keys()
-        self._translated: dict[tuple[str, str], templates.Page] = {}
+        self._tags = frozenset(self._languages)
+        self._fields = self._names_of_fields()
+        self._translated = lru_cache(maxsize=_MOST_PREPARED)(self._translate)
+        self._prepared = lru_cache(maxsize=_MOST_PREPARED)(self._prepare)
         self._pages = {name: self._load(name) for name in _TEMPLATES}
         search = urlsplit(settings.search_url)
         self._forms = f"'self' {search.scheme}://{search.netloc}" if search.netloc else "'self'"
+
+    def _names_of_fields(self) -> set[str]:
+        """The names of all fields that a template may have."""
+        texts, example = self._languages[languages.DEFAULT], Situation(status=404)
+        return {
+            *situation.fixed_values(self._settings, languages.DEFAULT, texts),
+            *situation.outcome_values(situation.outcome(example), texts),
+            *situation.own_values(self._settings, example, texts, ()),
+        }
 
     def _load(self, name: str) -> templates.Page:
         """The user's template of that name, or else the built-in one."""
@@ -82,7 +95,7 @@ class ErrorPages:
 
     def answer(self, known: Situation, headers: Headers = ()) -> Answer:
         """The page for a 404 or 5xx; `headers` are those of the answer that it replaces. Never raises."""
-        return self._safely(known, headers, lambda: self._represent(known))
+        return self._safely(known, headers, self._represent)
 
     def feedback(self, known: Situation, message: str = "", fault: str = "", url: str | None = None) -> Answer:
         """The feedback form alone, as HTML, with what was written before. Never raises.
@@ -96,7 +109,7 @@ class ErrorPages:
             words = {"status": "", "title": texts["form"], "lead": "", "message": message, "fault": why}
             return words if url is None else words | {"url": url}
 
-        return self._safely(known, (), lambda: self._html(known, "feedback.html", own_words))
+        return self._safely(known, (), lambda known: self._form(known, "feedback.html", own_words))
 
     def thanks(self, known: Situation) -> Answer:
         """The page that follows when feedback has been kept, as HTML. Never raises."""
@@ -104,13 +117,13 @@ class ErrorPages:
         def own_words(texts: languages.Texts) -> dict[str, str]:
             return {"status": "", "title": texts["thanks_title"], "lead": texts["thanks_lead"]}
 
-        return self._safely(known, (), lambda: self._html(known, "thanks.html", own_words))
+        return self._safely(known, (), lambda known: self._form(known, "thanks.html", own_words))
 
-    def _safely(self, known: Situation, replaced: Headers, make: Callable[[], _Made]) -> Answer:
+    def _safely(self, known: Situation, replaced: Headers, make: Callable[[Situation], _Made]) -> Answer:
         """The complete answer, or a minimal one when there is a fault of ours."""
         try:
-            own, body = make()
-            own += [*_ALWAYS, ("content-length", str(len(body)))]
+            own, body = make(known)
+            own += [*_ALWAYS, (b"content-length", b"%d" % len(body))]
             merged = merge(replaced, own)
         except Exception:
             faults.report("making an error page")
@@ -122,35 +135,52 @@ class ErrorPages:
         """Our own headers and the body of an error's answer, in the form that the client likes best."""
         media_type = accept.media_type(known.accept)
         if media_type == accept.HTML:
-            own, body = self._html(known, "404.html" if known.status == 404 else "500.html", lambda _: {})
+            own, body = self._page(known)
         elif media_type == accept.PLAIN:
-            language = accept.language(self._languages, known.language, known.accept_language)
-            own = [("content-type", "text/plain; charset=utf-8"), ("content-language", language), _NOTHING]
+            language = self._language(known)
+            own = encoded([("content-type", "text/plain; charset=utf-8"), ("content-language", language), _NOTHING])
             body = situation.plain(known, self._languages[language])
         else:
-            own = [("content-type", media_type), _NOTHING]
+            own = encoded([("content-type", media_type), _NOTHING])
             body = situation.problem(known, self._languages[languages.DEFAULT])
         if known.status >= 500 and known.event_id and _HEADER_SAFE.fullmatch(known.event_id):
-            own.append(("x-sentry-event-id", known.event_id))
+            own.append((b"x-sentry-event-id", known.event_id.encode()))
         return own, body
 
-    def _html(self, known: Situation, name: str, own_words: Callable[[languages.Texts], dict[str, str]]) -> _Made:
-        """Our own headers and the body of a page in the visitor's language."""
-        language = accept.language(self._languages, known.language, known.accept_language)
-        texts = self._languages[language]
-        page = self._page(name, language)
-        fields = situation.values(self._settings, known, language, texts) | own_words(texts)
-        own = [
-            ("content-type", "text/html; charset=utf-8"),
-            ("content-language", language),
-            ("content-security-policy", f"{page.policy}; form-action {self._forms}"),
-        ]
-        return own, page.render(fields)
+    def _language(self, known: Situation) -> str:
+        return accept.language(self._tags, known.language, known.accept_language)
 
-    def _page(self, name: str, language: str) -> templates.Page:
-        """The template with the texts of the language in it, made once."""
-        page = self._translated.get((name, language))
-        if page is None:
-            page = self._pages[name].filled(situation.fixed_values(self._languages[language]))
-            self._translated[name, language] = page
-        return page
+    def _page(self, known: Situation) -> _Made:
+        """Our own headers and the page of an error, in the visitor's language."""
+        language = self._language(known)
+        page, own = self._prepared(language, situation.outcome(known))
+        fields = situation.own_values(self._settings, known, self._languages[language], page.open)
+        return list(own), page.render(fields)
+
+    def _form(self, known: Situation, name: str, own_words: Callable[[languages.Texts], dict[str, str]]) -> _Made:
+        """Our own headers and a page about feedback, in the visitor's language."""
+        language = self._language(known)
+        texts, page = self._languages[language], self._translated(name, language)
+        told = situation.outcome_values(situation.outcome(known), texts)
+        own = situation.own_values(self._settings, known, texts, page.open)
+        return self._headers(page, language), page.render({**told, **own, **own_words(texts)})
+
+    def _headers(self, page: templates.Page, language: str) -> list[tuple[bytes, bytes]]:
+        return encoded(
+            [
+                ("content-type", "text/html; charset=utf-8"),
+                ("content-language", language),
+                ("content-security-policy", f"{page.policy}; form-action {self._forms}"),
+            ]
+        )
+
+    def _translate(self, name: str, language: str) -> templates.Page:
+        """The template with what is the same for all who speak the language; made once."""
+        fixed = situation.fixed_values(self._settings, language, self._languages[language])
+        return self._pages[name].filled(fixed)
+
+    def _prepare(self, language: str, common: Outcome) -> tuple[templates.Page, list[tuple[bytes, bytes]]]:
+        """The page of an error but for what is one visitor's alone, and its headers; made once."""
+        page = self._translated("404.html" if common.status == 404 else "500.html", language)
+        told = situation.outcome_values(common, self._languages[language])
+        return page.filled(told), self._headers(page, language)

@@ -135,6 +135,8 @@ def could_be_bare(status: int, headers: Headers, beginning: bytes = b"") -> bool
     """
     if not is_error(status):
         return False
+    if not headers and not beginning:
+        return True
     media_type, length, plain = _described(headers)
     if length == 0:
         return not beginning

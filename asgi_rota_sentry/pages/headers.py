@@ -1,5 +1,7 @@
 """The headers of a page: those of the replaced answer that still hold, and our own."""
 
+from collections.abc import Iterable
+
 from asgi_rota_sentry.pages.bare import Headers
 
 # Besides every `content-…` header: what speaks of the replaced body, or has a browser fetch for it.
@@ -12,18 +14,24 @@ _VARIES_BY = ("Accept", "Accept-Language")
 _VARY = (b"vary", ", ".join(_VARIES_BY).encode())
 
 
-def merge(replaced: Headers, own: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+def encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Headers as a server takes them (RFC 9110, section 5.5)."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def merge(replaced: Headers, own: Headers) -> list[tuple[bytes, bytes]]:
     """The replaced answer's headers, in order, without those of its body, then ours; `Vary` is the union of both."""
-    ours = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in own]
     if not replaced:
-        return [*ours, _VARY]
+        return [*own, _VARY]
     kept = [
         (name, value)
         for name, value in replaced
-        if name.lower() not in _OF_THE_BODY and not name.lower().startswith(b"content-")
+        if (lower := name.lower()) not in _OF_THE_BODY and not lower.startswith(b"content-")
     ]
     varies = [value.decode("latin-1") for name, value in replaced if name.lower() == b"vary"]
+    if not varies:
+        return [*kept, *own, _VARY]
     fields = dict.fromkeys(part.strip() for value in varies for part in value.split(",") if part.strip())
     known = {field.lower() for field in fields}
     fields |= dict.fromkeys(field for field in _VARIES_BY if field.lower() not in known and "*" not in known)
-    return [*kept, *ours, (b"vary", ", ".join(fields).encode("latin-1"))]
+    return [*kept, *own, (b"vary", ", ".join(fields).encode("latin-1"))]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from asgi_rota_sentry.settings import Settings
 _encode = json.JSONEncoder().encode
 _UNAVAILABLE = (502, 503, 504)
 _THEMES = ("dark", "light")
+_PLAIN_PATH = re.compile(r"[\w.~/:@!$&'()*+,;=-]*", re.ASCII).fullmatch
 _EXTENSION = re.compile(r"\.[a-z]\w{1,4}$", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\W_]+")
 _MACHINE_MADE = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
@@ -47,6 +48,16 @@ class Situation(NamedTuple):
     language: str | None = None
 
 
+class Outcome(NamedTuple):
+    """What many situations have in common: how it ended, and in which colours it is told."""
+
+    status: int
+    theme: str
+    has_event: bool
+    reported: bool
+    repeatable: bool
+
+
 @lru_cache(maxsize=256)
 def phrase(status: int) -> str:
     """The standard reason phrase (RFC 9110, section 15), or a general one for a status without."""
@@ -79,43 +90,63 @@ def _mail(settings: Settings, situation: Situation, texts: Mapping[str, str]) ->
 
 def _url(path: str) -> str:
     """A path as it stands in a URL (RFC 3986, section 3.3)."""
-    return quote(path, safe="/:@!$&'()*+,;=~", errors="replace")
+    return path if _PLAIN_PATH(path) else quote(path, safe="/:@!$&'()*+,;=~", errors="replace")
 
 
-def values(settings: Settings, situation: Situation, language: str, texts: Mapping[str, str]) -> dict[str, str]:
-    """The fields of a template that say what has happened; an empty one is left out of the page."""
-    status, event_id = situation.status, situation.event_id or ""
-    title, lead = _title_and_lead(status, texts)
+def outcome(situation: Situation) -> Outcome:
+    """What the situation has in common with many others."""
+    return Outcome(
+        situation.status,
+        situation.theme if situation.theme in _THEMES else "",
+        bool(situation.event_id),
+        situation.reported,
+        situation.method in ("GET", "HEAD"),
+    )
+
+
+def fixed_values(settings: Settings, language: str, texts: Mapping[str, str]) -> dict[str, str]:
+    """The fields of a template that are the same for all: `t_` and a key is a text of the language."""
     return {
+        **{f"t_{key}": text for key, text in texts.items()},
         "lang": language,
-        "theme": situation.theme if situation.theme in _THEMES else "",
-        "title": title,
-        "lead": lead,
-        "url": _url(situation.path)[:_LONGEST_URL],
-        "event_id": event_id,
-        "trace_id": situation.trace_id or "",
-        "reported": "yes" if event_id and situation.reported else "",
-        "kept": "yes" if event_id and not situation.reported else "",
-        "unreported": "" if event_id else "yes",
-        "status": str(status),
-        "message": "",
-        "fault": "",
-        "repeatable": "yes" if situation.method in ("GET", "HEAD") else "",
-        "words": words(situation.path),
         "home_url": settings.home_url,
         "dashboard_url": settings.dashboard_url,
         "search_url": settings.search_url,
         "support_email": settings.support_email or "",
-        "support_link": _mail(settings, situation, texts),
+    }
+
+
+def outcome_values(common: Outcome, texts: Mapping[str, str]) -> dict[str, str]:
+    """The fields of a template that say how it ended; an empty one is left out of the page."""
+    title, lead = _title_and_lead(common.status, texts)
+    return {
+        "theme": common.theme,
+        "title": title,
+        "lead": lead,
+        "reported": "yes" if common.has_event and common.reported else "",
+        "kept": "yes" if common.has_event and not common.reported else "",
+        "unreported": "" if common.has_event else "yes",
+        "status": str(common.status),
+        "message": "",
+        "fault": "",
+        "repeatable": "yes" if common.repeatable else "",
+    }
+
+
+def own_values(
+    settings: Settings, situation: Situation, texts: Mapping[str, str], wanted: Container[str]
+) -> dict[str, str]:
+    """The fields of a template that are this situation's alone; of the costly ones those that are wanted."""
+    return {
+        "url": _url(situation.path)[:_LONGEST_URL],
+        "event_id": situation.event_id or "",
+        "trace_id": situation.trace_id or "",
+        "words": words(situation.path) if "words" in wanted else "",
+        "support_link": _mail(settings, situation, texts) if "support_link" in wanted else "",
         "feedback_url": _url(situation.root_path + settings.feedback_path),
         "user_name": (situation.user_name or "")[:_LONGEST_NAME],
         "user_email": (situation.user_email or "")[:_LONGEST_EMAIL],
     }
-
-
-def fixed_values(texts: Mapping[str, str]) -> dict[str, str]:
-    """The fields of a template that are the same for all: `t_` and a key is a text of the language."""
-    return {f"t_{key}": text for key, text in texts.items()}
 
 
 def problem(situation: Situation, texts: Mapping[str, str]) -> bytes:

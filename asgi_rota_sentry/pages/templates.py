@@ -12,7 +12,7 @@ Policy Level 3, https://www.w3.org/TR/CSP3/).
 
 import re
 from base64 import b64encode
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from copy import copy
 from hashlib import sha256
 from html import escape
@@ -25,6 +25,7 @@ BUILT_IN = Path(__file__).parent / "templates"
 _MARK = re.compile(r"<!--\s*(?:(?P<end>end)|if\s+(?P<negated>not\s+)?(?P<field>\w+))\s*-->")
 _INCLUDE = re.compile(r"<!--\s*include\s+([\w-]+\.\w+)\s*-->")
 _CODE = re.compile(r"<(style|script)\b[^>]*>(.*?)</\1\s*>", re.IGNORECASE | re.DOTALL)
+_IS_TO_BE_ESCAPED = re.compile("[&<>\"']").search
 _INDENT = re.compile(r"\n\s+")
 
 
@@ -71,13 +72,16 @@ class Page:
     def filled(self, fields: Mapping[str, str]) -> "Page":
         """The page with the values of these fields put in once and for all, escaped; the others stay open."""
         page = copy(self)
-        page._pieces = [piece.filled(fields) for piece in self._pieces if piece.is_wanted(fields)]
+        page._pieces = _joined(piece.filled(fields) for piece in self._pieces if piece.is_wanted(fields))
         page._settle()
         return page
 
     def _settle(self) -> None:
         """Encode once what is the same each time."""
         self._names = {name for piece in self._pieces for name in piece.names}
+        self._asked = {name for piece in self._pieces for name, _ in piece.conditions}
+        #: The fields that are still open.
+        self.open = frozenset(self._names | self._asked)
         self._encoded = [
             (
                 piece.conditions,
@@ -88,9 +92,11 @@ class Page:
         ]
 
     def render(self, fields: Mapping[str, str]) -> bytes:
-        """The page in UTF-8, with each field's value escaped and put in; `fields` are all that it has."""
-        values = {name: _encode(escape(fields[name])) for name in self._names}
-        is_filled = {name: bool(value) for name, value in fields.items()}
+        """The page in UTF-8, with each field's value escaped and put in; `fields` are all that are still open."""
+        values = {name: fields[name] for name in self._names}
+        if _IS_TO_BE_ESCAPED("\n".join(values.values())):
+            values = {name: escape(value) for name, value in values.items()}
+        is_filled = {name: bool(fields[name]) for name in self._asked}
         found = []
         for conditions, beginning, rest in self._encoded:
             for name, wanted in conditions:
@@ -99,7 +105,7 @@ class Page:
             else:
                 found.append(beginning)
                 for name, literal in rest:
-                    found += values[name], literal
+                    found += _encode(values[name]), literal
         return b"".join(found)
 
 
@@ -125,6 +131,19 @@ class _Piece(NamedTuple):
                 literals.append(literal)
         conditions = tuple(condition for condition in self.conditions if condition[0] not in fields)
         return _Piece(conditions, tuple(literals), tuple(names))
+
+
+def _joined(pieces: Iterable[_Piece]) -> list[_Piece]:
+    """The pieces, those beside each other that depend on the same made into one."""
+    found: list[_Piece] = []
+    for piece in pieces:
+        if found and found[-1].conditions == piece.conditions:
+            before = found.pop()
+            literals = (*before.literals[:-1], before.literals[-1] + piece.literals[0], *piece.literals[1:])
+            found.append(_Piece(piece.conditions, literals, before.names + piece.names))
+        else:
+            found.append(piece)
+    return found
 
 
 def _encode(text: str) -> bytes:

@@ -49,6 +49,7 @@ class Client:
     __slots__ = (
         "before_breadcrumb",
         "collection",
+        "collects_personal_data",
         "eager_requests",
         "has_metrics",
         "ignores_spans",
@@ -99,7 +100,10 @@ class Client:
         self.before_breadcrumb: Any = options.get("before_breadcrumb")
         most = options.get("max_breadcrumbs")
         self.max_breadcrumbs: int = most if isinstance(most, int) else 100
-        self.collection = Collection(_lists(options))
+        lists = _lists(options)
+        self.collection = Collection(lists)
+        # Whether name, e-mail and address may leave the process.
+        self.collects_personal_data = bool(options.get("send_default_pii") if lists is None else lists.get("user_info"))
         self.max_body = {"never": 0, "small": 1_000, "medium": 10_000, "always": 1_000_000}.get(
             options.get("max_request_body_size") or "medium", 10_000
         )
@@ -118,12 +122,6 @@ class Client:
             isinstance(rate, int | float) and 0 < rate <= 1 and self.options.get("instrumenter") in (None, "sentry")
         )
         return usable and (monitor is None or not monitor.downsample_factor)
-
-    @property
-    def collects_personal_data(self) -> bool:
-        """Whether name, e-mail and address may leave the process, by `data_collection` or `send_default_pii`."""
-        lists = _lists(self.options)
-        return bool(self.options.get("send_default_pii") if lists is None else lists.get("user_info"))
 
     def with_breadcrumbs(self, theirs: list[Breadcrumb], ours: list[Breadcrumb]) -> list[Breadcrumb]:
         """The scope's breadcrumbs with ours among them in the order of time; the user's options hold for ours, too."""

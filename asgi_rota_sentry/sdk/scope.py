@@ -131,7 +131,7 @@ class RequestScope(Scopes):
     def _drops(self, exc: BaseException) -> bool:
         if not self._should_drop(exc):
             return False
-        self._seen.extend((leaf, "") for leaf in leaves(exc))
+        self._see(exc, "")
         if not is_disconnect(exc):
             self.ignored += 1
         return True
@@ -140,7 +140,7 @@ class RequestScope(Scopes):
         event_id = verdict.stands_for or ""
         self.errors += 1
         self._note_accepted()
-        self._seen.extend((leaf, event_id) for leaf in leaves(exc))
+        self._see(exc, event_id)
         if event_id:
             self._accepted.append((event_id, handled))
         self.note_error(crashed=not handled)
@@ -149,15 +149,20 @@ class RequestScope(Scopes):
         if _log.isEnabledFor(logging.WARNING):
             _log_counted(exc, verdict)
 
+    def _see(self, exc: BaseException, event_id: str) -> None:
+        for leaf in leaves(exc):
+            self._seen.append((leaf, event_id))
+
     def event_id_of(self, exc: BaseException) -> str | None:
         """The accepted event of just this exception; None when there is none, or when it was not accepted."""
         if not self._is_used:
             return None
         self._note_accepted()
         first = first_leaf(exc)
-        made = [event_id for known, event_id in self._seen if known is first]
-        accepted = {event_id for event_id, _ in self._accepted}
-        return next((event_id for event_id in made if event_id in accepted), None)
+        for known, event_id in self._seen:
+            if known is first and any(event_id == accepted for accepted, _ in self._accepted):
+                return event_id
+        return None
 
     def event_id(self, *, unhandled_only: bool = False) -> str | None:
         """The accepted event that stands for this request's failure: the last unhandled one, else the last of all."""
@@ -205,7 +210,7 @@ class RequestScope(Scopes):
             if self.has_seen(exc) or self._drops(exc):
                 return None
             self.errors += 1
-            self._seen.extend((leaf, event_id) for leaf in leaves(exc))
+            self._see(exc, event_id)
             self._settle(event, exc, event_id)
         if event_id and event.get("level", "error") in ("error", "fatal"):
             self._pending.append((event_id, _handled(event)))
@@ -239,6 +244,8 @@ class RequestScope(Scopes):
 
     def _note_accepted(self) -> None:
         """The SDK keeps only the ID that it accepted last; look at it before each next event, and at the end."""
+        if not self._pending and not self._verdicts:
+            return
         last = self._last_event_id()
         if last is None or last == self._forked:
             return

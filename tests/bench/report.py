@@ -47,9 +47,12 @@ def share_lines(case: str, result: dict[str, Any]) -> list[str]:
             )
         elif case == "10":
             lines.append(f"  {name} sampled {share:.4f} of {requests} requests: right (0.1 ± {allowed:.4f})")
-        errors, expected = seen[name].get("event", 0.0), float(chosen.raises)
+        errors, expected = seen[name].get("error", 0.0), float(chosen.raises)
         if errors != expected:
-            lines.append(f"  WRONG: {name} sent {errors:.4f} error events per request instead of {expected:.0f}")
+            lines.append(f"  WRONG: {name} told of {errors:.4f} errors per request instead of {expected:.0f}")
+        elif chosen.is_storm:
+            sent = seen[name].get("event", 0.0) * requests
+            lines.append(f"  {name} told of all {requests} errors in {sent:.0f} events: right")
     return lines
 
 

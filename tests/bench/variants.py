@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,12 +18,14 @@ from tests.bench.apps import Handler, call, raw_app, starlette_app
 
 DSN = "http://key@127.0.0.1:9/1"
 COMMON: dict[str, Any] = {"dsn": DSN, "environment": "bench", "release": "rota@1.0"}
-APPS = {"raw": raw_app, "starlette": starlette_app, "starlette-plain": starlette_app}
+AppMaker = Callable[[Handler], ASGIApp]
+APPS: dict[str, AppMaker] = {"raw": raw_app, "starlette": starlette_app, "starlette-plain": starlette_app}
 
 
 class Sink(Transport):
     """A transport that sends nothing: it counts the items by type, and the losses that a client report would tell.
 
+    `error` counts the errors that the events tell of: one each, and those that were counted instead of sent.
     With `wire` each envelope is serialised too, which the SDK's own transport does in its thread. Streamed spans count
     as `transaction` where they are segments, so that both lifecycles read the same.
     """
@@ -45,10 +48,19 @@ class Sink(Transport):
                     self.seen["transaction"] += sum(span["is_segment"] for span in spans)
                 else:
                     self.seen[item.type or "?"] += 1
+                if item.type == "event":
+                    self.seen["error"] += errors_told(item.payload.json or {})
 
     def record_lost_event(self, reason: str, data_category: Any = None, item: Any = None, *, quantity: int = 1) -> None:
         """Keep the tally that the SDK's HTTP transport keeps for its client reports."""
         self.lost[data_category, reason] += quantity
+
+
+def errors_told(event: Mapping[str, Any]) -> int:
+    """How many errors an event tells of: its own, unless it stands for counted ones alone, and the counted ones."""
+    budget = event.get("contexts", {}).get("error_budget", {})
+    own = 0 if "event_id" in budget else 1
+    return own + int(budget.get("not_sent", 0))
 
 
 @dataclass
@@ -64,6 +76,11 @@ class Variant:
         """Let the client's batchers (spans, metrics, sessions) hand over what they hold, on this variant's time."""
         if self.client is not None:
             self.client.flush()
+
+    def settle(self) -> None:
+        """Have what was counted instead of sent told of now, as once a minute; for whoever has a budget."""
+        if isinstance(self.app, RotaSentryMiddleware):
+            self.app.budget.settle()
 
 
 def _patchable() -> dict[tuple[Any, str], Any]:
@@ -122,14 +139,19 @@ def sdk_client(rate: float | None, sink: Sink, **options: Any) -> Any:
     return sentry_sdk.get_client()
 
 
-def our_client(rate: float | None, sink: Sink, **options: Any) -> tuple[Any, Settings]:
+def our_client(rate: float | None, sink: Sink, per_minute: int = 0, **options: Any) -> tuple[Any, Settings]:
     """The client that our `init` makes, and the settings that it was made with.
 
-    Profiling is off, as in the plain `init`. The limit of errors per minute is off, or the raising case would measure
-    dropped events. `None` for the rate means tracing off, which `Settings` cannot say: it goes as an SDK option.
+    Profiling is off, as in the plain `init`. The limit of errors per minute is off unless it is given, or the raising
+    case would measure dropped events. `None` for the rate means tracing off, which `Settings` cannot say: it goes as an
+    SDK option.
     """
     settings = Settings(
-        **COMMON, traces_sample_rate=rate or 0.0, profiles_sample_rate=0.0, errors_per_minute=0, outbox_path=""
+        **COMMON,
+        traces_sample_rate=rate or 0.0,
+        profiles_sample_rate=0.0,
+        errors_per_minute=per_minute,
+        outbox_path="",
     )
     if rate is None:
         options["traces_sample_rate"] = None
@@ -138,14 +160,24 @@ def our_client(rate: float | None, sink: Sink, **options: Any) -> tuple[Any, Set
 
 
 async def line_up(
-    app: str, handler: Handler, rate: float | None, initialised: bool = True, wire: bool = False, **options: Any
+    app: str,
+    handler: Handler,
+    rate: float | None,
+    initialised: bool = True,
+    wire: bool = False,
+    *,
+    make: AppMaker | None = None,
+    per_minute: int = 0,
+    **options: Any,
 ) -> Lineup:
     """Build the variants of `app`: the bare one before the SDK is initialised, the others each under its own client.
+
+    `make` builds another application in its place; `per_minute` is our limit of full events, 0 for none.
 
     For `starlette` the SDK's middleware is the one that its integration puts around every Starlette application, as
     users have it; for the others it is put around by hand.
     """
-    make, patches = APPS[app], Patches()
+    make, patches = make or APPS[app], Patches()
     variants = [Variant("bare", make(handler))]
     await call(variants[0].app)  # Starlette builds its middleware at the first request
     if app == "starlette-plain":
@@ -154,7 +186,7 @@ async def line_up(
     for name in ("ours", "sdk"):
         sink, client, settings = Sink(wire), None, None
         if initialised and name == "ours":
-            client, settings = our_client(rate, sink, **options)
+            client, settings = our_client(rate, sink, per_minute, **options)
         elif initialised:
             client = sdk_client(rate, sink, **options)
         wrapped = make(handler)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,32 @@ def test_the_story(server: AsgiServer, example: str, database: Path, tmp_path: P
     assert event_faults(story, event) == []
     assert Counter(each["tags"]["http.url"] for each in _payloads(outbox, "event")) == Counter(errors)
     assert not Counter(EXPECTED_VISITS) - Counter(_request_of(each) for each in _payloads(outbox, "transaction"))
+
+
+_GRACE = {
+    "uvicorn": " --timeout-graceful-shutdown 1",
+    "hypercorn": " --graceful-timeout 1",
+    "granian": " --workers-kill-timeout 1",
+    "daphne": "",
+}
+
+
+@pytest.mark.parametrize("server", SERVERS, ids=[server.name for server in SERVERS])
+def test_a_server_that_stops_makes_no_event_of_what_it_cuts(server: AsgiServer, tmp_path: Path) -> None:
+    """It is told to stop while a client reads an endless stream: that is cancelled, and nobody's fault."""
+    outbox = tmp_path / "outbox.sqlite3"
+    environ = {**_SETTINGS, "ROTA_SENTRY_OUTBOX": str(outbox)}
+    impatient = replace(server, options=server.options + _GRACE[server.module])
+    with (
+        served(impatient, "tests.e2e.endless_starlette:application", tmp_path, **environ) as running,
+        _client(server, timeout=_PATIENCE) as client,
+        client.stream("GET", f"{running.url}/endless/") as response,
+    ):
+        assert next(response.iter_text()).startswith("still there")
+        running.stop()
+        output = running.output()
+    # Of itself a server may report what it likes: hypercorn's HTTP/2 trips over its own task group.
+    assert [event for event in _payloads(outbox, "event") if "request" in event] == [], output[-3000:]
 
 
 def _client(server: AsgiServer, **given: Any) -> httpx.Client:
