@@ -41,7 +41,11 @@ def read(scope: Scope) -> Identity | None:
 
 def loaded_user(scope: Scope) -> Any:
     """The user object as far as it is loaded; None when there is none or it is anonymous."""
-    return next((user for user in map(_loaded, _candidates(scope)) if user is not None and not _is_nobody(user)), None)
+    for candidate in _candidates(scope):
+        user = _loaded(candidate)
+        if user is not None and not _is_nobody(user):
+            return user
+    return None
 
 
 def owner(scope: Scope) -> str | None:

@@ -114,14 +114,17 @@ def _copy(value: Any, depth: int, breadth: int) -> Any:
 
 
 def _copy_mapping(value: dict[Any, Any], depth: int, breadth: int) -> dict[str, Any]:
-    copied = {}
-    for key, item in value.items():
+    copied = value.copy()
+    for key, item in copied.items():
         if type(key) is not str:
             raise _NotPlainError
         # Most values are short texts: no call for those.
         kind = type(item)
-        is_plain = kind in _PLAIN or (kind is str and len(item) <= _LONGEST)
-        copied[key] = item if is_plain else _copy(item, depth, breadth)
+        if kind is str:
+            if len(item) > _LONGEST:
+                raise _NotPlainError
+        elif kind not in _PLAIN:
+            copied[key] = _copy(item, depth, breadth)
     return copied
 
 
@@ -134,6 +137,8 @@ def _timestamp(moment: datetime) -> str:
 
 def _whole(name: str, value: Any) -> Any:
     """A part of an event as the serializer would have it."""
+    if type(value) is datetime:
+        return _timestamp(value)
     if name in ("breadcrumbs", "exception"):
         raise _NotPlainError  # not to be met in a transaction
     if name == "extra":
