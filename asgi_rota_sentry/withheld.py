@@ -163,7 +163,7 @@ class Withheld:
 def _spellings(names: frozenset[str], addresses: frozenset[str]) -> tuple[Any, ...]:
     """What is looked for: as the whole value, within one, within one that may be a path, within what is written."""
     known = names | addresses | {name.lower() for name in names if "@" in name}
-    known |= {quote(value, safe="") for value in known}
+    known |= {quote(value, safe="", errors="surrogatepass") for value in known}
     parts = tuple(sorted((value for value in known if len(value) >= _SHORTEST_PART), key=len, reverse=True))
     distinct = tuple(value for value in parts if not _PLAIN_WORD.fullmatch(value))
     return known, parts, distinct, tuple(value.encode("utf-8", "surrogatepass") for value in known)
