@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import anyio
 import pytest
 import sentry_sdk
 
@@ -153,3 +154,19 @@ async def test_a_name_in_any_script_is_withheld(sentry: Sentry, fetch: Get, name
     assert payload["tags"]["own"] == "shift of [Filtered]"
     assert payload["contexts"]["own"]["people"] == [{"name": "[Filtered]"}, {"[Filtered]": 1}]
     assert payload["spans"][0]["description"] == "to [Filtered]"
+
+
+async def test_without_spans_all_of_the_time_is_the_rest(sentry: Sentry, fetch: Get) -> None:
+    """The breakdown of a request in which nothing was traced is its duration, in milliseconds, and nothing else."""
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await anyio.sleep(0.02)
+        await answer(send)
+
+    server = sentry()
+    await fetch(RotaSentryMiddleware(app), "/")
+    (payload,) = server.items("transaction")
+    begun, ended = (datetime.fromisoformat(payload[name]) for name in ("start_timestamp", "timestamp"))
+    milliseconds = (ended - begun).total_seconds() * 1000
+    assert milliseconds >= 20
+    assert payload["contexts"]["breakdown"] == {"rest.ms": pytest.approx(milliseconds, abs=0.002)}
