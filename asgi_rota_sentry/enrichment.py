@@ -95,15 +95,10 @@ class Enrichment:
     def _request(self, event: Event) -> None:
         scope, personal, collection = self.scope, self.person.personal, self.collection
         headers = collection.headers(request.headers(scope, personal=personal))
+        url, method = request.url(scope), request.method(scope)
+        query = collection.query_string(request.query_string(scope))
         address = self.person.address if personal else None
-        found: dict[str, Any] = {
-            "url": request.url(scope),
-            "method": request.method(scope),
-            "query_string": collection.query_string(request.query_string(scope)),
-            "headers": headers,
-        }
-        # What the SDK's integrations put there believes any header, and knows nothing of the settings.
-        theirs = {key: value for key, value in (event.get("request") or {}).items() if key not in ("env", "cookies")}
+        found: dict[str, Any] = {"url": url, "method": method, "query_string": query, "headers": headers}
         if personal:
             found["cookies"] = collection.cookies(request.cookies(scope))
             if address:
@@ -111,11 +106,14 @@ class Enrichment:
         data = self.body.data(scope) if self.body is not None else None
         if data is not None:
             found["data"] = data
-        event["request"] = {**theirs, **found}
+        if theirs := event.get("request"):
+            # What the SDK's integrations put there believes any header, and knows nothing of the settings.
+            found = {**{key: value for key, value in theirs.items() if key not in ("env", "cookies")}, **found}
+        event["request"] = found
         context = {
-            "url": found["url"],
-            "method": found["method"],
-            "query_string": found["query_string"],
+            "url": url,
+            "method": method,
+            "query_string": query,
             "user_agent": headers.get("user-agent"),
             "referrer": headers.get("referer"),
             "ip_address": address,

@@ -34,10 +34,9 @@ def client_address(scope: Scope, trusted: Sequence[Network] = ()) -> str | None:
 
 def claimed_addresses(scope: Scope) -> set[str]:
     """Every address that a header of the request claims to be somebody's, as it is written there."""
-    found = set()
-    for name, value in request.raw_headers(scope):
-        lowered, is_personal = request.header_name(bytes(name))
-        if is_personal and lowered != "cookie":
+    found: set[str] = set()
+    for name, value in request.personal_headers(scope):
+        if name != "cookie":
             pieces = value.decode("latin-1").replace(";", ",").split(",")
             named = (piece.partition("=")[2] if "=" in piece else piece for piece in pieces[:_MOST_HOPS])
             found |= {str(address) for address in map(_parsed, named) if address is not None}

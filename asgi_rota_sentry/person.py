@@ -2,8 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from asgi_rota_sentry import faults, forwarded, identity
 from asgi_rota_sentry.identity import Identity
@@ -86,19 +85,19 @@ class Person:
         """What names the person and must not leave; None where all may."""
         if self.personal:
             return None
-        user, known = None, set[str | None]()
-        with suppress(Exception):  # an object that cannot be looked at: the reading of the identity has told of it
+        user, names = None, {who.username, who.email}
+        try:
             user = identity.loaded_user(self._scope)
-            known = set(identity.names_of(user)) if user is not None else known
-        names = {who.username, who.email} | known
-        addresses = {forwarded.client_address(self._scope)} | forwarded.claimed_addresses(self._scope)
+            if user is not None:
+                names |= identity.names_of(user)
+        except Exception:  # noqa: S110 - an object that cannot be looked at: reading the identity has told of it
+            pass
+        names -= {None, "", who.id}
+        addresses: set[str | None] = {*forwarded.claimed_addresses(self._scope), forwarded.client_address(self._scope)}
         if self._trusted:
             addresses.add(self.address)
-        return Withheld(
-            {name for name in names if name and name != who.id},
-            {address for address in addresses if address},
-            user,
-        )
+        addresses -= {None, ""}
+        return Withheld(cast(set[str], names), cast(set[str], addresses), user)
 
     def _identified(self) -> Identity | None:
         try:

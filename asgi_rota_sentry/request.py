@@ -57,18 +57,25 @@ def headers(scope: Scope, *, personal: bool) -> dict[str, str]:
     """All headers by name, repeated ones joined; without `personal`, those that identify a person read `[Filtered]`."""
     found: dict[str, str] = {}
     for raw_key, raw_value in raw_headers(scope):
-        key, is_personal = header_name(bytes(raw_key))
+        raw = bytes(raw_key)
+        key, is_personal = _known_header(raw) if len(raw) <= _LONGEST_KNOWN else _judged_header(raw)
         if is_personal and not personal:
             found[key] = FILTERED
         else:
-            value = bytes(raw_value).decode("latin-1")
+            value = str(raw_value, "latin-1")
             found[key] = f"{found[key]}, {value}" if key in found else value
     return found
 
 
-def header_name(raw: bytes) -> tuple[str, bool]:
-    """The name of a header in lower case, and whether it tells who sent the request, or from where."""
-    return _known_header(raw) if len(raw) <= _LONGEST_KNOWN else _judged_header(raw)
+def personal_headers(scope: Scope) -> list[tuple[str, bytes]]:
+    """Those that tell who sent the request, or from where: the names in lower case, the values as they are."""
+    found = []
+    for raw_key, value in raw_headers(scope):
+        raw = bytes(raw_key)
+        key, is_personal = _known_header(raw) if len(raw) <= _LONGEST_KNOWN else _judged_header(raw)
+        if is_personal:
+            found.append((key, value))
+    return found
 
 
 def _judged_header(raw: bytes) -> tuple[str, bool]:

@@ -286,3 +286,52 @@ def test_settings_come_from_the_environment():
     assert settings.scrub_keys == ("badge", "door-code")
     assert settings.scrub_patterns == (r"EMP-\d{2,4}", r"ACME-\w+")
     assert settings.scrub_exempt == ("request.data.pin", "session_count")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_transaction_that_was_clean_so_far_is_looked_at_anew(part):
+    """However often a transaction like it had nothing to hide, a secret that is new in one goes, as on a full walk."""
+    scrubber = Scrubber()
+    clean, given = (event_with(**parts) for parts in (without_secrets(PARTS[part]), PARTS[part]))
+    for event in (clean, clean, clean, given, given, clean):
+        walked = Scrubber().payload(event)
+        assert SECRET not in texts(walked)
+        assert scrubber.payload({**event, "type": "transaction"}) == {**walked, "type": "transaction"}
+
+
+def without_secrets(value: Any) -> Any:
+    """The same shape with `none` where something was."""
+    if isinstance(value, dict):
+        return {without_secrets(key): without_secrets(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_secrets(item) for item in value]
+    return "none" if isinstance(value, str) and SECRET in value else value
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"contexts": {"own": {"note": 4111111111111111}}},
+        {"contexts": {"own": {"values": [1, [4111111111111111]]}}},
+        {"contexts": {"own": {"name": "password", "value": SECRET}}},
+        {"contexts": {"own": {7: {"password": SECRET}}}},
+        {"contexts": {"own": {"args": ["--password", SECRET]}}},
+        {"contexts": {"own": {"pair": ("password", SECRET)}}},
+        {"contexts": {"own": {"deep": [[[{"a": {"b": [{"password": SECRET}]}}]]]}}},
+    ],
+)
+def test_a_transaction_is_searched_to_the_last_leaf(part):
+    """Numbers, pairs, neighbours, tuples and what is deep in lists of a transaction are scrubbed as in any event."""
+    scrubber = Scrubber()
+    for _ in range(3):
+        left = texts(scrubber.payload(event_with(type="transaction", **copy.deepcopy(part))))
+        assert SECRET not in left
+        assert "4111111111111111" not in left
+
+
+def test_a_transaction_within_itself_is_scrubbed():
+    """A part of a transaction that contains itself ends, and what is beside it is scrubbed."""
+    own: dict[str, Any] = {"list": []}
+    own["list"] += [own, own, own]
+    left = Scrubber().payload(event_with(type="transaction", contexts={"own": own}, tags={"auth": SECRET}))
+    assert SECRET not in texts(left)

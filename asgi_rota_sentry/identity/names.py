@@ -23,5 +23,9 @@ _NAMES = (
 
 def names_of(user: Any) -> set[str]:
     """The texts by which this user object names its person."""
-    found = (get(user, name) for name in worth_asking(user, _NAMES))
-    return {value for value in found if isinstance(value, str) and value}
+    found = set()
+    for name in worth_asking(user, _NAMES):
+        value = get(user, name)
+        if isinstance(value, str) and value:
+            found.add(value)
+    return found

@@ -20,9 +20,9 @@ _DEEPEST = 120
 _MOST_ALIKE = 8
 _ITSELF = FILTERED, Change("contains itself", whole=True)
 _GONE = [FILTERED]
-_LEFT_ALONE = frozenset({type(None), bool, float})
-_LEAST_CARD = 10**12
-_TOLD = frozenset({str, int})
+LEFT_ALONE = frozenset({type(None), bool, float})
+LEAST_CARD = 10**12
+TOLD = frozenset({str, int})
 
 
 class Walk:
@@ -48,7 +48,7 @@ class Walk:
     def visit(self, value: Any, layout: Layout = ANY, *, source: bool = False) -> Any:
         """The value without secrets; a part that cannot be read is replaced as a whole."""
         kind = type(value)
-        if kind in _LEFT_ALONE:
+        if kind in LEFT_ALONE:
             return value
         try:
             if kind is dict or kind is list:
@@ -138,7 +138,7 @@ class Walk:
                 verdict = self._key(key, renamed)
             kind = type(value)
             if verdict or pair:
-                if not pair and kind in _TOLD and (key, value) in told:
+                if not pair and kind in TOLD and (key, value) in told:
                     if kind is str:
                         texts.add(value)
                     continue
@@ -150,7 +150,7 @@ class Walk:
                 if value in remembered:
                     texts.add(value)
                     continue
-            elif kind in _LEFT_ALONE or (kind is int and value < _LEAST_CARD):
+            elif kind in LEFT_ALONE or (kind is int and value < LEAST_CARD):
                 continue
             elif kind is list and len(value) == 1 and type(value[0]) is str and key not in source:
                 # A header of a streamed span, most of all.
@@ -289,7 +289,7 @@ class Walk:
         return result, Change(reasons, whole=result == FILTERED)
 
     def _number(self, value: int) -> Any:
-        if _LEAST_CARD <= value < 10**19 and is_card(str(value)):
+        if LEAST_CARD <= value < 10**19 and is_card(str(value)):
             self.secrets[str(value)] = None
             return self._filtered("card number")
         return value

@@ -94,6 +94,8 @@ class Client:
         self.sessions = bool(options.get("auto_session_tracking") and options.get("release"))
         # A scrubber of the SDK's puts marks into the event that only its serializer understands; it also cuts texts.
         self.prepares_events = not options.get("event_scrubber") and options.get("max_value_length") is None
+        if self.prepares_events and HAS_TRANSACTIONS:
+            ready.pass_over_serializer()
         # Our own hook sees the event last and whole: threads are added, and objects become texts, after the processors.
         self.withholds_last = bool(getattr(options.get("before_send"), "withholds", False))
         self.sdk_info = ready.sdk_info(raw.integrations)

@@ -1,7 +1,8 @@
 """The request's transaction on sentry-sdk 2.x, and its stand-in for a request that is not sampled."""
 
+import random
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import sentry_sdk
@@ -9,6 +10,7 @@ from sentry_sdk.tracing import Transaction
 from sentry_sdk.tracing_utils import Baggage
 
 from asgi_rota_sentry import faults
+from asgi_rota_sentry.breakdown import REST
 from asgi_rota_sentry.sdk import children
 from asgi_rota_sentry.sdk.client import BACKGROUND_OP, ORIGIN, Client
 from asgi_rota_sentry.sdk.scope import RequestScope
@@ -109,6 +111,12 @@ class TransactionSpan:
 
     def _break_down(self, at: datetime | None) -> None:
         try:
+            recorder = self._transaction._span_recorder
+            if recorder is not None and not recorder.spans and not getattr(recorder, "dropped_spans", 0):
+                # There is nothing to be shared out, as in most requests without a framework.
+                elapsed = ((at or datetime.now(UTC)) - self._transaction.start_timestamp).total_seconds()
+                self._transaction.set_context("breakdown", {f"{REST}.ms": round(max(0.0, elapsed) * 1000, 3)})
+                return
             found = children.of_transaction(self._transaction, at)
             if found is not None:
                 self._transaction.set_context("breakdown", found.flat())
@@ -218,6 +226,8 @@ def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str, draw: f
         baggage=context.baggage if draw is None else Baggage({"sample_rand": f"{draw:.6f}"}),
         parent_sampled=context.parent_sampled,
         trace_id=context.trace_id,
+        # The SDK asks the system for the randomness of a UUID, but nothing hangs on an ID's being hard to guess.
+        span_id=f"{random.getrandbits(64):016x}",
         parent_span_id=context.parent_span_id,
         same_process_as_parent=False,
     )
