@@ -47,6 +47,7 @@ class Client:
     """The facts of one active client: what is traced, what may be collected, what is counted."""
 
     __slots__ = (
+        "_has_usable_rate",
         "before_breadcrumb",
         "collection",
         "collects_personal_data",
@@ -87,7 +88,9 @@ class Client:
         self.ignores_spans = any(found.get("ignore_spans") for found in (options, experiments))
         # More spans than these a transaction does not keep.
         self.max_spans: int = experiments.get("max_spans") or 1_000
-        self.traces_sample_rate: Any = options.get("traces_sample_rate")
+        self.traces_sample_rate: Any = (rate := options.get("traces_sample_rate"))
+        is_sentry = options.get("instrumenter") in (None, "sentry")
+        self._has_usable_rate = is_sentry and isinstance(rate, int | float) and 0 < rate <= 1
         known = {name: options.get(name) for name in ("release", "environment")}
         self.session_attributes = {name: str(value) for name, value in known.items() if value is not None}
         self.sessions_counted_by = tuple(sorted(self.session_attributes.items()))
@@ -118,12 +121,8 @@ class Client:
 
     def draws_alone(self) -> bool:
         """Whether the fixed rate alone decides: it is usable, and the SDK does not sample less under pressure."""
-        rate = self.traces_sample_rate
         monitor = self.raw.monitor
-        usable = (
-            isinstance(rate, int | float) and 0 < rate <= 1 and self.options.get("instrumenter") in (None, "sentry")
-        )
-        return usable and (monitor is None or not monitor.downsample_factor)
+        return self._has_usable_rate and (monitor is None or not monitor.downsample_factor)
 
     def with_breadcrumbs(self, theirs: list[Breadcrumb], ours: list[Breadcrumb]) -> list[Breadcrumb]:
         """The scope's breadcrumbs with ours among them in the order of time; the user's options hold for ours, too."""
@@ -152,11 +151,12 @@ _known: list[Client] = []
 
 def current_client() -> Client | None:
     """The facts of the client that is in force here, or None when the SDK is not initialised."""
-    raw = contexts.client()
+    last = _known[0] if _known else None
+    raw = contexts.client() if last is None else contexts.client(last.raw)
     if raw is None:
         return None
-    if _known and _known[0].raw is raw:
-        return _known[0]
+    if last is not None and last.raw is raw:
+        return last
     for client in _known:
         if client.raw is raw:
             return client

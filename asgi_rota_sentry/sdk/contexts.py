@@ -31,11 +31,15 @@ def scopes() -> tuple[Scope, Scope] | None:
     return current or Scope.get_current_scope(), isolation or Scope.get_isolation_scope()
 
 
-def client() -> Any:
-    """The active client that is in force here, as `sentry_sdk.get_client` finds it; None where there is none."""
+def client(known: Any = None) -> Any:
+    """The active client that is in force here, as `sentry_sdk.get_client` finds it; None where there is none.
+
+    `known` is one that is active, and need not be asked.
+    """
     if _is_known:
-        for scope in (_current.get(), _isolation.get(), Scope.get_global_scope()):
-            if scope is not None and (found := scope.client) is not None and found.is_active():
+        for scope in (_current.get(), _isolation.get(), getattr(_scope, "_global_scope", None)):
+            found = None if scope is None else scope.client
+            if found is not None and (found is known or found.is_active()):
                 return found
         return None
     found = sentry_sdk.get_client()

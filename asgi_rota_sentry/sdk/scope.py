@@ -82,10 +82,10 @@ class RequestScope(Scopes):
         The scopes know us by the event processor. That we no longer know them leaves no cycle for the collector.
         """
         if self._is_used:
-            self._let_go()
+            self._forget_errors()
         super().close()
 
-    def _let_go(self) -> None:
+    def _forget_errors(self) -> None:
         """Forget the exceptions; what an event was to tell and did not, since nobody accepted it, is owed again."""
         self._note_accepted()
         for verdict in self._verdicts.values():

@@ -31,7 +31,6 @@ class Scopes:
     current: Scope
     _token: Any = None
     _outer: tuple[Scope, Scope]
-    _span: Any = None
     _begin_span: Callable[[Scope], None] | None = None
     _session: RequestSession | None = None
     _is_new_trace = False
@@ -83,8 +82,6 @@ class Scopes:
         if self._is_new_trace and self.client.streaming:
             scope._propagation_context = self._new_trace()
         scope.span = None
-        if self._span is not None:
-            scope._span = self._span
         if self._begin_span is not None:
             self._begin_span(scope)
         self._prepare(scope)
@@ -150,15 +147,11 @@ class Scopes:
         return is_late(self.current)
 
     def begin_when_seen(self, begin: Callable[[Scope], None]) -> None:
-        """Have a span begun on the current scope as soon as somebody looks; to be called while that waits."""
-        self._begin_span = begin
-
-    def put_span(self, span: Any) -> None:
-        """Have the current scope hold a span, without a look at it; to be called before the application is."""
-        self._span = span
-        if not is_late(self.current):
-            # Not through the property, which would look at the name.
-            self.current._span = span
+        """Have a span begun on the current scope as soon as somebody looks, which may be now."""
+        if type(self.current) is LateScope:
+            self._begin_span = begin
+        else:
+            begin(self.current)
 
     def close(self) -> None:
         """Leave the scopes for the outer ones, unless they are adopted; what runs on in them keeps its tags."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sentry_sdk
+from sentry_sdk.scope import Scope
 from sentry_sdk.tracing import Transaction
 from sentry_sdk.tracing_utils import Baggage
 
@@ -176,19 +177,33 @@ class _StandIn(Transaction):
 
 
 class _UnsampledTransaction(UnsampledSpan):
-    """The request span of a stand-in."""
+    """The request span of a request that the draw left out; a stand-in is made when somebody looks at the scopes."""
 
-    def __init__(self, transaction: _StandIn, client: Client) -> None:
-        self._transaction = transaction
+    _transaction: _StandIn | None = None
+
+    def __init__(self, client: Client, *, kind: str, name: Callable[[], str], draw: float) -> None:
         self._client = client
+        self._kind = kind
+        self._name = name
+        self._draw = draw
 
-    def name(self) -> tuple[str, str]:
-        """The name and the source of the stand-in."""
-        return self._transaction.name, str(self._transaction.source)
+    def stand_in(self, current: Scope) -> None:
+        """Have the current scope hold a stand-in."""
+        transaction = _StandIn.__new__(_StandIn)
+        transaction.is_real = False
+        transaction.sampled = False
+        transaction._span_recorder = None
+        transaction._naming = self._name
+        transaction._kind = self._kind
+        transaction._draw = self._draw
+        transaction._client = self._client
+        self._transaction = transaction
+        # Not through the property, which would look at the name.
+        current._span = transaction
 
     def end(self, at: datetime | None = None) -> None:
         """Count the transaction as not sampled, as the SDK does when it ends one."""
-        if self._transaction.is_real:
+        if self._transaction is not None and self._transaction.is_real:
             self._transaction.finish(end_timestamp=at)
             return
         transport = self._client.raw.transport
@@ -201,16 +216,9 @@ def begin_unsampled(
     client: Client, scope: RequestScope, *, kind: str, name: Callable[[], str], draw: float
 ) -> _UnsampledTransaction:
     """The span of a request that the draw left out."""
-    transaction = _StandIn.__new__(_StandIn)
-    transaction.is_real = False
-    transaction.sampled = False
-    transaction._span_recorder = None
-    transaction._naming = name
-    transaction._kind = kind
-    transaction._draw = draw
-    transaction._client = client
-    scope.put_span(transaction)
-    return _UnsampledTransaction(transaction, client)
+    span = _UnsampledTransaction(client, kind=kind, name=name, draw=draw)
+    scope.begin_when_seen(span.stand_in)
+    return span
 
 
 def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str, draw: float | None) -> TransactionSpan:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-_LENGTH = len(b"set-cookie")
 # What frameworks write into a cookie that they delete; no session has such a value.
 _EMPTY = frozenset({b"", b"null", b"deleted", b"None"})
 
@@ -27,7 +26,7 @@ def set_session_cookie(headers: Iterable[tuple[bytes, bytes]], names: Sequence[b
     """
     found = None
     for name, value in headers:
-        if len(name) == _LENGTH and name.lower() == b"set-cookie":
+        if name.lower() == b"set-cookie":
             pair, _, attributes = value.partition(b";")
             if pair.partition(b"=")[0].strip() in names:
                 found = b"" if _is_gone(attributes) else session_cookie(pair.strip(), names) or b""

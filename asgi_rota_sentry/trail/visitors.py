@@ -6,7 +6,7 @@ A visitor is known by a keyed hash of the session cookie; the cookie itself is n
 import hashlib
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from asgi_rota_sentry.trail.breadcrumbs import Breadcrumb, Entry, remembered
@@ -14,6 +14,7 @@ from asgi_rota_sentry.trail.cookies import session_cookie, set_session_cookie
 from asgi_rota_sentry.trail.memory import Item, MemoryStore
 
 _MOST_ENTRIES = 20
+_SET_COOKIE = len(b"set-cookie")
 _ENDED = b""
 
 
@@ -66,14 +67,15 @@ class Trail:
         found = session_cookie(cookies, self._names)
         if found is None:
             return None
-        keyed = self._keyed.copy()
-        keyed.update(found)
-        return keyed.digest()
+        return self._hash(found)
 
-    def renewed_key(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    def renewed_key(self, headers: Collection[tuple[bytes, bytes]]) -> bytes | None:
         """The key of a session cookie that a response sets; empty when it deletes it, None when it does neither."""
-        found = set_session_cookie(headers, self._names)
-        return self._hash(found) if found else found
+        for name, _ in headers:
+            if len(name) == _SET_COOKIE:
+                found = set_session_cookie(headers, self._names)
+                return self._hash(found) if found else found
+        return None
 
     def earlier(self, key: bytes | None, viewer: str | None = None) -> list[Breadcrumb]:
         """The visitor's breadcrumbs from earlier requests, oldest first.
