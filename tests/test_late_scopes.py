@@ -17,7 +17,7 @@ from httpx import Response
 from sentry_sdk.scope import Scope
 
 from asgi_rota_sentry import RotaSentryMiddleware
-from asgi_rota_sentry.sdk import scopes
+from asgi_rota_sentry.sdk import chance, scopes
 from tests.conftest import MemoryTransport
 from tests.wire import Wire, http
 
@@ -204,7 +204,7 @@ async def test_what_is_not_sampled_is_counted_and_told_on(
 ) -> None:
     """Whether or not somebody looks: one lost span a request; the trace headers say that it is not sampled."""
     monkeypatch.setattr(scopes, "_EAGER_REQUESTS", 0)
-    random.seed(5)  # the draws, so that the share is the same each time
+    monkeypatch.setattr(chance, "_source", random.Random(5))  # so that the share is the same each time
     server = sentry(traces_sample_rate=0.25, environment="here")
     told = []
 

@@ -2,6 +2,7 @@
 
 import gc
 import math
+import random
 import re
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from asgi_rota_sentry import RotaSentryMiddleware
 from asgi_rota_sentry.journey import Journey
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 from tests.conftest import Get, MemoryTransport
+from tests.wire import Wire, http
 
 pytestmark = pytest.mark.anyio
 
@@ -228,3 +230,21 @@ async def test_the_apps_own_name_wins(sentry: Sentry, fetch: Get) -> None:
     await fetch(RotaSentryMiddleware(app), "/somewhere")
     assert [event["transaction"] for event in server.events] == ["my own"]
     assert [span["name"] for span in server.spans] == ["my own"]
+
+
+async def test_an_application_that_seeds_its_randomness_changes_no_draw_and_no_id(sentry: Sentry) -> None:
+    """Two processes that seed alike, as for a model's sake, are not sampled alike and share no trace."""
+    server = sentry(traces_sample_rate=0.5)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        random.seed(7)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"fine"})
+
+    wrapped = RotaSentryMiddleware(app)
+    random.seed(7)
+    for _ in range(100):
+        await Wire().run(wrapped, http())
+    spans = server.spans
+    assert 10 < len(spans) < 90
+    assert len({span["trace_id"] for span in spans}) == len(spans)

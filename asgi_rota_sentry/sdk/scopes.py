@@ -1,13 +1,12 @@
 """The two scopes of one request, the isolation scope and the current one: entered, and left."""
 
-import random
 from collections.abc import Callable
 from typing import Any
 
 from sentry_sdk.scope import Scope, ScopeType
 from sentry_sdk.tracing_utils import PropagationContext
 
-from asgi_rota_sentry.sdk import contexts
+from asgi_rota_sentry.sdk import chance, contexts
 from asgi_rota_sentry.sdk.client import Client, close_layer, layer_around, open_layer
 from asgi_rota_sentry.sdk.late import IS_POSSIBLE, LateScope, is_late, late, was_late
 from asgi_rota_sentry.sdk.session import RequestSession, count_exited, count_session, new_session, note_error
@@ -103,9 +102,8 @@ class Scopes:
 
     def _new_trace(self) -> Any:
         """What the SDK keeps of the request's new trace: the same, whoever asks first, in whichever thread."""
-        # The SDK asks the system for the randomness of a UUID, but nothing hangs on a trace's being hard to guess.
         if self._trace is None:
-            made = PropagationContext(trace_id=f"{random.getrandbits(128):032x}")
+            made = PropagationContext(trace_id=chance.trace_id())
             self.__dict__.setdefault("_trace", made)
         return self._trace
 

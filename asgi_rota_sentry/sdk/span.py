@@ -1,6 +1,5 @@
 """The request's span: a transaction on sentry-sdk 2.x, a segment where spans are streamed (2.x by option, 3.x)."""
 
-import random
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
@@ -8,6 +7,7 @@ from typing import Any, Protocol
 import sentry_sdk
 from sentry_sdk import traces
 
+from asgi_rota_sentry.sdk import chance
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS, Client
 
 if HAS_TRANSACTIONS:
@@ -96,8 +96,7 @@ def start_span(
         if client.streaming:
             return segment.begin(scope, asgi_scope, kind=kind, name=name(), draw=None)
         return transaction.begin(scope, asgi_scope, kind=kind, name=name(), draw=None)
-    # Six digits, as the SDK hands a draw on in `sample_rand`; nothing hangs on its being unpredictable.
-    draw = int(random.random() * 1_000_000) / 1_000_000  # noqa: S311
+    draw = chance.draw()
     is_chosen = draw < client.traces_sample_rate
     if client.streaming:
         if not is_chosen and scope.is_waiting and not client.ignores_spans:

@@ -1,6 +1,5 @@
 """The request's transaction on sentry-sdk 2.x, and its stand-in for a request that is not sampled."""
 
-import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +11,7 @@ from sentry_sdk.tracing_utils import Baggage
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.breakdown import REST
-from asgi_rota_sentry.sdk import children
+from asgi_rota_sentry.sdk import chance, children
 from asgi_rota_sentry.sdk.client import BACKGROUND_OP, ORIGIN, Client
 from asgi_rota_sentry.sdk.scope import RequestScope
 from asgi_rota_sentry.sdk.unsampled import UnsampledSpan
@@ -234,8 +233,7 @@ def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str, draw: f
         baggage=context.baggage if draw is None else Baggage({"sample_rand": f"{draw:.6f}"}),
         parent_sampled=context.parent_sampled,
         trace_id=context.trace_id,
-        # The SDK asks the system for the randomness of a UUID, but nothing hangs on an ID's being hard to guess.
-        span_id=f"{random.getrandbits(64):016x}",
+        span_id=chance.span_id(),
         parent_span_id=context.parent_span_id,
         same_process_as_parent=False,
     )
