@@ -9,7 +9,7 @@ from sentry_sdk.integrations import asgi as _asgi
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
 from asgi_rota_sentry import faults
-from asgi_rota_sentry.sdk import children, contexts, metrics, ready
+from asgi_rota_sentry.sdk import batched, children, contexts, metrics, ready
 from asgi_rota_sentry.sdk.collection import Collection
 
 Breadcrumb = dict[str, Any]
@@ -77,6 +77,8 @@ class Client:
         self.options = options
         self.tracing = has_tracing_enabled(options)
         self.streaming = streams(options)
+        if self.streaming:
+            batched.install(raw)
         if self.streaming and self.tracing:
             children.watch(raw)
         self.has_metrics = metrics.has_metrics(raw)

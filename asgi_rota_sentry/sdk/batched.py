@@ -1,0 +1,78 @@
+"""Streamed spans are scrubbed where the client's batcher takes them: once, and after everything else.
+
+`before_send_span` would do, but the SDK sets all attributes of a span again after such a hook, one by one, which costs
+more than all else that becomes of the span. So our hook scrubs only until it is seen that spans come by the batcher.
+From then on the user's own hook alone is left in the options. The batcher is private; without it our hook stays.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from sentry_sdk.utils import capture_internal_exceptions
+
+from asgi_rota_sentry import faults
+from asgi_rota_sentry.request import FILTERED
+
+Payload = dict[str, Any]
+
+OPTION = "before_send_span"
+_BATCHER = "span_batcher"
+_SEAM = "add"
+# The rest of a span is Sentry's own: IDs, times, the status.
+_TOLD = ("name", "attributes", "links")
+
+
+class SpanHook:
+    """`before_send_span`: the user's own hook, if there is one, then the scrubbing, so that nothing it adds escapes."""
+
+    def __init__(self, own: Callable[..., Any] | None, scrub: Callable[[Payload], Payload]) -> None:
+        self.own = own
+        self._scrub = scrub
+
+    def __call__(self, span: Payload, hint: Payload) -> Payload:
+        """The span that is to leave, without secrets."""
+        return self.scrubbed(dict(span) if self.own is None else self._changed(self.own, span, hint))
+
+    @staticmethod
+    def _changed(own: Callable[..., Any], span: Payload, hint: Payload) -> Payload:
+        """What the user's hook makes of the span, or the span as it was: the SDK drops none, and would not scrub it."""
+        untouched = {**span, "attributes": dict(span.get("attributes") or {})}
+        changed: Any = None
+        with capture_internal_exceptions():
+            changed = own(span, hint)
+        return dict(changed) if isinstance(changed, dict) and "name" in changed else untouched
+
+    def scrubbed(self, span: Payload) -> Payload:
+        """The same mapping without secrets; of what could not be read nothing is left."""
+        changed = self._scrub({name: span[name] for name in _TOLD if name in span})
+        span["name"] = changed.get("name", FILTERED)
+        span["attributes"] = changed.get("attributes") or {}
+        if "links" in span:
+            span["links"] = changed.get("links") or []
+        return span
+
+
+def install(raw: Any) -> None:
+    """Have the spans of this client scrubbed by its batcher, if they are scrubbed by our hook so far."""
+    hook = raw.options.get(OPTION)
+    batcher = getattr(raw, _BATCHER, None)
+    add = getattr(batcher, _SEAM, None)
+    if not isinstance(hook, SpanHook) or add is None or getattr(add, "is_ours", False):
+        return
+
+    def add_scrubbed(span: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            name = span["name"]
+            hook.scrubbed(span)
+            if span["name"] != name and span["is_segment"]:
+                # Its name is told with the trace, too.
+                span["_segment_span"].name = span["name"]
+        except Exception:
+            faults.report("scrubbing a span")
+            return None
+        if raw.options.get(OPTION) is hook:
+            raw.options[OPTION] = hook.own
+        return add(span, *args, **kwargs)
+
+    add_scrubbed.is_ours = True  # type: ignore[attr-defined]
+    setattr(batcher, _SEAM, add_scrubbed)
