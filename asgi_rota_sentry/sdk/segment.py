@@ -9,7 +9,7 @@ from sentry_sdk.scope import Scope
 from sentry_sdk.tracing_utils import Baggage
 
 from asgi_rota_sentry import faults
-from asgi_rota_sentry.sdk import children
+from asgi_rota_sentry.sdk import children, chosen
 from asgi_rota_sentry.sdk.client import BACKGROUND_OP, HAS_TRANSACTIONS, ORIGIN, Client
 from asgi_rota_sentry.sdk.scope import RequestScope
 from asgi_rota_sentry.sdk.unsampled import UnsampledSpan
@@ -22,6 +22,8 @@ _USER_ATTRIBUTES = {
     "user.ip_address": "ip_address",
 }
 _HEADER = "http.request.header."
+# What the SDK takes as an attribute just as it is.
+_PLAIN = frozenset({str, int, bool})
 
 
 class SegmentSpan:
@@ -44,12 +46,12 @@ class SegmentSpan:
     def rename(self, name: str, source: str) -> None:
         """Name the segment."""
         self._segment.name = name
-        self._segment.set_attribute("sentry.segment.name.source", source)
+        self._put({"sentry.segment.name.source": source})
 
     def set_status_code(self, status: int) -> None:
         """Note the HTTP status; as in the SDK, an answer of 400 and more is an error."""
         self._segment.status = "error" if status >= 400 else "ok"
-        self._segment.set_attribute("http.response.status_code", status)
+        self._put({"http.response.status_code": status})
 
     def fail(self) -> None:
         """Mark the segment as failed by an exception."""
@@ -57,34 +59,43 @@ class SegmentSpan:
 
     def cancel(self) -> None:
         """Mark the segment as given up by the client; its status knows only `ok` and `error`."""
-        self._segment.set_attribute("asgi.cancelled", True)
+        self._put({"asgi.cancelled": True})
 
     def set_data(self, data: Mapping[str, Any]) -> None:
         """Attach attributes."""
-        self._segment.set_attributes(dict(data))
+        self._put(data)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Attach tags as attributes."""
-        self._segment.set_attributes(dict(tags))
+        self._put(tags)
 
     def set_user(self, user: Mapping[str, Any], preferences: Mapping[str, str]) -> None:
         """Note whose request it was: no event processor sees a streamed span."""
         attributes = {name: user[key] for name, key in _USER_ATTRIBUTES.items() if user.get(key)}
         if "user.ip_address" in attributes:
             attributes["client.address"] = attributes["user.ip_address"]
-        self._segment.set_attributes(
-            {**attributes, **{f"preferences.{key}": value for key, value in preferences.items()}}
-        )
+        self._put({**attributes, **{f"preferences.{key}": value for key, value in preferences.items()}})
 
     def set_request(self, attributes: Mapping[str, Any]) -> None:
-        """Attach what is told of the request; 3.x has the headers as lists, of which it copies a tuple the fastest."""
-        for name, value in attributes.items():
-            is_listed = not HAS_TRANSACTIONS and name.startswith(_HEADER)
-            self._segment.set_attribute(name, (value,) if is_listed else value)
+        """Attach what is told of the request; 3.x has the headers as lists."""
+        if HAS_TRANSACTIONS:
+            self._put(attributes)
+            return
+        self._put({name: value for name, value in attributes.items() if not name.startswith(_HEADER)})
+        self._put({name: [value] for name, value in attributes.items() if name.startswith(_HEADER)}, listed=True)
 
     def set_context(self, name: str, context: Mapping[str, Any]) -> None:
         """Attach a context as attributes."""
-        self._segment.set_attributes({f"{name}.{key}": value for key, value in context.items()})
+        self._put({f"{name}.{key}": value for key, value in context.items()})
+
+    def _put(self, attributes: Mapping[str, Any], *, listed: bool = False) -> None:
+        """Set attributes: at once where all of them are plain, as the SDK sets them one by one."""
+        held = getattr(self._segment, "_attributes", None) if self.sampled else None
+        plain = (value[0] for value in attributes.values()) if listed else attributes.values()
+        if type(held) is dict and _PLAIN.issuperset(map(type, plain)):
+            held.update(attributes)
+        else:
+            self._segment.set_attributes(dict(attributes))
 
     def end(self, at: datetime | None = None) -> None:
         """End and send the segment, which tells where its time went."""
@@ -175,7 +186,11 @@ def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str, draw: f
         Scope.set_custom_sampling_context({"asgi_scope": asgi_scope})
     else:
         _hand_on(draw, scope.current)
-    segment = traces.start_span(name=name, attributes=_attributes(kind), parent_span=None)
+    segment = None
+    if draw is not None and draw < scope.client.traces_sample_rate and not scope.client.ignores_spans:
+        segment = chosen.begin(scope.client, scope.current, name=name, attributes=_attributes(kind), draw=draw)
+    if segment is None:
+        segment = traces.start_span(name=name, attributes=_attributes(kind), parent_span=None)
     # The SDK's integrations put the route on the server's segment, which they find here.
     scope.current._server_segment_span = segment
     return SegmentSpan(segment, scope.client)

@@ -1,0 +1,72 @@
+"""The segment of a request that the draw has chosen, made with less ado than the SDK's own.
+
+The SDK would decide once more, and gives every segment deep copies of the same few facts: the command line, the names
+of the integrations. How it makes a span is private; where that is not as we know it, nothing is made here.
+"""
+
+import random
+import sys
+from typing import Any
+
+from sentry_sdk import traces
+
+from asgi_rota_sentry.sdk.client import Client
+
+_Span: Any = traces.StreamedSpan
+
+
+class _Beginning(_Span):  # type: ignore[misc]
+    """A segment while it is made. When it starts it is of the SDK's own class, by which the SDK tells spans apart."""
+
+    __slots__ = ()
+
+    def _set_segment_attributes(self) -> None:
+        """They are added afterwards."""
+
+    def _start(self) -> None:
+        self.__class__ = _Span
+        self._start()
+
+
+_is_known = all(hasattr(_Span, name) for name in ("_attributes", "_set_segment_attributes", "_span_id", "_start"))
+
+
+def begin(client: Client, current: Any, *, name: str, attributes: dict[str, Any], draw: float) -> Any:
+    """The segment, active in this scope and in its trace; None where the SDK has to make it."""
+    global _is_known  # noqa: PLW0603
+    if not _is_known:
+        return None
+    context, outer = current.get_active_propagation_context(), current._span
+    try:
+        segment = _Beginning(
+            name=name,
+            attributes=attributes,
+            scope=current,
+            trace_id=context.trace_id,
+            parent_span_id=context.parent_span_id,
+            parent_sampled=context.parent_sampled,
+            baggage=context.baggage,
+            sample_rand=draw,
+            sample_rate=float(client.traces_sample_rate),
+        )
+        _add_facts(segment, client)
+        # No system randomness is needed for an ID.
+        segment._span_id = segment._span_id or f"{random.getrandbits(64):016x}"
+    except Exception:
+        _is_known = False
+        current._span = outer
+        return None
+    return segment
+
+
+def _add_facts(segment: Any, client: Client) -> None:
+    """Add what the SDK tells of the process with each segment, as it told of it before."""
+    attributes = segment._attributes
+    told_by = sys.argv.copy(), len(client.raw.integrations)
+    if client.segment_facts is None or client.segment_facts[0] != told_by:
+        before = attributes.copy()
+        segment._set_segment_attributes()
+        client.segment_facts = told_by, {key: attributes[key] for key in attributes.keys() - before.keys()}
+    attributes |= {
+        key: value.copy() if type(value) is list else value for key, value in client.segment_facts[1].items()
+    }
