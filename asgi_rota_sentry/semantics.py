@@ -23,6 +23,9 @@ class Collection(Protocol):
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """The headers that may be collected."""
 
+    def raw_headers(self, *, personal: bool) -> Mapping[bytes, tuple[str, bool] | None]:
+        """By the raw name of any header its name, and whether its value may be collected; None where neither may."""
+
     def cookies(self, cookies: Mapping[str, str]) -> dict[str, str]:
         """The cookies that may be collected."""
 
@@ -60,8 +63,7 @@ def of_request(scope: Scope, collection: Collection, *, personal: bool) -> dict[
 
     Without lists of what may be collected (2.x), path and query are told only with `personal`, as by the SDK.
     """
-    headers = collection.headers(request.headers(scope, personal=personal))
-    found: dict[str, Any] = {f"http.request.header.{name}": value for name, value in headers.items()}
+    found = _headers(scope, collection.raw_headers(personal=personal))
     if scope.get("method"):
         found["http.request.method"] = request.method(scope)
     if personal or collection.has_lists:
@@ -72,4 +74,17 @@ def of_request(scope: Scope, collection: Collection, *, personal: bool) -> dict[
         found["url.full"] = f"{url}?{query}" if query else url
         if query:
             found["http.query"] = query
+    return found
+
+
+def _headers(scope: Scope, known: Mapping[bytes, tuple[str, bool] | None]) -> dict[str, Any]:
+    """The headers that may be collected, repeated ones joined."""
+    found: dict[str, Any] = {}
+    for raw_name, raw_value in request.raw_headers(scope):
+        told = known[bytes(raw_name)]
+        if told is None:
+            continue
+        attribute = f"http.request.header.{told[0]}"
+        value = bytes(raw_value).decode("latin-1") if told[1] else request.FILTERED
+        found[attribute] = f"{found[attribute]}, {value}" if told[1] and attribute in found else value
     return found

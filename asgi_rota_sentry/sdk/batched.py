@@ -18,8 +18,10 @@ Payload = dict[str, Any]
 OPTION = "before_send_span"
 _BATCHER = "span_batcher"
 _SEAM = "add"
-# The rest of a span is Sentry's own: IDs, times, the status.
-_TOLD = ("name", "attributes", "links")
+# The name by which the name of a span is remembered.
+_NAME = ""
+_MOST_CLEAN = 1_024
+_LONGEST_CLEAN = 512
 
 
 class SpanHook:
@@ -28,6 +30,8 @@ class SpanHook:
     def __init__(self, own: Callable[..., Any] | None, scrub: Callable[[Payload], Payload]) -> None:
         self.own = own
         self._scrub = scrub
+        # By name the value in which no secret was found last: most of what a span tells the one before told, too.
+        self._clean: Payload = {}
 
     def __call__(self, span: Payload, hint: Payload) -> Payload:
         """The span that is to leave, without secrets."""
@@ -43,13 +47,35 @@ class SpanHook:
         return dict(changed) if isinstance(changed, dict) and "name" in changed else untouched
 
     def scrubbed(self, span: Payload) -> Payload:
-        """The same mapping without secrets; of what could not be read nothing is left."""
-        changed = self._scrub({name: span[name] for name in _TOLD if name in span})
-        span["name"] = changed.get("name", FILTERED)
-        span["attributes"] = changed.get("attributes") or {}
-        if "links" in span:
-            span["links"] = changed.get("links") or []
+        """The same mapping without secrets in its name, attributes and links; all else in it is Sentry's own."""
+        name, attributes, links = span["name"], span.get("attributes") or {}, span.get("links")
+        if not links and "value" not in attributes:  # `{"name": "password", "value": …}` is not to be taken apart
+            clean = self._clean
+            unknown = {key: value for key, value in attributes.items() if clean.get(key) != value}
+            if not unknown and clean.get(_NAME) == name:
+                return span
+            found = self._scrub({"name": name, "attributes": unknown})
+            if found.get("name") == name and found.get("attributes") is unknown:
+                self._keep({_NAME: name, **unknown})
+                return span
+        # A secret goes wherever else it stands. Of what could not be read nothing is left.
+        found = self._scrub({"name": name, "attributes": attributes, **({"links": links} if links else {})})
+        span["name"] = found.get("name", FILTERED)
+        span["attributes"] = found.get("attributes") or {}
+        if links:
+            span["links"] = found.get("links") or []
         return span
+
+    def _keep(self, attributes: Payload) -> None:
+        """Remember that there is no secret in these; not by a float, for an integer that is one may equal it."""
+        if len(self._clean) >= _MOST_CLEAN:
+            self._clean.clear()
+        for name, value in attributes.items():
+            kind = type(value)
+            if kind is int or kind is bool or (kind is str and len(value) <= _LONGEST_CLEAN):
+                self._clean[name] = value
+            elif kind is list and all(type(item) is str for item in value) and sum(map(len, value)) <= _LONGEST_CLEAN:
+                self._clean[name] = value.copy()
 
 
 def install(raw: Any) -> None:
