@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 from sentry_sdk import traces
@@ -22,8 +23,6 @@ _USER_ATTRIBUTES = {
     "user.ip_address": "ip_address",
 }
 _HEADER = "http.request.header."
-# What the SDK takes as an attribute just as it is.
-_PLAIN = frozenset({str, int, bool})
 
 
 class SegmentSpan:
@@ -78,21 +77,20 @@ class SegmentSpan:
 
     def set_request(self, attributes: Mapping[str, Any]) -> None:
         """Attach what is told of the request; 3.x has the headers as lists."""
-        if HAS_TRANSACTIONS:
-            self._put(attributes)
-            return
-        self._put({name: value for name, value in attributes.items() if not name.startswith(_HEADER)})
-        self._put({name: [value] for name, value in attributes.items() if name.startswith(_HEADER)}, listed=True)
+        if not HAS_TRANSACTIONS:
+            attributes = {
+                name: [value] if name.startswith(_HEADER) else value for name, value in attributes.items()
+            }
+        self._put(attributes)
 
     def set_context(self, name: str, context: Mapping[str, Any]) -> None:
         """Attach a context as attributes."""
         self._put({f"{name}.{key}": value for key, value in context.items()})
 
-    def _put(self, attributes: Mapping[str, Any], *, listed: bool = False) -> None:
+    def _put(self, attributes: Mapping[str, Any]) -> None:
         """Set attributes: at once where all of them are plain, as the SDK sets them one by one."""
         held = getattr(self._segment, "_attributes", None) if self.sampled else None
-        plain = (value[0] for value in attributes.values()) if listed else attributes.values()
-        if type(held) is dict and _PLAIN.issuperset(map(type, plain)):
+        if type(held) is dict and all(map(_is_plain, attributes.values())):
             held.update(attributes)
         else:
             self._segment.set_attributes(dict(attributes))
@@ -194,6 +192,14 @@ def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str, draw: f
     # The SDK's integrations put the route on the server's segment, which they find here.
     scope.current._server_segment_span = segment
     return SegmentSpan(segment, scope.client)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether the SDK takes this as an attribute just as it is; what is in a list is for nobody else to change."""
+    kind = type(value)
+    if kind is list:
+        return len(value) == 1 and type(value[0]) is str
+    return kind is str or kind is int or kind is bool or (kind is float and isfinite(value))
 
 
 def _attributes(kind: str) -> dict[str, Any]:
