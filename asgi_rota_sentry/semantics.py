@@ -12,6 +12,7 @@ from asgi_rota_sentry.types import Scope
 
 _LOCAL_ADDRESSES = frozenset({"127.0.0.1", "::1"})
 _LOCAL_HOSTS = _LOCAL_ADDRESSES | {"localhost"}
+_HOSTS = (b"host", b"x-forwarded-host")
 _BELOW_LOCAL_HOSTS = tuple(f".{host}" for host in _LOCAL_HOSTS)
 
 
@@ -35,20 +36,24 @@ class Collection(Protocol):
 
 def of_everything(scope: Scope, address: str | None, *, personal: bool) -> dict[str, Any]:
     """What all spans, logs and metrics of the request tell of it; `address` is the client's."""
-    headers = dict(reversed(request.raw_headers(scope)))  # the first of each name
-    found: dict[str, Any] = {"sentry.is_localhost": address in _LOCAL_ADDRESSES or _asks_for_localhost(scope, headers)}
-    if user_agent := headers.get(b"user-agent"):
-        found["user_agent.original"] = user_agent.decode("latin-1")
+    user_agent = request.header(scope, b"user-agent")
+    found: dict[str, Any] = {"sentry.is_localhost": address in _LOCAL_ADDRESSES or _asks_for_localhost(scope)}
+    if user_agent:
+        found["user_agent.original"] = user_agent
     if personal and address:
         found["user.ip_address"] = address
     return found
 
 
-def _asks_for_localhost(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+def _asks_for_localhost(scope: Scope) -> bool:
     """Whether the request is for a name of this machine: what Sentry's inbound filter goes by."""
-    host, forwarded, server = headers.get(b"host"), headers.get(b"x-forwarded-host"), scope.get("server")
-    hosts = [_host(name.decode("latin-1")) for name in (host, forwarded) if name]
-    if not host and server:
+    told: dict[bytes, bytes] = {}
+    for name, value in request.raw_headers(scope):
+        if name in _HOSTS:
+            told.setdefault(name, value)
+    hosts = [_host(value.decode("latin-1")) for value in told.values() if value]
+    server = scope.get("server")
+    if server and not told.get(b"host"):
         hosts.append(str(server[0]))
     return any(host in _LOCAL_HOSTS or host.endswith(_BELOW_LOCAL_HOSTS) for host in hosts)
 

@@ -18,6 +18,8 @@ Payload = dict[str, Any]
 OPTION = "before_send_span"
 _BATCHER = "span_batcher"
 _SEAM = "add"
+# The scrubber leaves it alone, and each segment has another.
+_SEGMENT_ID = "sentry.segment.id"
 # The name by which the name of a span is remembered.
 _NAME = ""
 _MOST_CLEAN = 1_024
@@ -27,11 +29,18 @@ _LONGEST_CLEAN = 512
 class SpanHook:
     """`before_send_span`: the user's own hook, if there is one, then the scrubbing, so that nothing it adds escapes."""
 
-    def __init__(self, own: Callable[..., Any] | None, scrub: Callable[[Payload], Payload]) -> None:
+    def __init__(
+        self,
+        own: Callable[..., Any] | None,
+        scrub: Callable[[Payload], Payload],
+        tells_nothing: Callable[[str], bool],
+    ) -> None:
         self.own = own
         self._scrub = scrub
+        self._tells_nothing = tells_nothing
         # By name the value in which no secret was found last: most of what a span tells the one before told, too.
         self._clean: Payload = {}
+        self._floats: set[str] = set()
 
     def __call__(self, span: Payload, hint: Payload) -> Payload:
         """The span that is to leave, without secrets."""
@@ -50,8 +59,13 @@ class SpanHook:
         """The same mapping without secrets in its name, attributes and links; all else in it is Sentry's own."""
         name, attributes, links = span["name"], span.get("attributes") or {}, span.get("links")
         if not links and "value" not in attributes:  # `{"name": "password", "value": …}` is not to be taken apart
-            clean = self._clean
-            unknown = {key: value for key, value in attributes.items() if clean.get(key) != value}
+            clean, floats = self._clean, self._floats
+            unknown = {
+                key: value
+                for key, value in attributes.items()
+                if clean.get(key) != value and not (type(value) is float and key in floats)
+            }
+            unknown.pop(_SEGMENT_ID, None)
             if not unknown and clean.get(_NAME) == name:
                 return span
             found = self._scrub({"name": name, "attributes": unknown})
@@ -67,12 +81,18 @@ class SpanHook:
         return span
 
     def _keep(self, attributes: Payload) -> None:
-        """Remember that there is no secret in these; not by a float, for an integer that is one may equal it."""
-        if len(self._clean) >= _MOST_CLEAN:
+        """Remember that there is no secret in these.
+
+        Not by the value of a float: an integer that is a secret may equal it.
+        """
+        if len(self._clean) >= _MOST_CLEAN or len(self._floats) >= _MOST_CLEAN:
             self._clean.clear()
+            self._floats.clear()
         for name, value in attributes.items():
             kind = type(value)
-            if kind is int or kind is bool or (kind is str and len(value) <= _LONGEST_CLEAN):
+            if kind is float and self._tells_nothing(name):
+                self._floats.add(name)
+            elif kind is int or kind is bool or (kind is str and len(value) <= _LONGEST_CLEAN):
                 self._clean[name] = value
             elif kind is list and all(type(item) is str for item in value) and sum(map(len, value)) <= _LONGEST_CLEAN:
                 self._clean[name] = value.copy()

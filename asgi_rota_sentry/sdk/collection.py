@@ -42,8 +42,8 @@ class Collection:
         """The headers that may be collected; the cookies among them are told apart from the header or not at all."""
         if not self.has_lists:
             return dict(headers)
-        verdicts = {name: self.header(name) for name in headers}
-        return {name: value if verdicts[name] else FILTERED for name, value in headers.items() if verdicts[name] is not None}
+        kept = self._headers.kept(headers)
+        return {name: FILTERED if name in _COOKIES else value for name, value in kept.items()}
 
     def raw_headers(self, *, personal: bool) -> Mapping[bytes, tuple[str, bool] | None]:
         """By the raw name of any header its name, and whether its value may be collected; None where neither may.

@@ -30,10 +30,14 @@ _IMPERSONAL = {
 
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
-    """What is done to everything that leaves: `should_drop` an exception's event, and `scrub` each payload."""
+    """What is done to everything that leaves: `should_drop` an exception's event, and `scrub` each payload.
+
+    `tells_nothing` says of a name that was scrubbed before whether any float under it stays.
+    """
 
     should_drop: Callable[[BaseException], bool]
     scrub: Callable[[Payload], Payload]
+    tells_nothing: Callable[[str], bool]
 
 
 def build_options(settings: Settings, own: Mapping[str, Any], *, transport: Any, hooks: Hooks) -> dict[str, Any]:
@@ -93,7 +97,7 @@ def _with_hooks(options: dict[str, Any], hooks: Hooks) -> dict[str, Any]:
             options[name] = _then_scrub(options.get(name), hooks)
     if streams(options) and batched.OPTION in DEFAULT_OPTIONS:
         own = options.get(batched.OPTION) or (options.get("_experiments") or {}).get(batched.OPTION)
-        options[batched.OPTION] = batched.SpanHook(own, hooks.scrub)
+        options[batched.OPTION] = batched.SpanHook(own, hooks.scrub, hooks.tells_nothing)
     return options
 
 

@@ -66,7 +66,7 @@ class SegmentSpan:
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Attach tags as attributes."""
-        self._put(tags)
+        self._put(tags, plain=True)
 
     def set_user(self, user: Mapping[str, Any], preferences: Mapping[str, str]) -> None:
         """Note whose request it was: no event processor sees a streamed span."""
@@ -78,19 +78,17 @@ class SegmentSpan:
     def set_request(self, attributes: Mapping[str, Any]) -> None:
         """Attach what is told of the request; 3.x has the headers as lists."""
         if not HAS_TRANSACTIONS:
-            attributes = {
-                name: [value] if name.startswith(_HEADER) else value for name, value in attributes.items()
-            }
-        self._put(attributes)
+            attributes = {name: [value] if name.startswith(_HEADER) else value for name, value in attributes.items()}
+        self._put(attributes, plain=True)
 
     def set_context(self, name: str, context: Mapping[str, Any]) -> None:
         """Attach a context as attributes."""
         self._put({f"{name}.{key}": value for key, value in context.items()})
 
-    def _put(self, attributes: Mapping[str, Any]) -> None:
-        """Set attributes: at once where all of them are plain, as the SDK sets them one by one."""
+    def _put(self, attributes: Mapping[str, Any], *, plain: bool = False) -> None:
+        """Set attributes: those that are plain at once, for the SDK sets and looks at one after the other."""
         held = getattr(self._segment, "_attributes", None) if self.sampled else None
-        if type(held) is dict and all(map(_is_plain, attributes.values())):
+        if type(held) is dict and (plain or all(map(_is_plain, attributes.values()))):
             held.update(attributes)
         else:
             self._segment.set_attributes(dict(attributes))
@@ -129,7 +127,7 @@ class SegmentSpan:
     def _break_down(self, ended: children.Children, at: datetime | None) -> None:
         try:
             found = children.of_segment(self._segment, ended, at)
-            self.set_context("breakdown", found.flat())
+            self._put({f"breakdown.{key}": value for key, value in found.flat().items()}, plain=True)
             if found.repeated is not None:
                 self.set_tags({"n_plus_one": "true"})
         except Exception:
@@ -195,10 +193,8 @@ def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str, draw: f
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether the SDK takes this as an attribute just as it is; what is in a list is for nobody else to change."""
+    """Whether the SDK takes this as an attribute just as it is."""
     kind = type(value)
-    if kind is list:
-        return len(value) == 1 and type(value[0]) is str
     return kind is str or kind is int or kind is bool or (kind is float and isfinite(value))
 
 
