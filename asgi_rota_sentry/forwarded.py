@@ -34,20 +34,14 @@ def client_address(scope: Scope, trusted: Sequence[Network] = ()) -> str | None:
 
 def claimed_addresses(scope: Scope) -> set[str]:
     """Every address that a header of the request claims to be somebody's, as it is written there."""
-    found: set[str] = set()
-    pairs = request.raw_headers(scope)
-    for index in _personal(tuple([bytes(name) for name, _ in pairs])):
-        pieces = pairs[index][1].decode("latin-1").replace(";", ",").split(",")
-        named = (piece.partition("=")[2] if "=" in piece else piece for piece in pieces[:_MOST_HOPS])
-        found |= {str(address) for address in map(_parsed, named) if address is not None}
+    found = set()
+    for name, value in request.raw_headers(scope):
+        lowered, is_personal = request.header_name(bytes(name))
+        if is_personal and lowered != "cookie":
+            pieces = value.decode("latin-1").replace(";", ",").split(",")
+            named = (piece.partition("=")[2] if "=" in piece else piece for piece in pieces[:_MOST_HOPS])
+            found |= {str(address) for address in map(_parsed, named) if address is not None}
     return found
-
-
-@lru_cache(maxsize=256)
-def _personal(names: tuple[bytes, ...]) -> tuple[int, ...]:
-    """Which of these headers tell of a person, the cookies aside; browsers send the same names again and again."""
-    known = [request.header_name(name) for name in names]
-    return tuple(index for index, (name, is_personal) in enumerate(known) if is_personal and name != "cookie")
 
 
 def _peer(scope: Scope) -> str | None:

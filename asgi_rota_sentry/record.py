@@ -178,11 +178,7 @@ class Record:
             personal = knowledge.person.personal
             facts["request"] = semantics.of_request(self._scope, self._client.collection, personal=personal)
         withhold = knowledge.person.withheld(knowledge.who())
-        if withhold is None:
-            return
-        told = facts["tags"], facts.get("request", {})
-        texts = [facts["transaction"], *(text for mapping in told for pair in mapping.items() for text in pair)]
-        if withhold.may_be_in(texts):
+        if withhold is not None:
             withhold(facts)
 
     def user(self) -> tuple[User, str | None]:

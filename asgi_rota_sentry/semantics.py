@@ -25,7 +25,7 @@ class Collection(Protocol):
         """The headers that may be collected."""
 
     def raw_headers(self, *, personal: bool) -> Mapping[bytes, tuple[str, bool] | None]:
-        """By the raw name of any header its name, and whether its value may be collected; None where neither may."""
+        """By a header's raw name its attribute, and whether its value may be collected; None where neither may."""
 
     def cookies(self, cookies: Mapping[str, str]) -> dict[str, str]:
         """The cookies that may be collected."""
@@ -86,10 +86,14 @@ def _headers(scope: Scope, known: Mapping[bytes, tuple[str, bool] | None]) -> di
     """The headers that may be collected, repeated ones joined."""
     found: dict[str, Any] = {}
     for raw_name, raw_value in request.raw_headers(scope):
-        told = known[bytes(raw_name)]
+        told = known[raw_name if type(raw_name) is bytes else bytes(raw_name)]
         if told is None:
             continue
-        attribute = f"http.request.header.{told[0]}"
-        value = bytes(raw_value).decode("latin-1") if told[1] else request.FILTERED
-        found[attribute] = f"{found[attribute]}, {value}" if told[1] and attribute in found else value
+        attribute, is_told = told
+        if not is_told:
+            found[attribute] = request.FILTERED
+        elif attribute in found:
+            found[attribute] += ", " + str(raw_value, "latin-1")
+        else:
+            found[attribute] = str(raw_value, "latin-1")
     return found

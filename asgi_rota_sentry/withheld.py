@@ -50,11 +50,6 @@ class Withheld:
         except Exception:
             faults.report("withholding a name")
 
-    def may_be_in(self, texts: Iterable[str]) -> bool:
-        """Whether one of the names may stand in any of these texts."""
-        joined = "\0".join(texts)
-        return any(value in joined for value in self._whole)
-
     def _withhold(self, event: Event) -> None:
         if event.get("type") == "transaction" and not self._may_tell([event.get(key) for key in _TELLING]):
             return

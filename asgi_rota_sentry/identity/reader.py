@@ -41,9 +41,6 @@ def read(scope: Scope) -> Identity | None:
 
 def loaded_user(scope: Scope) -> Any:
     """The user object as far as it is loaded; None when there is none or it is anonymous."""
-    first_of_all = _loaded(scope.get("user"))
-    if first_of_all is not None and not _is_nobody(first_of_all):
-        return first_of_all
     return next((user for user in map(_loaded, _candidates(scope)) if user is not None and not _is_nobody(user)), None)
 
 

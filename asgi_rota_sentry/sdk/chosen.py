@@ -16,19 +16,19 @@ _Span: Any = traces.StreamedSpan
 
 
 class _Beginning(_Span):  # type: ignore[misc]
-    """A segment while it is made. When it starts it is of the SDK's own class, by which the SDK tells spans apart."""
+    """A segment while it is made; what follows is done to it afterwards, when it is of the SDK's own class."""
 
     __slots__ = ()
 
-    def _set_segment_attributes(self) -> None:
-        """They are added afterwards."""
+    def _update_active_thread(self) -> None: ...
 
-    def _start(self) -> None:
-        self.__class__ = _Span
-        self._start()
+    def _set_segment_attributes(self) -> None: ...
+
+    def _start(self) -> None: ...
 
 
-_is_known = all(hasattr(_Span, name) for name in ("_attributes", "_set_segment_attributes", "_span_id", "_start"))
+_PRIVATE = ("_attributes", "_set_segment_attributes", "_span_id", "_start", "_update_active_thread")
+_is_known = all(hasattr(_Span, name) for name in _PRIVATE)
 
 
 def begin(client: Client, current: Any, *, name: str, attributes: dict[str, Any], draw: float) -> Any:
@@ -36,11 +36,10 @@ def begin(client: Client, current: Any, *, name: str, attributes: dict[str, Any]
     global _is_known  # noqa: PLW0603
     if not _is_known:
         return None
-    context, outer = current.get_active_propagation_context(), current._span
     try:
+        context = current.get_active_propagation_context()
         segment = _Beginning(
             name=name,
-            attributes=attributes,
             scope=current,
             trace_id=context.trace_id,
             parent_span_id=context.parent_span_id,
@@ -49,12 +48,16 @@ def begin(client: Client, current: Any, *, name: str, attributes: dict[str, Any]
             sample_rand=draw,
             sample_rate=float(client.traces_sample_rate),
         )
+        # By its very class the SDK tells a span from one that records nothing.
+        segment.__class__ = _Span
+        segment._attributes |= attributes
+        segment._update_active_thread()
         _add_facts(segment, client)
         # No system randomness is needed for an ID.
         segment._span_id = segment._span_id or f"{random.getrandbits(64):016x}"
+        segment._start()
     except Exception:
         _is_known = False
-        current._span = outer
         return None
     return segment
 
@@ -67,6 +70,5 @@ def _add_facts(segment: Any, client: Client) -> None:
         before = attributes.copy()
         segment._set_segment_attributes()
         client.segment_facts = told_by, {key: attributes[key] for key in attributes.keys() - before.keys()}
-    attributes |= {
-        key: value.copy() if type(value) is list else value for key, value in client.segment_facts[1].items()
-    }
+    for key, value in client.segment_facts[1].items():
+        attributes[key] = value.copy() if type(value) is list else value

@@ -9,8 +9,11 @@ from urllib.parse import unquote_plus
 
 from sentry_sdk import data_collection as _sdk
 
-from asgi_rota_sentry.request import FILTERED, header_name
+from asgi_rota_sentry import request
+from asgi_rota_sentry.request import FILTERED
 
+#: What the attributes begin with that tell of a request's headers.
+HEADER = "http.request.header."
 _DENIED: Mapping[str, Any] = {"mode": "denylist"}
 _COOKIES = frozenset({"cookie", "set-cookie"})
 _MOST_KNOWN = 1_000
@@ -46,7 +49,7 @@ class Collection:
         return {name: FILTERED if name in _COOKIES else value for name, value in kept.items()}
 
     def raw_headers(self, *, personal: bool) -> Mapping[bytes, tuple[str, bool] | None]:
-        """By the raw name of any header its name, and whether its value may be collected; None where neither may.
+        """By the raw name of any header its attribute, and whether its value may be collected; None where neither may.
 
         Without `personal` the headers that identify a person do not tell their values.
         """
@@ -77,7 +80,7 @@ class Collection:
 
 
 class _RawHeaders(dict[bytes, tuple[str, bool] | None]):
-    """What becomes of the headers with these raw names, each worked out when it is met."""
+    """What becomes of the headers with these raw names, each found out when it is met."""
 
     def __init__(self, collection: Collection, *, personal: bool) -> None:
         super().__init__()
@@ -85,9 +88,9 @@ class _RawHeaders(dict[bytes, tuple[str, bool] | None]):
         self._personal = personal
 
     def __missing__(self, raw: bytes) -> tuple[str, bool] | None:
-        name, is_personal = header_name(raw)
+        ((name, value),) = request.headers({"headers": [(raw, b"")]}, personal=self._personal).items()
         verdict = self._header(name)
-        found = None if verdict is None else (name, verdict and (self._personal or not is_personal))
+        found = None if verdict is None else (f"{HEADER}{name}", verdict and value != FILTERED)
         if len(raw) <= _LONGEST_KNOWN and len(self) < _MOST_KNOWN:
             self[raw] = found
         return found

@@ -12,6 +12,7 @@ from sentry_sdk.tracing_utils import Baggage
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.sdk import children, chosen
 from asgi_rota_sentry.sdk.client import BACKGROUND_OP, HAS_TRANSACTIONS, ORIGIN, Client
+from asgi_rota_sentry.sdk.collection import HEADER
 from asgi_rota_sentry.sdk.scope import RequestScope
 from asgi_rota_sentry.sdk.unsampled import UnsampledSpan
 
@@ -22,7 +23,6 @@ _USER_ATTRIBUTES = {
     "user.email": "email",
     "user.ip_address": "ip_address",
 }
-_HEADER = "http.request.header."
 
 
 class SegmentSpan:
@@ -78,7 +78,7 @@ class SegmentSpan:
     def set_request(self, attributes: Mapping[str, Any]) -> None:
         """Attach what is told of the request; 3.x has the headers as lists."""
         if not HAS_TRANSACTIONS:
-            attributes = {name: [value] if name.startswith(_HEADER) else value for name, value in attributes.items()}
+            attributes = {name: [value] if name.startswith(HEADER) else value for name, value in attributes.items()}
         self._put(attributes, plain=True)
 
     def set_context(self, name: str, context: Mapping[str, Any]) -> None:
@@ -97,6 +97,7 @@ class SegmentSpan:
         """End and send the segment, which tells where its time went."""
         ended, self._children = self._children, None
         if ended is not None:
+            children.close(self._segment)
             self._break_down(ended, at)
         if not self._is_adopted:
             self._segment.end(at)
