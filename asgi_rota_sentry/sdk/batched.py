@@ -20,6 +20,7 @@ OPTION = "before_send_span"
 _BATCHER = "span_batcher"
 _SEAM = "add"
 _FLUSH = "_flush"
+_PENDING = "_pending_flush"
 _GATHER_SECONDS = 0.01
 # The scrubber leaves it alone, and each segment has another.
 _SEGMENT_ID = "sentry.segment.id"
@@ -128,13 +129,21 @@ def install(raw: Any) -> None:
     _gather(batcher)
 
 
+class _InOrder(dict[Any, None]):
+    """The traces whose spans are to be sent, in the order in which they came; the batcher's set has none."""
+
+    def add(self, trace_id: Any) -> None:
+        """Note one more."""
+        self[trace_id] = None
+
+
 def _gather(batcher: Any) -> None:
     """Have the batcher's thread wait a moment for more spans before it sends those that it was woken for.
 
     It is woken for each segment. Going to and fro between the threads costs more than the sending itself.
     """
     flush = getattr(batcher, _FLUSH, None)
-    if flush is None:
+    if flush is None or type(getattr(batcher, _PENDING, None)) is not set:
         return
 
     def flush_gathered(only_pending: bool = False, **kwargs: Any) -> Any:
@@ -142,4 +151,5 @@ def _gather(batcher: Any) -> None:
             time.sleep(_GATHER_SECONDS)
         return flush(only_pending, **kwargs)
 
+    setattr(batcher, _PENDING, _InOrder.fromkeys(getattr(batcher, _PENDING)))
     setattr(batcher, _FLUSH, flush_gathered)
