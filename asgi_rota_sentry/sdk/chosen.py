@@ -6,7 +6,7 @@ of the integrations. How it makes a span is private; where that is not as we kno
 
 import random
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 from sentry_sdk import traces
 
@@ -25,6 +25,15 @@ class _Beginning(_Span):  # type: ignore[misc]
     def _set_segment_attributes(self) -> None: ...
 
     def _start(self) -> None: ...
+
+
+class Facts(NamedTuple):
+    """What the SDK tells of the process with each segment, and what that depends on."""
+
+    arguments: list[str]
+    integrations: int
+    plain: dict[str, Any]
+    lists: dict[str, list[Any]]
 
 
 _PRIVATE = ("_attributes", "_set_segment_attributes", "_span_id", "_start", "_update_active_thread")
@@ -64,11 +73,14 @@ def begin(client: Client, current: Any, *, name: str, attributes: dict[str, Any]
 
 def _add_facts(segment: Any, client: Client) -> None:
     """Add what the SDK tells of the process with each segment, as it told of it before."""
-    attributes = segment._attributes
-    told_by = sys.argv.copy(), len(client.raw.integrations)
-    if client.segment_facts is None or client.segment_facts[0] != told_by:
+    attributes, facts = segment._attributes, client.segment_facts
+    if facts is None or facts.arguments != sys.argv or facts.integrations != len(client.raw.integrations):
         before = attributes.copy()
         segment._set_segment_attributes()
-        client.segment_facts = told_by, {key: attributes[key] for key in attributes.keys() - before.keys()}
-    for key, value in client.segment_facts[1].items():
-        attributes[key] = value.copy() if type(value) is list else value
+        added = {key: attributes[key] for key in attributes.keys() - before.keys()}
+        lists = {key: value.copy() for key, value in added.items() if type(value) is list}
+        plain = {key: value for key, value in added.items() if key not in lists}
+        facts = client.segment_facts = Facts(sys.argv.copy(), len(client.raw.integrations), plain, lists)
+    attributes |= facts.plain
+    for key, value in facts.lists.items():
+        attributes[key] = value.copy()

@@ -99,8 +99,8 @@ class Client:
         # Our own hook sees the event last and whole: threads are added, and objects become texts, after the processors.
         self.withholds_last = bool(getattr(options.get("before_send"), "withholds", False))
         self.sdk_info = ready.sdk_info(raw.integrations)
-        # What the SDK tells of this process with each segment span, and what that depended on.
-        self.segment_facts: tuple[Any, Mapping[str, Any]] | None = None
+        # What the SDK tells of this process with each segment span.
+        self.segment_facts: Any = None
         self.before_breadcrumb: Any = options.get("before_breadcrumb")
         most = options.get("max_breadcrumbs")
         self.max_breadcrumbs: int = most if isinstance(most, int) else 100

@@ -1,7 +1,7 @@
 """The request's segment span where spans are streamed: sentry-sdk 2.x by option, 3.x always."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
@@ -10,6 +10,7 @@ from sentry_sdk.scope import Scope
 from sentry_sdk.tracing_utils import Baggage
 
 from asgi_rota_sentry import faults
+from asgi_rota_sentry.breakdown import REST
 from asgi_rota_sentry.sdk import children, chosen
 from asgi_rota_sentry.sdk.client import BACKGROUND_OP, HAS_TRANSACTIONS, ORIGIN, Client
 from asgi_rota_sentry.sdk.collection import HEADER
@@ -24,6 +25,9 @@ _USER_ATTRIBUTES = {
     "user.ip_address": "ip_address",
 }
 
+# The breakdown of a request that had no span in it.
+_ALL_REST = f"breakdown.{REST}.ms"
+
 
 class SegmentSpan:
     """A streamed segment span."""
@@ -34,6 +38,8 @@ class SegmentSpan:
         self._segment = segment
         self._is_adopted = is_adopted
         self.sampled = bool(segment.sampled)
+        # Private; the SDK's own span without attributes takes none.
+        self._held = getattr(segment, "_attributes", None) if self.sampled else None
         is_watched = self.sampled and children.is_watched(client.raw)
         self._children = children.collect(segment) if is_watched else None
 
@@ -45,12 +51,12 @@ class SegmentSpan:
     def rename(self, name: str, source: str) -> None:
         """Name the segment."""
         self._segment.name = name
-        self._put({"sentry.segment.name.source": source})
+        self._put({"sentry.segment.name.source": source}, plain=True)
 
     def set_status_code(self, status: int) -> None:
         """Note the HTTP status; as in the SDK, an answer of 400 and more is an error."""
         self._segment.status = "error" if status >= 400 else "ok"
-        self._put({"http.response.status_code": status})
+        self._put({"http.response.status_code": status}, plain=True)
 
     def fail(self) -> None:
         """Mark the segment as failed by an exception."""
@@ -58,7 +64,7 @@ class SegmentSpan:
 
     def cancel(self) -> None:
         """Mark the segment as given up by the client; its status knows only `ok` and `error`."""
-        self._put({"asgi.cancelled": True})
+        self._put({"asgi.cancelled": True}, plain=True)
 
     def set_data(self, data: Mapping[str, Any]) -> None:
         """Attach attributes."""
@@ -87,8 +93,12 @@ class SegmentSpan:
 
     def _put(self, attributes: Mapping[str, Any], *, plain: bool = False) -> None:
         """Set attributes: those that are plain at once, for the SDK sets and looks at one after the other."""
-        held = getattr(self._segment, "_attributes", None) if self.sampled else None
-        if type(held) is dict and (plain or all(map(_is_plain, attributes.values()))):
+        held = self._held
+        if (
+            held is not None
+            and held is self._segment._attributes
+            and (plain or all(map(_is_plain, attributes.values())))
+        ):
             held.update(attributes)
         else:
             self._segment.set_attributes(dict(attributes))
@@ -127,6 +137,10 @@ class SegmentSpan:
 
     def _break_down(self, ended: children.Children, at: datetime | None) -> None:
         try:
+            if not ended.spans and not ended.unseen:
+                elapsed = (at or datetime.now(UTC)) - self._segment.start_timestamp
+                self._put({_ALL_REST: round(max(0.0, elapsed.total_seconds()) * 1000, 3)}, plain=True)
+                return
             found = children.of_segment(self._segment, ended, at)
             self._put({f"breakdown.{key}": value for key, value in found.flat().items()}, plain=True)
             if found.repeated is not None:
