@@ -6,10 +6,13 @@ of the integrations. How it makes a span is private; where that is not as we kno
 
 import random
 import sys
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sentry_sdk import traces
+from sentry_sdk.scope import Scope
 
+from asgi_rota_sentry.sdk import batched, contexts
 from asgi_rota_sentry.sdk.client import Client
 
 _Span: Any = traces.StreamedSpan
@@ -69,6 +72,36 @@ def begin(client: Client, current: Any, *, name: str, attributes: dict[str, Any]
         _is_known = False
         return None
     return segment
+
+
+def end(client: Client, segment: Any, at: datetime) -> bool:
+    """End a segment and give it to the batcher as the SDK does, without merging whole scopes; False where it has to.
+
+    That is where it would do more: stop a profile, ask a hook, add a user or a conversation.
+    """
+    try:
+        current, isolation = contexts.scopes()
+        scopes = segment._scope, current, isolation, Scope.get_global_scope()
+        told = [scope._attributes for scope in scopes]
+        is_plain = type(segment) is _Span and segment._end_timestamp is None and segment._continuous_profile is None
+        is_alone = segment._previous_span_on_scope is None and not any(
+            scope._user or scope._gen_ai_conversation_id for scope in scopes
+        )
+        give = batched.seam(client.raw)
+    except AttributeError:
+        return False
+    if give is None or not (is_plain and is_alone):
+        return False
+    del segment._previous_span_on_scope
+    segment._scope._span = None
+    segment._end_timestamp = at
+    attributes = segment._attributes
+    attributes |= {"sentry.segment.id": segment.span_id, "sentry.segment.name": segment.name}
+    for attributes_of_scope in told:
+        for key, value in attributes_of_scope.items():
+            attributes.setdefault(key, value)
+    give({**segment._to_json(), "_segment_span": segment})
+    return True
 
 
 def _add_facts(segment: Any, client: Client) -> None:

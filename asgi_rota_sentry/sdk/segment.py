@@ -36,6 +36,7 @@ class SegmentSpan:
 
     def __init__(self, segment: Any, client: Client, *, is_adopted: bool = False) -> None:
         self._segment = segment
+        self._client = client
         self._is_adopted = is_adopted
         self.sampled = bool(segment.sampled)
         # Private; the SDK's own span without attributes takes none.
@@ -110,7 +111,8 @@ class SegmentSpan:
             children.close(self._segment)
             self._break_down(ended, at)
         if not self._is_adopted:
-            self._segment.end(at)
+            if at is None or not self.sampled or not chosen.end(self._client, self._segment, at):
+                self._segment.end(at)
             if not self.sampled and hasattr(self._segment, "_scope"):
                 self._segment._scope = None  # a segment knows itself, and would keep the scope with it
 
