@@ -40,7 +40,6 @@ class Children:
 
 # By the identity of the segment, which whoever holds the children holds as well.
 _open: dict[int, ref[Children]] = {}
-_MOST_OPEN = 10_000
 
 
 def watch(raw: Any) -> None:
@@ -70,12 +69,13 @@ def is_watched(raw: Any) -> bool:
 
 def collect(segment: Any) -> Children:
     """Collect the children of this segment for as long as the result is held, and the segment with it."""
-    if len(_open) >= _MOST_OPEN:  # some were never closed
-        for key, known in tuple(_open.items()):
-            if known() is None:
-                _open.pop(key, None)
-    children = Children()
-    _open[id(segment)] = ref(children)
+    key, children = id(segment), Children()
+
+    def forget(known: ref[Children]) -> None:
+        if _open.get(key) is known:
+            del _open[key]
+
+    _open[key] = ref(children, forget)
     return children
 
 
