@@ -80,8 +80,7 @@ def end(client: Client, segment: Any, at: datetime) -> bool:
     That is where it would do more: stop a profile, ask a hook, add a user or a conversation.
     """
     try:
-        current, isolation = contexts.scopes()
-        scopes = segment._scope, current, isolation, Scope.get_global_scope()
+        scopes = segment._scope, *(contexts.scopes() or ()), Scope.get_global_scope()
         told = [scope._attributes for scope in scopes]
         is_plain = type(segment) is _Span and segment._end_timestamp is None and segment._continuous_profile is None
         is_alone = segment._previous_span_on_scope is None and not any(
