@@ -5,7 +5,7 @@ rest. So they add up to the whole, however the spans nest and overlap.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from asgi_rota_sentry.statements import is_query, parametrised
@@ -67,9 +67,11 @@ class Breakdown(NamedTuple):
         return found
 
 
-def of(children: Iterable[Child], start: float, end: float, *, unseen: int = 0) -> Breakdown:
+def of(children: Sequence[Child], start: float, end: float, *, unseen: int = 0) -> Breakdown:
     """The breakdown of a request from `start` to `end`; what lies outside of that is left out."""
     end = max(start, end)
+    if not children:
+        return Breakdown({REST: (end - start) * 1000}, {}, None, unseen)
     spans = [_clipped(child, start, end) for child in children if child.start < end and child.end >= start]
     if not spans:
         return Breakdown({REST: (end - start) * 1000}, {}, None, unseen)

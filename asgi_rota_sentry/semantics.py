@@ -12,6 +12,7 @@ from asgi_rota_sentry.types import Scope
 
 _LOCAL_ADDRESSES = frozenset({"127.0.0.1", "::1"})
 _LOCAL_HOSTS = _LOCAL_ADDRESSES | {"localhost"}
+_HOSTS = (b"host", b"x-forwarded-host")
 _BELOW_LOCAL_HOSTS = tuple(f".{host}" for host in _LOCAL_HOSTS)
 
 
@@ -23,6 +24,9 @@ class Collection(Protocol):
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """The headers that may be collected."""
 
+    def raw_headers(self, *, personal: bool) -> Mapping[bytes, tuple[str, bool] | None]:
+        """By a header's raw name its attribute, and whether its value may be collected; None where neither may."""
+
     def cookies(self, cookies: Mapping[str, str]) -> dict[str, str]:
         """The cookies that may be collected."""
 
@@ -32,20 +36,24 @@ class Collection(Protocol):
 
 def of_everything(scope: Scope, address: str | None, *, personal: bool) -> dict[str, Any]:
     """What all spans, logs and metrics of the request tell of it; `address` is the client's."""
-    headers = dict(reversed(request.raw_headers(scope)))  # the first of each name
-    found: dict[str, Any] = {"sentry.is_localhost": address in _LOCAL_ADDRESSES or _asks_for_localhost(scope, headers)}
-    if user_agent := headers.get(b"user-agent"):
-        found["user_agent.original"] = user_agent.decode("latin-1")
+    user_agent = request.header(scope, b"user-agent")
+    found: dict[str, Any] = {"sentry.is_localhost": address in _LOCAL_ADDRESSES or _asks_for_localhost(scope)}
+    if user_agent:
+        found["user_agent.original"] = user_agent
     if personal and address:
         found["user.ip_address"] = address
     return found
 
 
-def _asks_for_localhost(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+def _asks_for_localhost(scope: Scope) -> bool:
     """Whether the request is for a name of this machine: what Sentry's inbound filter goes by."""
-    host, forwarded, server = headers.get(b"host"), headers.get(b"x-forwarded-host"), scope.get("server")
-    hosts = [_host(name.decode("latin-1")) for name in (host, forwarded) if name]
-    if not host and server:
+    told: dict[bytes, bytes] = {}
+    for name, value in request.raw_headers(scope):
+        if name in _HOSTS:
+            told.setdefault(name, value)
+    hosts = [_host(value.decode("latin-1")) for value in told.values() if value]
+    server = scope.get("server")
+    if server and not told.get(b"host"):
         hosts.append(str(server[0]))
     return any(host in _LOCAL_HOSTS or host.endswith(_BELOW_LOCAL_HOSTS) for host in hosts)
 
@@ -60,8 +68,7 @@ def of_request(scope: Scope, collection: Collection, *, personal: bool) -> dict[
 
     Without lists of what may be collected (2.x), path and query are told only with `personal`, as by the SDK.
     """
-    headers = collection.headers(request.headers(scope, personal=personal))
-    found: dict[str, Any] = {f"http.request.header.{name}": value for name, value in headers.items()}
+    found = _headers(scope, collection.raw_headers(personal=personal))
     if scope.get("method"):
         found["http.request.method"] = request.method(scope)
     if personal or collection.has_lists:
@@ -72,4 +79,21 @@ def of_request(scope: Scope, collection: Collection, *, personal: bool) -> dict[
         found["url.full"] = f"{url}?{query}" if query else url
         if query:
             found["http.query"] = query
+    return found
+
+
+def _headers(scope: Scope, known: Mapping[bytes, tuple[str, bool] | None]) -> dict[str, Any]:
+    """The headers that may be collected, repeated ones joined."""
+    found: dict[str, Any] = {}
+    for raw_name, raw_value in request.raw_headers(scope):
+        told = known[raw_name if type(raw_name) is bytes else bytes(raw_name)]
+        if told is None:
+            continue
+        attribute, is_told = told
+        if not is_told:
+            found[attribute] = request.FILTERED
+        elif attribute in found:
+            found[attribute] += ", " + str(raw_value, "latin-1")
+        else:
+            found[attribute] = str(raw_value, "latin-1")
     return found

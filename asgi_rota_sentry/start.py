@@ -39,7 +39,7 @@ def sentry_options_for(settings: Settings, own: Mapping[str, Any]) -> dict[str, 
     if "dsn" in own:
         settings = replace(settings, dsn=own["dsn"])
     scrubber = Scrubber(keys=settings.scrub_keys, patterns=settings.scrub_patterns, exempt=settings.scrub_exempt)
-    hooks = sdk.Hooks(should_drop=expected.should_drop, scrub=scrubber.payload)
+    hooks = sdk.Hooks(should_drop=expected.should_drop, scrub=scrubber.payload, tells_nothing=scrubber.tells_nothing)
     return sdk.build_options(settings, own, transport=transport_for(settings, options=own), hooks=hooks)
 
 

@@ -113,14 +113,14 @@ def sentry(lifecycle: str) -> Iterator[Callable[..., MemoryTransport]]:
         if lifecycle == "static":
             own.pop("trace_lifecycle")
         init(Settings(**given), **own)
-        _flush_whole()
+        flush_whole()
         return transport
 
     yield start
     _reset()
 
 
-def _flush_whole() -> None:
+def flush_whole() -> None:
     """Let a flush wait for the one that the batcher's own thread is busy with; the SDK's returns at once, too early."""
     client = sentry_sdk.get_client()
     for batcher in (client.span_batcher, client.log_batcher, client.metrics_batcher):

@@ -82,6 +82,7 @@ _SPAN = Layout(
     inner={"dynamic_sampling_context": _SAMPLING},
     structural=True,
 )
+_LINK = Layout(own=_OWN | {"sampled"}, inner={"attributes": _ATTRIBUTES}, structural=True)
 
 
 def _values(item: Layout) -> Layout:
@@ -107,6 +108,7 @@ _EVENT = Layout(
         "modules": Layout(structural=True, repeats=True, lasts="modules"),
         "logentry": _ENTRY,
         "attributes": _ATTRIBUTES,
+        "links": _LINK,
         "data": _ENTRY,
         "monitor_config": _ENTRY,
     },

@@ -9,7 +9,7 @@ from asgi_rota_sentry.scrubbing.assignments import Assignments
 from asgi_rota_sentry.scrubbing.changes import Change, Changes, Removal, joined, removals
 from asgi_rota_sentry.scrubbing.clean import Look
 from asgi_rota_sentry.scrubbing.judge import Judge
-from asgi_rota_sentry.scrubbing.keys import Names, words
+from asgi_rota_sentry.scrubbing.keys import Names, Verdict, words
 from asgi_rota_sentry.scrubbing.memory import Memory
 from asgi_rota_sentry.scrubbing.patterns import compiled
 from asgi_rota_sentry.scrubbing.quiet import tell
@@ -65,6 +65,10 @@ class Scrubber:
         except Exception as fault:
             tell("A payload", fault)
             return Report(_bare(payload), Change("could not be read", whole=True))
+
+    def tells_nothing(self, name: str) -> bool:
+        """Whether this name, met before, says nothing of the value under it: any float there stays as it is."""
+        return self._memory.names.get(name) is Verdict.PLAIN
 
     def text(self, text: str) -> str:
         """The text with each secret in it replaced by `[Filtered]`; never raises."""

@@ -6,7 +6,7 @@ ends, for the segment that it belongs to. The SDK has no public place for that; 
 
 from datetime import UTC, datetime
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from asgi_rota_sentry import breakdown, faults
 
@@ -39,7 +39,7 @@ class Children:
 
 
 # By the identity of the segment, which whoever holds the children holds as well.
-_open: WeakValueDictionary[int, Children] = WeakValueDictionary()
+_open: dict[int, ref[Children]] = {}
 
 
 def watch(raw: Any) -> None:
@@ -50,8 +50,9 @@ def watch(raw: Any) -> None:
 
     def noting(span: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            children = _open.get(id(span._segment))
-            if children is not None and span is not span._segment:
+            known = _open.get(id(span._segment)) if span is not span._segment else None
+            children = known() if known is not None else None
+            if children is not None:
                 children.add(span)
         except Exception:
             faults.report("noting a span for the breakdown")
@@ -68,8 +69,19 @@ def is_watched(raw: Any) -> bool:
 
 def collect(segment: Any) -> Children:
     """Collect the children of this segment for as long as the result is held, and the segment with it."""
-    children = _open[id(segment)] = Children()
+    key, children = id(segment), Children()
+
+    def forget(known: ref[Children]) -> None:
+        if _open.get(key) is known:
+            del _open[key]
+
+    _open[key] = ref(children, forget)
     return children
+
+
+def close(segment: Any) -> None:
+    """Collect no more children of this segment."""
+    _open.pop(id(segment), None)
 
 
 def of_segment(segment: Any, children: Children, at: datetime | None) -> breakdown.Breakdown:

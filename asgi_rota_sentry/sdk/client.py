@@ -9,7 +9,7 @@ from sentry_sdk.integrations import asgi as _asgi
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
 from asgi_rota_sentry import faults
-from asgi_rota_sentry.sdk import children, contexts, metrics, ready
+from asgi_rota_sentry.sdk import batched, children, contexts, metrics, ready
 from asgi_rota_sentry.sdk.collection import Collection
 
 Breadcrumb = dict[str, Any]
@@ -64,6 +64,7 @@ class Client:
         "raw",
         "sampler",
         "sdk_info",
+        "segment_facts",
         "session_attributes",
         "sessions",
         "sessions_counted_by",
@@ -79,6 +80,8 @@ class Client:
         self.options = options
         self.tracing = has_tracing_enabled(options)
         self.streaming = streams(options)
+        if self.streaming:
+            batched.install(raw)
         if self.streaming and self.tracing:
             children.watch(raw)
         self.has_metrics = metrics.has_metrics(raw)
@@ -102,6 +105,8 @@ class Client:
         # Our own hook sees the event last and whole: threads are added, and objects become texts, after the processors.
         self.withholds_last = bool(getattr(options.get("before_send"), "withholds", False))
         self.sdk_info = ready.sdk_info(raw.integrations)
+        # What the SDK tells of this process with each segment span.
+        self.segment_facts: Any = None
         self.before_breadcrumb: Any = options.get("before_breadcrumb")
         most = options.get("max_breadcrumbs")
         self.max_breadcrumbs: int = most if isinstance(most, int) else 100

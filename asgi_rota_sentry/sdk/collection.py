@@ -9,8 +9,11 @@ from urllib.parse import unquote_plus
 
 from sentry_sdk import data_collection as _sdk
 
+from asgi_rota_sentry import request
 from asgi_rota_sentry.request import FILTERED
 
+#: What the attributes begin with that tell of a request's headers.
+HEADER = "http.request.header."
 _DENIED: Mapping[str, Any] = {"mode": "denylist"}
 _COOKIES = frozenset({"cookie", "set-cookie"})
 _MOST_KNOWN = 1_000
@@ -26,7 +29,7 @@ class Collection:
     stays.
     """
 
-    __slots__ = ("_cookies", "_headers", "_parameters", "has_lists", "takes_bodies")
+    __slots__ = ("_cookies", "_headers", "_parameters", "_raw_headers", "has_lists", "takes_bodies")
 
     def __init__(self, lists: Mapping[str, Any] | None) -> None:
         found = lists or {}
@@ -34,6 +37,7 @@ class Collection:
         self._headers = _Names((found.get("http_headers") or {}).get("request") or _DENIED)
         self._cookies = _Names(found.get("cookies") or _DENIED)
         self._parameters = _Names(found.get("url_query_params") or _DENIED)
+        self._raw_headers = {personal: _RawHeaders(self, personal=personal) for personal in (False, True)}
         bodies = found.get("http_bodies")
         self.takes_bodies = bodies is None or "incoming_request" in bodies
 
@@ -43,6 +47,20 @@ class Collection:
             return dict(headers)
         kept = self._headers.kept(headers)
         return {name: FILTERED if name in _COOKIES else value for name, value in kept.items()}
+
+    def raw_headers(self, *, personal: bool) -> Mapping[bytes, tuple[str, bool] | None]:
+        """By the raw name of any header its attribute, and whether its value may be collected; None where neither may.
+
+        Without `personal` the headers that identify a person do not tell their values.
+        """
+        return self._raw_headers[personal]
+
+    def header(self, name: str) -> bool | None:
+        """Whether the value of a header may be collected (True), or its name only (False)."""
+        if not self.has_lists:
+            return True
+        verdict = self._headers.verdict(name)
+        return False if verdict and name in _COOKIES else verdict
 
     def cookies(self, cookies: Mapping[str, str]) -> dict[str, str]:
         """The cookies that may be collected."""
@@ -59,6 +77,23 @@ class Collection:
             if verdict is not None:
                 kept.append(parameter if verdict else f"{name}={FILTERED}")
         return "&".join(kept)
+
+
+class _RawHeaders(dict[bytes, tuple[str, bool] | None]):
+    """What becomes of the headers with these raw names, each found out when it is met."""
+
+    def __init__(self, collection: Collection, *, personal: bool) -> None:
+        super().__init__()
+        self._header = collection.header
+        self._personal = personal
+
+    def __missing__(self, raw: bytes) -> tuple[str, bool] | None:
+        ((name, value),) = request.headers({"headers": [(raw, b"")]}, personal=self._personal).items()
+        verdict = self._header(name)
+        found = None if verdict is None else (f"{HEADER}{name}", verdict and value != FILTERED)
+        if len(raw) <= _LONGEST_KNOWN and len(self) < _MOST_KNOWN:
+            self[raw] = found
+        return found
 
 
 class _Names:

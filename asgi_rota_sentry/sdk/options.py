@@ -8,6 +8,7 @@ from typing import Any
 import sentry_sdk
 from sentry_sdk.consts import DEFAULT_OPTIONS
 
+from asgi_rota_sentry.sdk import batched
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS, WITHHOLD, streams
 from asgi_rota_sentry.settings import Settings
 
@@ -29,10 +30,14 @@ _IMPERSONAL = {
 
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
-    """What is done to everything that leaves: `should_drop` an exception's event, and `scrub` each payload."""
+    """What is done to everything that leaves: `should_drop` an exception's event, and `scrub` each payload.
+
+    `tells_nothing` says of a name that was scrubbed before whether any float under it stays.
+    """
 
     should_drop: Callable[[BaseException], bool]
     scrub: Callable[[Payload], Payload]
+    tells_nothing: Callable[[str], bool]
 
 
 def build_options(settings: Settings, own: Mapping[str, Any], *, transport: Any, hooks: Hooks) -> dict[str, Any]:
@@ -64,6 +69,7 @@ def initialise(options: Mapping[str, Any]) -> None:
         warnings.filterwarnings("ignore", r"Transaction-based profiling is deprecated", DeprecationWarning)
         warnings.filterwarnings("ignore", r"The send_default_pii option is deprecated", DeprecationWarning)
         sentry_sdk.init(**options)
+    batched.install(sentry_sdk.get_client())
 
 
 def _privacy(settings: Settings, own: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,8 +95,9 @@ def _with_hooks(options: dict[str, Any], hooks: Hooks) -> dict[str, Any]:
     for name in ("before_send_transaction", "before_send_log", "before_send_metric"):
         if name in DEFAULT_OPTIONS:
             options[name] = _then_scrub(options.get(name), hooks)
-    if streams(options) and "before_send_span" in DEFAULT_OPTIONS:
-        options["before_send_span"] = _before_send_span(options.get("before_send_span"), hooks)
+    if streams(options) and batched.OPTION in DEFAULT_OPTIONS:
+        own = options.get(batched.OPTION) or (options.get("_experiments") or {}).get(batched.OPTION)
+        options[batched.OPTION] = batched.SpanHook(own, hooks.scrub, hooks.tells_nothing)
     return options
 
 
@@ -105,25 +112,6 @@ def _before_send(own: Callable[..., Any] | None, hooks: Hooks) -> Callable[[Payl
 
     before_send.withholds = True  # type: ignore[attr-defined]
     return before_send
-
-
-def _before_send_span(own: Callable[..., Any] | None, hooks: Hooks) -> Callable[[Payload, Payload], Payload | None]:
-    """With the lists among the attributes as tuples: the SDK sets them all again, and copies a list item by item."""
-    scrubbed = _then_scrub(own, hooks)
-
-    def before_send_span(span: Payload, hint: Payload) -> Payload | None:
-        changed = scrubbed(span, hint)
-        attributes = changed.get("attributes") if isinstance(changed, dict) else None
-        if not isinstance(changed, dict) or not isinstance(attributes, dict):
-            return changed
-        return {**changed, "attributes": {name: _as_tuple(value) for name, value in attributes.items()}}
-
-    return before_send_span
-
-
-def _as_tuple(value: Any) -> Any:
-    is_plain = type(value) is list and all(type(item) is str for item in value)
-    return tuple(value) if is_plain else value
 
 
 def _then_scrub(own: Callable[..., Any] | None, hooks: Hooks) -> Callable[[Payload, Payload], Payload | None]:

@@ -1,7 +1,8 @@
 """The request's segment span where spans are streamed: sentry-sdk 2.x by option, 3.x always."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 from sentry_sdk import traces
@@ -9,8 +10,10 @@ from sentry_sdk.scope import Scope
 from sentry_sdk.tracing_utils import Baggage
 
 from asgi_rota_sentry import faults
-from asgi_rota_sentry.sdk import children
+from asgi_rota_sentry.breakdown import REST
+from asgi_rota_sentry.sdk import children, chosen
 from asgi_rota_sentry.sdk.client import BACKGROUND_OP, HAS_TRANSACTIONS, ORIGIN, Client
+from asgi_rota_sentry.sdk.collection import HEADER
 from asgi_rota_sentry.sdk.scope import RequestScope
 from asgi_rota_sentry.sdk.unsampled import UnsampledSpan
 
@@ -21,7 +24,9 @@ _USER_ATTRIBUTES = {
     "user.email": "email",
     "user.ip_address": "ip_address",
 }
-_HEADER = "http.request.header."
+
+# The breakdown of a request that had no span in it.
+_ALL_REST = f"breakdown.{REST}.ms"
 
 
 class SegmentSpan:
@@ -31,8 +36,11 @@ class SegmentSpan:
 
     def __init__(self, segment: Any, client: Client, *, is_adopted: bool = False) -> None:
         self._segment = segment
+        self._client = client
         self._is_adopted = is_adopted
         self.sampled = bool(segment.sampled)
+        # Private; the SDK's own span without attributes takes none.
+        self._held = getattr(segment, "_attributes", None) if self.sampled else None
         is_watched = self.sampled and children.is_watched(client.raw)
         self._children = children.collect(segment) if is_watched else None
 
@@ -44,12 +52,12 @@ class SegmentSpan:
     def rename(self, name: str, source: str) -> None:
         """Name the segment."""
         self._segment.name = name
-        self._segment.set_attribute("sentry.segment.name.source", source)
+        self._put({"sentry.segment.name.source": source}, plain=True)
 
     def set_status_code(self, status: int) -> None:
         """Note the HTTP status; as in the SDK, an answer of 400 and more is an error."""
         self._segment.status = "error" if status >= 400 else "ok"
-        self._segment.set_attribute("http.response.status_code", status)
+        self._put({"http.response.status_code": status}, plain=True)
 
     def fail(self) -> None:
         """Mark the segment as failed by an exception."""
@@ -57,42 +65,54 @@ class SegmentSpan:
 
     def cancel(self) -> None:
         """Mark the segment as given up by the client; its status knows only `ok` and `error`."""
-        self._segment.set_attribute("asgi.cancelled", True)
+        self._put({"asgi.cancelled": True}, plain=True)
 
     def set_data(self, data: Mapping[str, Any]) -> None:
         """Attach attributes."""
-        self._segment.set_attributes(dict(data))
+        self._put(data)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Attach tags as attributes."""
-        self._segment.set_attributes(dict(tags))
+        self._put(tags, plain=True)
 
     def set_user(self, user: Mapping[str, Any], preferences: Mapping[str, str]) -> None:
         """Note whose request it was: no event processor sees a streamed span."""
         attributes = {name: user[key] for name, key in _USER_ATTRIBUTES.items() if user.get(key)}
         if "user.ip_address" in attributes:
             attributes["client.address"] = attributes["user.ip_address"]
-        self._segment.set_attributes(
-            {**attributes, **{f"preferences.{key}": value for key, value in preferences.items()}}
-        )
+        self._put({**attributes, **{f"preferences.{key}": value for key, value in preferences.items()}})
 
     def set_request(self, attributes: Mapping[str, Any]) -> None:
-        """Attach what is told of the request; 3.x has the headers as lists, of which it copies a tuple the fastest."""
-        for name, value in attributes.items():
-            is_listed = not HAS_TRANSACTIONS and name.startswith(_HEADER)
-            self._segment.set_attribute(name, (value,) if is_listed else value)
+        """Attach what is told of the request; 3.x has the headers as lists."""
+        if not HAS_TRANSACTIONS:
+            attributes = {name: [value] if name.startswith(HEADER) else value for name, value in attributes.items()}
+        self._put(attributes, plain=True)
 
     def set_context(self, name: str, context: Mapping[str, Any]) -> None:
         """Attach a context as attributes."""
-        self._segment.set_attributes({f"{name}.{key}": value for key, value in context.items()})
+        self._put({f"{name}.{key}": value for key, value in context.items()})
+
+    def _put(self, attributes: Mapping[str, Any], *, plain: bool = False) -> None:
+        """Set attributes: those that are plain at once, for the SDK sets and looks at one after the other."""
+        held = self._held
+        if (
+            held is not None
+            and held is self._segment._attributes
+            and (plain or all(map(_is_plain, attributes.values())))
+        ):
+            held.update(attributes)
+        else:
+            self._segment.set_attributes(dict(attributes))
 
     def end(self, at: datetime | None = None) -> None:
         """End and send the segment, which tells where its time went."""
         ended, self._children = self._children, None
         if ended is not None:
+            children.close(self._segment)
             self._break_down(ended, at)
         if not self._is_adopted:
-            self._segment.end(at)
+            if at is None or not self.sampled or not chosen.end(self._client, self._segment, at):
+                self._segment.end(at)
             if not self.sampled and hasattr(self._segment, "_scope"):
                 self._segment._scope = None  # a segment knows itself, and would keep the scope with it
 
@@ -119,8 +139,12 @@ class SegmentSpan:
 
     def _break_down(self, ended: children.Children, at: datetime | None) -> None:
         try:
+            if not ended.spans and not ended.unseen:
+                elapsed = (at or datetime.now(UTC)) - self._segment.start_timestamp
+                self._put({_ALL_REST: round(max(0.0, elapsed.total_seconds()) * 1000, 3)}, plain=True)
+                return
             found = children.of_segment(self._segment, ended, at)
-            self.set_context("breakdown", found.flat())
+            self._put({f"breakdown.{key}": value for key, value in found.flat().items()}, plain=True)
             if found.repeated is not None:
                 self.set_tags({"n_plus_one": "true"})
         except Exception:
@@ -175,10 +199,20 @@ def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str, draw: f
         Scope.set_custom_sampling_context({"asgi_scope": asgi_scope})
     else:
         _hand_on(draw, scope.current)
-    segment = traces.start_span(name=name, attributes=_attributes(kind), parent_span=None)
+    segment = None
+    if draw is not None and draw < scope.client.traces_sample_rate and not scope.client.ignores_spans:
+        segment = chosen.begin(scope.client, scope.current, name=name, attributes=_attributes(kind), draw=draw)
+    if segment is None:
+        segment = traces.start_span(name=name, attributes=_attributes(kind), parent_span=None)
     # The SDK's integrations put the route on the server's segment, which they find here.
     scope.current._server_segment_span = segment
     return SegmentSpan(segment, scope.client)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether the SDK takes this as an attribute just as it is."""
+    kind = type(value)
+    return kind is str or kind is int or kind is bool or (kind is float and isfinite(value))
 
 
 def _attributes(kind: str) -> dict[str, Any]:
