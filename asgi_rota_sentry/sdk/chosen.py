@@ -4,7 +4,6 @@ The SDK would decide once more, and gives every segment deep copies of the same 
 of the integrations. How it makes a span is private; where that is not as we know it, nothing is made here.
 """
 
-import random
 import sys
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 from sentry_sdk import traces
 from sentry_sdk.scope import Scope
 
-from asgi_rota_sentry.sdk import batched, contexts
+from asgi_rota_sentry.sdk import batched, chance, contexts
 from asgi_rota_sentry.sdk.client import Client
 
 _Span: Any = traces.StreamedSpan
@@ -65,8 +64,7 @@ def begin(client: Client, current: Any, *, name: str, attributes: dict[str, Any]
         segment._attributes |= attributes
         segment._update_active_thread()
         _add_facts(segment, client)
-        # No system randomness is needed for an ID.
-        segment._span_id = segment._span_id or f"{random.getrandbits(64):016x}"
+        segment._span_id = segment._span_id or chance.span_id()
         segment._start()
     except Exception:
         _is_known = False
