@@ -75,16 +75,21 @@ def _streams() -> bool:
     return not HAS_TRANSACTIONS or sentry_sdk.get_client().options.get("trace_lifecycle") == "stream"
 
 
-async def test_what_an_unsampled_request_sends_on_says_so(sentry: Sentry) -> None:
+@pytest.mark.parametrize("rate", [0.0, 1e-9])
+async def test_what_an_unsampled_request_sends_on_says_so(sentry: Sentry, rate: float) -> None:
     """The flag is 0, and the baggage tells the decision, the rate and the draw that led to it."""
-    sentry(traces_sample_rate=1e-9)
+    server = sentry(traces_sample_rate=rate)
     app = App()
     await run(RotaSentryMiddleware(app), scope_of())
     assert re.fullmatch(r"[0-9a-f]{32}-[0-9a-f]{16}-0", app.traceparents[0])
     baggage = app.baggages[0]
     assert baggage["trace_id"] == app.traceparents[0][:32]
-    assert (baggage["sampled"], float(baggage["sample_rate"])) == ("false", 1e-9)
+    assert (baggage["sampled"], float(baggage["sample_rate"])) == ("false", rate)
     assert 0 <= float(baggage["sample_rand"]) < 1
+    assert (server.spans, set(server.lost) - {("sample_rate", "span")}) == (
+        [],
+        set() if _streams() else {("sample_rate", "transaction")},
+    )
 
 
 async def test_what_a_sampled_request_sends_on_fits_its_span(sentry: Sentry) -> None:

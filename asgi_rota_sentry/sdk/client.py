@@ -93,7 +93,7 @@ class Client:
         self.max_spans: int = experiments.get("max_spans") or 1_000
         self.traces_sample_rate: Any = (rate := options.get("traces_sample_rate"))
         is_sentry = options.get("instrumenter") in (None, "sentry")
-        self._has_usable_rate = is_sentry and isinstance(rate, int | float) and 0 < rate <= 1
+        self._has_usable_rate = is_sentry and isinstance(rate, int | float) and 0 <= rate <= 1
         known = {name: options.get(name) for name in ("release", "environment")}
         self.session_attributes = {name: str(value) for name, value in known.items() if value is not None}
         self.sessions_counted_by = tuple(sorted(self.session_attributes.items()))
