@@ -9,6 +9,7 @@ import inspect
 import logging
 import pkgutil
 import sys
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -96,7 +97,12 @@ def _talk_nonsense(*args: Any, **kwargs: Any) -> Any:
     return object()
 
 
+def _hang(*args: Any, **kwargs: Any) -> Any:
+    """Stands for a function that takes its time, and then does what it always does: see `_slowed`."""
+
+
 WAYS = {"raises": _fail, "returns nonsense": _talk_nonsense}
+HANG_SECONDS = 0.05
 
 # The doors to the application itself, and what keeps the faults: without them there is nothing to be tested.
 _DOORS = {
@@ -188,7 +194,7 @@ TARGETS = {"ours": our_targets, "the SDK": sdk_targets, "the transport": transpo
 
 # The SDK has threads of its own, which may meet what is broken here.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, "hangs"])
 @pytest.mark.parametrize("whose", TARGETS)
 async def test_a_broken_part_changes_no_answer(
     sentry: Sentry,
@@ -218,7 +224,7 @@ async def test_a_broken_part_changes_no_answer(
         caplog.clear()
         wrapped.budget = _budget()
         with monkeypatch.context() as patch:
-            _break(patch, owner, name, WAYS[way])
+            _break(patch, owner, name, WAYS.get(way, _hang))
             try:
                 seen = await drive(wrapped)
             except BaseException as exc:
@@ -266,7 +272,10 @@ def _code(owner: Any, name: str) -> Any:
 def _break(patch: pytest.MonkeyPatch, owner: Any, name: str, way: Callable[..., Any]) -> None:
     """Replace a function by one that fails, as what it is: async, static or of the class."""
     whole = inspect.getattr_static(owner, name)
-    if inspect.iscoroutinefunction(inspect.unwrap(getattr(owner, name))):
+    if way is _hang:
+        slowed = _slowed(getattr(owner, name))
+        patch.setattr(owner, name, staticmethod(slowed) if isinstance(whole, staticmethod | classmethod) else slowed)
+    elif inspect.iscoroutinefunction(inspect.unwrap(getattr(owner, name))):
 
         async def broken(*args: Any, **kwargs: Any) -> Any:
             return way(*args, **kwargs)
@@ -278,6 +287,18 @@ def _break(patch: pytest.MonkeyPatch, owner: Any, name: str, way: Callable[..., 
         patch.setattr(owner, name, lambda self, *args, **kwargs: None)
     else:
         patch.setattr(owner, name, way)
+
+
+def _slowed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which hangs when it is called for the first time."""
+    waiting = [HANG_SECONDS]
+
+    def slowed(*args: Any, **kwargs: Any) -> Any:
+        if waiting:
+            time.sleep(waiting.pop())
+        return function(*args, **kwargs)
+
+    return slowed
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -336,7 +357,7 @@ class HostileError(Exception):
         raise RuntimeError("touched")
 
 
-async def _hang(scope: Any) -> Identity | None:
+async def _hang_async(scope: Any) -> Identity | None:
     await anyio.sleep(60)
     return None
 
@@ -354,12 +375,14 @@ CALLBACKS: dict[str, dict[str, Any]] = {
     "identify returns nonsense": {"identify": _talk_nonsense},
     "async identify raises": {"identify": _fail_async},
     "async identify returns nonsense": {"identify": _talk_nonsense_async},
-    "async identify hangs": {"identify": _hang},
+    "async identify hangs": {"identify": _hang_async},
     "before_send": {"options": {"before_send": _fail}},
     "before_send_transaction": {"options": {"before_send_transaction": _fail}},
     "before_breadcrumb": {"options": {"before_breadcrumb": _fail}},
     "traces_sampler": {"options": {"traces_sampler": _fail}},
     "error_sampler": {"options": {"error_sampler": _fail}},
+    "identify hangs": {"identify": lambda scope: time.sleep(HANG_SECONDS)},
+    "before_send hangs": {"options": {"before_send": lambda event, hint: time.sleep(HANG_SECONDS)}},
     "hostile user": {"user": Hostile()},
     "hostile exception": {"error": HostileError()},
     "hostile group": {"error": ExceptionGroup("group", [HostileError(), ValueError()])},
@@ -398,7 +421,7 @@ async def test_a_broken_callback_changes_no_answer(
         assert logs[0] == logs[1]
     faulty = [line for line in caplog.messages if line.startswith("A fault while")]
     assert len(set(faulty)) == len(faulty) <= 2
-    if "identify" in given and "nonsense" not in kind:
+    if "identify" in given and "nonsense" not in kind and kind != "identify hangs":
         assert faulty == ["A fault while reading the identity; the response is not affected."]
 
 
