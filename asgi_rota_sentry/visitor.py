@@ -52,8 +52,7 @@ class Visitor:
 
         With its status the request stands where it was answered: after the click that it came from was noted.
         """
-        renewed = self._trail.renewed_key(headers)
-        key = None if self._cookies is None else self._key()
+        renewed, key = self._trail.renewed_key(headers), self._key()
         if renewed is None and key is None:
             return
         entry = ("request", at, request.method(self._scope), request.path(self._scope), status)

@@ -60,10 +60,8 @@ class Scopes:
         if not IS_POSSIBLE or self.client.eager_requests:
             self.client.eager_requests = max(0, self.client.eager_requests - 1)
             self._enter(self._make_current(), self._make_isolation())
-            return
-        self.current, self.scope = current, isolation = late(self._make_current, self._make_isolation, outer)
-        contexts.set_current(current)
-        contexts.set_isolation(isolation)
+        else:
+            self._enter(*late(self._make_current, self._make_isolation, outer))
 
     def make_now(self) -> None:
         """Copy the scopes now, for they are going to be looked at; to be called before the application is."""

@@ -62,8 +62,6 @@ class MemoryStore:
             story = stories.get(key)
             if story is None:
                 story = stories[key] = Story(self._length)
-                if len(stories) > self._most:
-                    stories.popitem(last=False)
             if story is shared:
                 continue
             if owner:
@@ -71,7 +69,7 @@ class MemoryStore:
                     story.items.clear()
                 story.owner = owner
             story.items.append((owner, tuple(map(bounded, entries))))
-            stories.move_to_end(key)
+            self._touch(key)
 
     def renew(self, old: bytes | None, new: bytes) -> None:
         """The same visitor goes on under a new session cookie."""
