@@ -28,7 +28,7 @@ def _hand_on(headers: dict[str, Any] | None = None, **_: Any) -> None:
     try:
         if headers is None:
             return
-        here = journey.current.get()
+        here = journey.here()
         told = _told(here) if here is not None else _carried(current_task)
         if told:
             headers[HEADER] = told

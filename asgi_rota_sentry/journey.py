@@ -6,7 +6,7 @@
 import inspect
 import sys
 import time
-from contextvars import ContextVar, Token
+from contextvars import Token
 from typing import Any, cast
 
 import anyio
@@ -19,9 +19,6 @@ from asgi_rota_sentry.record import Configuration, Record
 from asgi_rota_sentry.reply import Headers, Reply, headers_of
 from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
 from asgi_rota_sentry.visitor import Visitor
-
-#: The journey that this context belongs to.
-current: ContextVar["Journey | None"] = ContextVar("asgi_rota_sentry_journey", default=None)
 
 # The methods that make no transaction, as in the SDK's own ASGI layer.
 _UNTRACED_METHODS = frozenset({"HEAD", "OPTIONS"})
@@ -37,7 +34,9 @@ class Journey(Record):
     """One request's way through the middleware."""
 
     is_open = False
-    _token: Token["Journey | None"] | None = None
+    #: The SDK's scopes that the request began in.
+    outer_scopes: Any = None
+    _token: Token[Any] | None = None
     _is_cancelled = False
 
     def __init__(self, config: Configuration, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,18 +72,11 @@ class Journey(Record):
         finally:
             self._leave()
 
-    @property
-    def is_answering(self) -> bool:
-        """Whether a call in this context can still belong to this request.
-
-        After the last byte it is another one, which the server began in the context that this one left behind.
-        """
-        return self.is_open and not self._reply.ended
-
     # Open
 
     def _open(self) -> None:
-        self._token = current.set(self)
+        around = sdk.layer.get(None)
+        self._token = sdk.layer.set(self)
         self.is_open = True
         client = sdk.current_client()
         if client is None:
@@ -92,7 +84,8 @@ class Journey(Record):
         self._client = client
         self._arrived_at = time.time()
         sentry = self._sentry = sdk.RequestScope(client, self, expected.should_drop, self._config.budget)
-        sentry.open(self._arrived_at)
+        sentry.open(self._arrived_at, around)
+        self.outer_scopes = sentry.outer
         config, scope = self._config, self._scope
         if config.excludes and config.is_excluded(scope):
             self._is_excluded = True
@@ -100,10 +93,10 @@ class Journey(Record):
         found: dict[bytes, bytes] = dict(request.raw_headers(scope))
         is_plain = found.keys().isdisjoint(_TELLING_HEADERS)
         headers = None if is_plain else trace_context.trace_headers(found)
-        if scope.get("method") in _UNTRACED_METHODS:
-            sdk.begin_trace(client, sentry, headers)
-        else:
+        if client.tracing and scope.get("method") not in _UNTRACED_METHODS:
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
+        elif headers and not sentry.is_adopted:
+            sdk.continue_trace(client, sentry, headers)
         if scope.get("type") == "websocket":
             self._reply.take = SocketReceive(self._reply.take, self.on_close)
         if config.trail.remembers:
@@ -277,10 +270,7 @@ class Journey(Record):
         # What would make a cycle is let go, so that the request needs no garbage collector.
         del self._reply
         if self._token is not None:
-            try:
-                current.reset(self._token)
-            except ValueError:  # in another context, as when an unfinished coroutine is collected
-                current.set(None)
+            sdk.leave_layer(self._token)
 
     def _settle(self, sentry: sdk.RequestScope) -> None:
         """Have Sentry told of the request, and leave its scope."""
@@ -315,12 +305,27 @@ def _has_error(exc: BaseException) -> bool:
     return isinstance(exc, BaseExceptionGroup) and any(isinstance(leaf, Exception) for leaf in expected.leaves(exc))
 
 
+def here() -> Journey | None:
+    """The journey that this context belongs to."""
+    found = sdk.layer.get(None)
+    return found if isinstance(found, Journey) else None
+
+
+def is_answering() -> bool:
+    """Whether a call in this context can still belong to a request that is on its journey.
+
+    After the last byte it is another one, which the server began in the context that this one left behind.
+    """
+    found = sdk.layer.get(None)
+    return bool(found) and isinstance(found, Journey) and found.is_open and not found._reply.ended
+
+
 def _is_unwanted(exc: BaseException, handled: bool) -> bool:
-    here = current.get()
     try:
-        if here is None or not here.is_open:
+        journey = here()
+        if journey is None or not journey.is_open:
             return sdk.is_settled(exc)
-        return here.is_unwanted(exc, handled=handled)
+        return journey.is_unwanted(exc, handled=handled)
     except Exception:
         faults.report("deciding on an error")
         return False

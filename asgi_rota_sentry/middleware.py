@@ -75,8 +75,7 @@ class RotaSentryMiddleware:
         kind = scope.get("type")
         if kind == "lifespan":
             return await self._lifespan(scope, receive, send)
-        outer = journey.current.get()
-        if kind not in ("http", "websocket") or (outer is not None and outer.is_answering):
+        if kind not in ("http", "websocket") or journey.is_answering():
             return await self.app(scope, receive, send)
         app = None
         if scope.get("path", "").endswith(self._own_paths):
@@ -129,7 +128,7 @@ def record_action(category: str, message: str, **data: Any) -> None:
     """
     try:
         sdk.add_breadcrumb({"category": category, "message": message, "level": "info", "data": data})
-        here = journey.current.get()
+        here = journey.here()
         if here is not None and here.is_open:
             here.add_action(category, message, data)
     except Exception:

@@ -9,6 +9,7 @@ from typing import Any
 
 from asgi_rota_sentry import mounts, request
 from asgi_rota_sentry.routers import find as find_in_router
+from asgi_rota_sentry.routers import has_router
 from asgi_rota_sentry.types import Scope
 
 # What the SDK's integrations call a source that is no URL.
@@ -28,9 +29,10 @@ def name_of_route(scope: Scope, app: Any, status: int, known: str, source: str) 
     """As `name`, but None where there is only the URL path."""
     if known and source == "custom":
         return known, source
-    found = template(scope, app)
-    if found is not None:
-        return found, "route"
+    if "route" in scope or "path_template" in scope or has_router(app):
+        found = template(scope, app)
+        if found is not None:
+            return found, "route"
     if known and source in _FRAMEWORK_SOURCES and (below := below_mount(scope, known)) is not None:
         return below, source
     if status == 404:

@@ -52,13 +52,17 @@ class Visitor:
 
         With its status the request stands where it was answered: after the click that it came from was noted.
         """
-        renewed, key = self._trail.renewed_key(headers), self._key()
-        if renewed is None and key is None:
-            return
-        entry = ("request", at, request.method(self._scope), request.path(self._scope), status)
-        entries = [*self._actions, entry] if self._actions else [entry]
-        self._actions = None
-        whose = owner(surely=renewed is not None)
+        trail, scope = self._trail, self._scope
+        renewed, key = trail.renewed_key(headers), self._key()
         if renewed is not None:
-            self._trail.renew(key, renewed)
-        self._trail.note(renewed or key or b"", entries, owner=whose)
+            trail.renew(key, renewed)
+            key = renewed or key
+        elif key is None:
+            return
+        whose = owner(surely=renewed is not None)
+        entry: Entry = ("request", at, request.method(scope), request.path(scope), status)
+        if self._actions is None:
+            trail.note(key, (entry,), owner=whose)
+        else:
+            trail.note(key, (*self._actions, entry), owner=whose)
+            self._actions = None

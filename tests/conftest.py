@@ -155,9 +155,9 @@ def _clean() -> Iterator[None]:
 
 
 def _reset() -> None:
-    from asgi_rota_sentry import journey, start
+    from asgi_rota_sentry import sdk, start
 
-    journey.current.set(None)
+    sdk.layer.set(False)
     start._started_with.clear()
     sentry_sdk.get_client().close(timeout=0)
     sentry_sdk.get_global_scope().set_client(None)

@@ -67,7 +67,7 @@ class IdentityMiddleware:
             return None
 
     def _is_unwrapped(self) -> bool:
-        here = journey.current.get()
+        here = journey.here()
         if here is not None and here.is_open:
             return False
         if not self._has_warned:

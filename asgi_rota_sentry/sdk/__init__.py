@@ -18,10 +18,11 @@ from asgi_rota_sentry.sdk.client import Client, current_client
 from asgi_rota_sentry.sdk.collection import Collection
 from asgi_rota_sentry.sdk.feedback import environment_and_release, feedback_envelope, hand_over, is_kept_by
 from asgi_rota_sentry.sdk.guard import install as install_guard
+from asgi_rota_sentry.sdk.layer import layer, leave_layer
 from asgi_rota_sentry.sdk.metrics import send_sums
 from asgi_rota_sentry.sdk.options import Hooks, build_options, initialise
 from asgi_rota_sentry.sdk.scope import RequestScope
-from asgi_rota_sentry.sdk.span import RequestSpan, begin_trace, start_span
+from asgi_rota_sentry.sdk.span import RequestSpan, continue_trace, start_span
 from asgi_rota_sentry.sdk.tallies import capture_tally
 
 __all__ = [
@@ -31,11 +32,11 @@ __all__ = [
     "RequestScope",
     "RequestSpan",
     "add_breadcrumb",
-    "begin_trace",
     "build_options",
     "capture_exception",
     "capture_slow_request",
     "capture_tally",
+    "continue_trace",
     "current_client",
     "environment_and_release",
     "feedback_envelope",
@@ -45,6 +46,8 @@ __all__ = [
     "is_kept_by",
     "is_settled",
     "isolated",
+    "layer",
+    "leave_layer",
     "mark_settled",
     "muted",
     "remember_exception",

@@ -1,11 +1,10 @@
 """What is fixed for the life of one SDK client, worked out once instead of for every request."""
 
-from collections.abc import Callable, Mapping
-from contextvars import ContextVar, Token
+from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from sentry_sdk.consts import DEFAULT_OPTIONS
-from sentry_sdk.integrations import asgi as _asgi
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
 from asgi_rota_sentry import faults
@@ -25,10 +24,6 @@ WITHHOLD = "asgi_rota_sentry.withhold"
 
 #: Whether this SDK still has the transactions of 2.x.
 HAS_TRANSACTIONS = "before_send_transaction" in DEFAULT_OPTIONS
-
-# While it is true, the SDK's own ASGI middleware, which its Starlette and Django integrations put around the
-# application, opens no scope and no span of its own. Private; without it there would be two transactions a request.
-_layer_around: ContextVar[Any] = getattr(_asgi, "_asgi_middleware_applied", ContextVar("asgi_rota_sentry_unused"))
 
 
 def streams(options: Mapping[str, Any]) -> bool:
@@ -66,6 +61,7 @@ class Client:
         "sdk_info",
         "segment_facts",
         "session_attributes",
+        "session_flusher",
         "sessions",
         "sessions_counted_by",
         "streaming",
@@ -97,6 +93,9 @@ class Client:
         known = {name: options.get(name) for name in ("release", "environment")}
         self.session_attributes = {name: str(value) for name, value in known.items() if value is not None}
         self.sessions_counted_by = tuple(sorted(self.session_attributes.items()))
+        # What counts the sessions of each minute; None where this SDK does it otherwise.
+        flusher = getattr(raw, "session_flusher", None)
+        self.session_flusher: Any = flusher if hasattr(flusher, "_aggregate_lock") else None
         self.sessions = bool(options.get("auto_session_tracking") and options.get("release"))
         # A scrubber of the SDK's puts marks into the event that only its serializer understands; it also cuts texts.
         self.prepares_events = not options.get("event_scrubber") and options.get("max_value_length") is None
@@ -157,7 +156,7 @@ _known: list[Client] = []
 def current_client() -> Client | None:
     """The facts of the client that is in force here, or None when the SDK is not initialised."""
     last = _known[0] if _known else None
-    raw = contexts.client() if last is None else contexts.client(last.raw)
+    raw = contexts.client(None if last is None else last.raw)
     if raw is None:
         return None
     if last is not None and last.raw is raw:
@@ -169,18 +168,3 @@ def current_client() -> Client | None:
     _known.insert(0, client)
     del _known[4:]
     return client
-
-
-#: What opened the scopes that we are in: True for the SDK's own ASGI middleware, else what `open_layer` was given, else
-#: what it is called with.
-layer_around: Callable[[Any], Any] = _layer_around.get
-#: Tell the SDK's own ASGI layer that another one is open, and whose; returns the token for `close_layer`.
-open_layer: Callable[[Any], Token[Any]] = _layer_around.set
-
-
-def close_layer(token: Token[Any]) -> None:
-    """Undo `open_layer`; harmless in another context."""
-    try:
-        _layer_around.reset(token)
-    except ValueError:
-        _layer_around.set(False)

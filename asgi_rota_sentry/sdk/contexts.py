@@ -10,13 +10,14 @@ from typing import Any
 
 import sentry_sdk
 from sentry_sdk import scope as _scope
+from sentry_sdk.client import NonRecordingClient
 from sentry_sdk.scope import Scope
 
 # Private; where they are missing the SDK is asked, and makes the scopes itself.
 _ABSENT: ContextVar[Any] = ContextVar("asgi_rota_sentry_absent", default=False)
 _current: ContextVar[Any] = getattr(_scope, "_current_scope", _ABSENT)
 _isolation: ContextVar[Any] = getattr(_scope, "_isolation_scope", _ABSENT)
-_is_known = _ABSENT not in (_current, _isolation)
+_is_known = _ABSENT not in (_current, _isolation) and hasattr(_scope, "_global_scope")
 
 #: Enter a scope.
 set_current: Callable[[Scope | None], Any] = _current.set if _is_known else Scope.set_current_scope  # type: ignore[assignment]
@@ -31,15 +32,16 @@ def scopes() -> tuple[Scope, Scope] | None:
     return current or Scope.get_current_scope(), isolation or Scope.get_isolation_scope()
 
 
-def client(known: Any = None) -> Any:
+def client(known: Any) -> Any:
     """The active client that is in force here, as `sentry_sdk.get_client` finds it; None where there is none.
 
-    `known` is one that is active, and need not be asked.
+    `known`, where it is given, is one that is active, and need not be asked.
     """
     if _is_known:
-        for scope in (_current.get(), _isolation.get(), getattr(_scope, "_global_scope", None)):
-            found = None if scope is None else scope.client
-            if found is not None and (found is known or found.is_active()):
+        for scope in (_current.get(), _isolation.get(), _scope._global_scope):
+            if scope is None or type(found := scope.client) is NonRecordingClient:
+                continue
+            if found is known or found.is_active():
                 return found
         return None
     found = sentry_sdk.get_client()

@@ -1,7 +1,8 @@
 """A copy of an SDK scope that is made only when somebody looks at it.
 
-Most requests never touch their scopes: nothing is captured, tagged or traced in them. To copy two of them would be most
-of what a request with tracing off has to pay for.
+Most requests never look at their scopes: nothing is captured or tagged in them, and what the SDK's integrations do with
+every request (give it a name, add an event processor) is noted until then. To copy two scopes would be most of what a
+request with tracing off has to pay for.
 """
 
 import os
@@ -20,6 +21,8 @@ Make = Callable[[], Scope]
 _SLOTS: tuple[str, ...] = tuple(getattr(Scope, "__slots__", ()))
 #: Whether this SDK's scopes are such that one can stand for another.
 IS_POSSIBLE = len(_SLOTS) > 1 and "client" in _SLOTS and not hasattr(Scope(), "__dict__")
+# What the integrations ask the current scope of every request for; None where no span was begun.
+_SPANS = tuple(name for name in ("_span", "_server_segment_span") if name in _SLOTS)
 
 # One for all scopes: to make a copy takes some microseconds.
 _lock = RLock()
@@ -36,48 +39,70 @@ os.register_at_fork(after_in_child=_renew_lock)
 class _MadeScope(Scope):
     """What a late scope becomes: an ordinary one."""
 
-    __slots__ = ("_make",)
+    __slots__ = ("_make", "_noted")
 
 
 class LateScope(Scope):
-    """Stands for a copy that is made by the first read or write of anything but the client.
+    """Stands for a copy that is made by the first read or write of anything but what is noted here.
 
     Threads may look at the same time: the copy is made once, and all of them see it whole.
     """
 
-    __slots__ = ("_make",)
+    __slots__ = ("_make", "_noted")
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_noted":
+            return ()
         make_now(self)
         return object.__getattribute__(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        make_now(self)
-        object.__setattr__(self, name, value)
+        if name == "_name":
+            _note(self, object.__setattr__, name, value)
+        else:
+            make_now(self)
+            object.__setattr__(self, name, value)
 
     def __copy__(self) -> Scope:
         """A copy of what this one stands for."""
         make_now(self)
         return self.__copy__()
 
+    def add_event_processor(self, func: Any) -> None:
+        """Note it: there is no event yet."""
+        _note(self, Scope.add_event_processor, func)
+
+    def set_transaction_name(self, name: str, source: str | None = None) -> None:
+        """Note it: there is no span yet that would have the name."""
+        _note(self, Scope.set_transaction_name, name, source)
+
 
 _new: Any = object.__new__
 _read: Any = attrgetter(*_SLOTS) if IS_POSSIBLE else None
 _writers: list[Any] = [Scope.__dict__[name].__set__ for name in _SLOTS] if IS_POSSIBLE else []
 _set_client: Any = Scope.__dict__["client"].__set__ if IS_POSSIBLE else None
+_set_spans: list[Any] = [Scope.__dict__[name].__set__ for name in _SPANS] if IS_POSSIBLE else []
 _set_make: Any = LateScope.__dict__["_make"].__set__
+_set_noted: Any = LateScope.__dict__["_noted"].__set__
 
 
-def late(make_current: Make, make_isolation: Make, outer: tuple[Scope, Scope]) -> tuple[Scope, Scope]:
+def late(
+    make_current: Make, make_isolation: Make, outer: tuple[Scope, Scope], *, has_span: bool
+) -> tuple[Scope, Scope]:
     """A current and an isolation scope with nothing in them yet but the clients of the outer ones.
 
-    The client is what the SDK reads before it knows whether it has work to do.
+    The client is what the SDK reads before it knows whether it has work to do. The span is another such thing, unless
+    the current scope `has_span`.
     """
     current, isolation = _new(LateScope), _new(LateScope)
     _set_make(current, make_current)
     _set_make(isolation, make_isolation)
     _set_client(current, outer[0].client)
     _set_client(isolation, outer[1].client)
+    _set_noted(current, ())
+    if not has_span:
+        for write in _set_spans:
+            write(current, None)
     return current, isolation
 
 
@@ -91,13 +116,16 @@ def was_late(scope: Scope) -> bool:
     return type(scope) is _MadeScope
 
 
-def _made(scope: LateScope) -> Scope:
-    try:
-        made: Scope = scope._make()
-    except Exception:
-        faults.report("copying a scope")  # in the midst of the application's own call
-        return Scope()
-    return made
+def transaction_name(scope: Scope) -> tuple[str, str]:
+    """The name of the transaction that was set on the scope, and its source; "" and `url` where none was."""
+    if type(scope) is not LateScope:
+        name = getattr(scope, "_transaction", None) or ""
+        return name, str((getattr(scope, "_transaction_info", None) or {}).get("source") or "url")
+    name, source = "", "url"
+    for do, args in scope._noted:
+        if do is Scope.set_transaction_name:
+            name, source = args[0] or "", str(args[1] or source)
+    return name, source
 
 
 def make_now(scope: Scope) -> None:
@@ -107,3 +135,23 @@ def make_now(scope: Scope) -> None:
             for write, value in zip(_writers, _read(_made(scope)), strict=True):
                 write(scope, value)
             object.__setattr__(scope, "__class__", _MadeScope)
+
+
+def _made(scope: LateScope) -> Scope:
+    try:
+        made: Scope = scope._make()
+        for do, args in scope._noted:
+            do(made, *args)
+    except Exception:
+        faults.report("copying a scope")  # in the midst of the application's own call
+        return Scope()
+    return made
+
+
+def _note(scope: Scope, do: Callable[..., Any], *args: Any) -> None:
+    """Have this done to the copy when it is made, or now if it is."""
+    with _lock:
+        if type(scope) is LateScope:
+            _set_noted(scope, (*scope._noted, (do, args)))
+            return
+    do(scope, *args)

@@ -14,7 +14,7 @@ from asgi_rota_sentry.expected import first_leaf, is_disconnect, leaves
 from asgi_rota_sentry.sdk import ready
 from asgi_rota_sentry.sdk.capture import remember_exception
 from asgi_rota_sentry.sdk.client import WITHHOLD, Client
-from asgi_rota_sentry.sdk.late import LateScope, is_late
+from asgi_rota_sentry.sdk.late import is_late, transaction_name
 from asgi_rota_sentry.sdk.scopes import Scopes
 from asgi_rota_sentry.sdk.tallies import put_tally
 
@@ -49,7 +49,6 @@ class RequestScope(Scopes):
     errors = 0
     ignored = 0
     _forked: str | None = None
-    _is_used = False
     _admitted: tuple[BaseException, Verdict] | None = None
 
     def __init__(
@@ -75,15 +74,6 @@ class RequestScope(Scopes):
                 isolation.set_attribute(name, value)
         except Exception:
             faults.report("describing a request")
-
-    def close(self) -> None:
-        """Leave the scope; what runs on in it (background work) keeps its tags, and exceptions are let go.
-
-        The scopes know us by the event processor. That we no longer know them leaves no cycle for the collector.
-        """
-        if self._is_used:
-            self._forget_errors()
-        super().close()
 
     def _forget_errors(self) -> None:
         """Forget the exceptions; what an event was to tell and did not, since nobody accepted it, is owed again."""
@@ -191,10 +181,7 @@ class RequestScope(Scopes):
     @property
     def transaction(self) -> tuple[str, str]:
         """The name that the SDK's integrations or the application gave the request by now, and its source."""
-        if type(self.current) is LateScope:
-            return "", "url"
-        name = getattr(self.current, "_transaction", None) or ""
-        return name, str((getattr(self.current, "_transaction_info", None) or {}).get("source") or "url")
+        return transaction_name(self.current)
 
     def _process(self, event: Event, hint: dict[str, Any]) -> Event | None:
         """The event processor of this request."""

@@ -7,9 +7,9 @@ from sentry_sdk.scope import Scope, ScopeType
 from sentry_sdk.tracing_utils import PropagationContext
 
 from asgi_rota_sentry.sdk import chance, contexts
-from asgi_rota_sentry.sdk.client import Client, close_layer, layer_around, open_layer
+from asgi_rota_sentry.sdk.client import Client
 from asgi_rota_sentry.sdk.late import IS_POSSIBLE, LateScope, is_late, late, was_late
-from asgi_rota_sentry.sdk.session import RequestSession, count_exited, count_session, new_session, note_error
+from asgi_rota_sentry.sdk.session import RequestSession, count, count_session, new_session, note_error
 
 _PRISTINE = Scope(ty=ScopeType.CURRENT), Scope(ty=ScopeType.ISOLATION)
 
@@ -21,78 +21,85 @@ _EAGER_REQUESTS = 15
 class Scopes:
     """The isolation scope (`scope`) and the current scope (`current`) of one request, with its session.
 
-    Where the SDK's scopes allow it, they are copied only when somebody looks at them.
+    The request has a trace of its own, until it is told to continue another. Where the SDK's scopes allow it, they are
+    copied only when somebody looks at them.
     """
 
     is_adopted = False
     client: Client
     scope: Scope
     current: Scope
-    _token: Any = None
-    _outer: tuple[Scope, Scope]
+    #: The scopes that the request was begun in, current and isolation; None until it is open, and where it is adopted.
+    outer: tuple[Scope, Scope] | None = None
+    _is_used = False
+    _is_open = False
     _begin_span: Callable[[Scope], None] | None = None
     _session: RequestSession | None = None
-    _is_new_trace = False
     _trace: Any = None
     _began = 0.0
 
-    def open(self, began: float) -> None:
+    def open(self, began: float, around: Any) -> None:
         """Enter the scope, with no breadcrumb, span or session of an outer one left in it.
 
-        `began` is when the request did, in seconds of the epoch.
+        `began` is when the request did, in seconds of the epoch, `around` the layer that it began in.
 
         Where the SDK's own ASGI middleware is around us, its scope is the request's, and is used as it is. A server may
         start a request in the context that another one left behind: a pipelined request, or the next one on a
         connection whose reading was paused (https://github.com/python/cpython/issues/140947). It begins where that one
-        began, which is what `open_layer` was given.
+        began.
         """
-        around = layer_around(False)
         if around is True:
             self.scope = Scope.get_isolation_scope()
             self.current = Scope.get_current_scope()
             self.is_adopted = True
+            self._is_open = True
             self._prepare(self.current)
             return
         # The SDK would make two scopes for a context that has none, at ten times the price of a copy.
-        self._outer = outer = around or contexts.scopes() or _PRISTINE
-        self._token = open_layer(outer)
+        self.outer = outer = (around and around.outer_scopes) or contexts.scopes() or _PRISTINE
         self._began = began
-        if not IS_POSSIBLE or self.client.eager_requests:
-            self.client.eager_requests = max(0, self.client.eager_requests - 1)
-            self._enter(self._make_current(), self._make_isolation())
+        self._is_open = True
+        client = self.client
+        if IS_POSSIBLE and not client.eager_requests:
+            current, isolation = late(self._make_current, self._make_isolation, outer, has_span=client.tracing)
         else:
-            self._enter(*late(self._make_current, self._make_isolation, outer))
-
-    def make_now(self) -> None:
-        """Copy the scopes now, for they are going to be looked at; to be called before the application is."""
-        if is_late(self.current):
-            self._enter(self._make_current(), self._make_isolation())
-
-    def _enter(self, current: Scope, isolation: Scope) -> None:
+            client.eager_requests = max(0, client.eager_requests - 1)
+            current, isolation = self._make_current(), self._make_isolation()
         self.current, self.scope = current, isolation
         contexts.set_current(current)
         contexts.set_isolation(isolation)
 
+    def make_now(self) -> None:
+        """Copy the scopes now, for they are going to be looked at; to be called before the application is."""
+        if is_late(self.current):
+            self.current, self.scope = self._make_current(), self._make_isolation()
+            contexts.set_current(self.current)
+            contexts.set_isolation(self.scope)
+
     def _make_current(self) -> Scope:
         # What `fork` does, without its detour through the copy module.
-        scope = self._outer[0].__copy__()
-        if self._is_new_trace and self.client.streaming:
+        outer, _ = self.outer or _PRISTINE
+        scope = outer.__copy__()
+        if self.client.streaming:
             scope._propagation_context = self._new_trace()
         scope.span = None
+        if hasattr(scope, "_server_segment_span"):
+            scope._server_segment_span = None
         if self._begin_span is not None:
             self._begin_span(scope)
         self._prepare(scope)
         return scope
 
     def _make_isolation(self) -> Scope:
-        scope = self._outer[1].__copy__()
-        if self._is_new_trace and not self.client.streaming:
-            scope._propagation_context = self._new_trace()
-        elif self._is_new_trace or self._outer is _PRISTINE:
+        _, outer = self.outer or _PRISTINE
+        scope = outer.__copy__()
+        if self.client.streaming:
             scope.set_new_propagation_context()
+        else:
+            scope._propagation_context = self._new_trace()
         scope.clear_breadcrumbs()
         self._describe(scope)
-        if self._token is not None and self.client.sessions:
+        if self._is_open and self.client.sessions:
             scope._session = self._session or new_session(self.client, self._began)
         else:
             scope._session = None
@@ -111,21 +118,13 @@ class Scopes:
     def _describe(self, isolation: Scope) -> None:
         """Have the isolation scope tell of the request what all that is made in it shall tell."""
 
-    def begin_trace(self) -> None:
-        """Begin a new trace, on both scopes where spans are streamed."""
-        if type(self.current) is LateScope:
-            self._is_new_trace = True
-            return
-        self.scope.set_new_propagation_context()
-        if self.client.streaming:
-            self.current.set_new_propagation_context()
+    def _forget_errors(self) -> None:
+        """Let go of what was captured, where anything was (`_is_used`)."""
 
     def propagation_context(self) -> Any:
         """What the scopes know of the request's trace."""
         scope = self.current if self.client.streaming else self.scope
-        if self._is_new_trace and is_late(scope):
-            return self._new_trace()
-        return scope.get_active_propagation_context()
+        return self._new_trace() if is_late(scope) else scope.get_active_propagation_context()
 
     def note_error(self, *, crashed: bool) -> None:
         """Note an error of which no event tells the session."""
@@ -150,27 +149,30 @@ class Scopes:
             begin(self.current)
 
     def close(self) -> None:
-        """Leave the scopes for the outer ones, unless they are adopted; what runs on in them keeps its tags."""
-        token = self._token
-        if token is None:
-            if self.is_adopted:
-                del self.current, self.scope
-            return
-        self._token = None
-        try:
-            self._tell()
-        finally:
-            outer = self._outer
-            current, isolation = (None, None) if outer is _PRISTINE else outer
-            contexts.set_current(current)
-            contexts.set_isolation(isolation)
-            close_layer(token)
+        """Leave the scopes for the outer ones, unless they are adopted; what runs on in them keeps its tags.
 
-    def _tell(self) -> None:
-        """Have the session counted, and let go of what was open."""
-        client, current, isolation = self.client, self.current, self.scope
-        # What runs on has the scopes from its context; that we no longer know them leaves no cycle.
-        del self.current, self.scope
+        Exceptions are let go. The scopes know us by the event processor; that we no longer know them leaves no cycle
+        for the collector.
+        """
+        if not self._is_open:
+            return
+        self._is_open = False
+        outer = self.outer
+        try:
+            if self._is_used:
+                self._forget_errors()
+            if outer is not None:
+                self._tell(self.client, self.current, self.scope)
+        finally:
+            # What runs on has the scopes from its context; that we no longer know them leaves no cycle.
+            del self.current, self.scope
+            if outer is not None:
+                current, isolation = (None, None) if outer is _PRISTINE else outer
+                contexts.set_current(current)
+                contexts.set_isolation(isolation)
+
+    def _tell(self, client: Client, current: Scope, isolation: Scope) -> None:
+        """Have the session counted, and let go of what would be a cycle."""
         if type(current) is not LateScope:
             if was_late(current):
                 client.eager_requests = _EAGER_REQUESTS
@@ -181,7 +183,7 @@ class Scopes:
         if type(isolation) is not LateScope:
             self._session, isolation._session = isolation._session, None  # type: ignore[assignment]
         elif self._session is None:
-            count_exited(client, self._began)
+            count(client, self._began, "exited")
             return
         if isinstance(self._session, RequestSession):
             count_session(client, self._session)

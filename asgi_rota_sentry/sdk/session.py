@@ -61,33 +61,34 @@ def count_session(client: Client, session: RequestSession) -> None:
     """End a session, and have it counted."""
     status: str = session.status
     if status == "ok" and not session.errors:
-        count_exited(client, session.began)
-    elif status != "crashed" or not _add(client, session.began, status):
+        count(client, session.began, "exited", session)
+    elif status == "crashed":
+        count(client, session.began, "crashed", session)
+    else:
         session.close()
         client.raw.capture_session(session)
 
 
-def count_exited(client: Client, began: float) -> None:
-    """Count the session of a request in which nothing went wrong."""
-    if not _add(client, began, "exited"):
+def count(client: Client, began: float, status: str, session: RequestSession | None = None) -> None:
+    """Count the session of a request, which ended with this status.
+
+    One is added to the count that the SDK has begun for its minute; where it has begun none, or is another SDK, it gets
+    the session.
+    """
+    flusher = client.session_flusher
+    if flusher is not None:
+        with flusher._aggregate_lock:
+            states = flusher.pending_aggregates.get(client.sessions_counted_by)
+            if states is not None:
+                minute, moment = _last_minute
+                state = states.get(moment if began // _MINUTE == minute else _minute_of(began))
+                if state:
+                    state[status] = state.get(status, 0) + 1
+                    return
+    if session is None:
         session = new_session(client, began)
-        session.close()
-        client.raw.capture_session(session)
-
-
-def _add(client: Client, began: float, status: str) -> bool:
-    """Add one to the count that the SDK has begun for this minute; False when it has begun none, or is another SDK."""
-    flusher = client.raw.session_flusher
-    lock = getattr(flusher, "_aggregate_lock", None)
-    if lock is None:
-        return False
-    with lock:
-        states = flusher.pending_aggregates.get(client.sessions_counted_by)
-        minute, moment = _last_minute
-        if states is None or not (state := states.get(moment if began // _MINUTE == minute else _minute_of(began))):
-            return False
-        state[status] = state.get(status, 0) + 1
-    return True
+    session.close()
+    client.raw.capture_session(session)
 
 
 def _minute_of(moment: float) -> datetime:

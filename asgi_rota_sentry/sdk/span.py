@@ -63,11 +63,8 @@ class RequestSpan(Protocol):
         """Forget what ran on: it was only the end of the request."""
 
 
-def begin_trace(client: Client, scope: RequestScope, headers: TraceHeaders | None) -> None:
-    """Continue the trace that the headers name, or begin a new one; without a span of our own."""
-    if not headers:
-        scope.begin_trace()
-        return
+def continue_trace(client: Client, scope: RequestScope, headers: TraceHeaders) -> None:
+    """Continue the trace that the headers name."""
     scope.make_now()
     if client.streaming:
         traces.continue_trace(dict(headers))
@@ -78,19 +75,15 @@ def begin_trace(client: Client, scope: RequestScope, headers: TraceHeaders | Non
 def start_span(
     client: Client, scope: RequestScope, asgi_scope: Any, *, headers: TraceHeaders | None, name: Callable[[], str]
 ) -> RequestSpan | None:
-    """Start the span of one `http` or `websocket` request, in the trace that the headers name.
+    """Start the span of one `http` or `websocket` request, in the trace that the headers name; for tracing clients.
 
-    None with tracing off. `name` is asked only when somebody looks, most of all when the request is sampled. Without a
-    parent and without a sampler of the user's the draw comes first, so that an unsampled request costs next to nothing.
+    `name` is asked only when somebody looks, most of all when the request is sampled. Without a parent and without a
+    sampler of the user's the draw comes first, so that an unsampled request costs next to nothing.
     """
     if scope.is_adopted:
         return adopt_span(client, scope)
     if headers:
-        begin_trace(client, scope, headers)
-    else:
-        scope.begin_trace()
-    if not client.tracing:
-        return None
+        continue_trace(client, scope, headers)
     kind = str(asgi_scope.get("type"))
     if headers or client.sampler or not client.draws_alone():
         if client.streaming:

@@ -6,20 +6,23 @@ from collections.abc import Iterable, Sequence
 _EMPTY = frozenset({b"", b"null", b"deleted", b"None"})
 
 
-def session_cookie(header: bytes, names: Sequence[bytes]) -> bytes | None:
-    """`name=value` of the first of these cookies in a Cookie header (RFC 6265, section 4.2); None without one."""
-    for name in names:
-        wanted = name + b"="
-        start = header.find(wanted)
+def session_cookie(header: bytes, wanted: Sequence[bytes]) -> bytes | None:
+    """`name=value` of the first of the wanted cookies in a Cookie header (RFC 6265, section 4.2); None without one.
+
+    `wanted` are their names, each with its equals sign.
+    """
+    for prefix in wanted:
+        start = header.find(prefix)
         while start > 0 and header[start - 1] not in b" ;":
-            start = header.find(wanted, start + 1)
+            start = header.find(prefix, start + 1)
         if start >= 0:
-            value = header[start + len(wanted) :].partition(b";")[0].strip().strip(b'"')
-            return None if value in _EMPTY else name + b"=" + value
+            end = header.find(b";", start)
+            value = (header[start + len(prefix) :] if end < 0 else header[start + len(prefix) : end]).strip(b' "')
+            return None if value in _EMPTY else prefix + value
     return None
 
 
-def set_session_cookie(headers: Iterable[tuple[bytes, bytes]], names: Sequence[bytes]) -> bytes | None:
+def set_session_cookie(headers: Iterable[tuple[bytes, bytes]], wanted: Sequence[bytes]) -> bytes | None:
     """`name=value` of the session cookie that a response sets; empty when it deletes it, None when it does neither.
 
     Of several the last counts, as it does for browsers.
@@ -28,8 +31,8 @@ def set_session_cookie(headers: Iterable[tuple[bytes, bytes]], names: Sequence[b
     for name, value in headers:
         if name.lower() == b"set-cookie":
             pair, _, attributes = value.partition(b";")
-            if pair.partition(b"=")[0].strip() in names:
-                found = b"" if _is_gone(attributes) else session_cookie(pair.strip(), names) or b""
+            if pair.partition(b"=")[0].strip() + b"=" in wanted:
+                found = b"" if _is_gone(attributes) else session_cookie(pair.strip(), wanted) or b""
     return found
 
 

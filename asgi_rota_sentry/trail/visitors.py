@@ -3,14 +3,13 @@
 A visitor is known by a keyed hash of the session cookie; the cookie itself is never kept.
 """
 
-import hashlib
-import secrets
 import time
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from asgi_rota_sentry.trail.breadcrumbs import Breadcrumb, Entry, remembered
 from asgi_rota_sentry.trail.cookies import session_cookie, set_session_cookie
+from asgi_rota_sentry.trail.hashing import hashed_here, hashed_with
 from asgi_rota_sentry.trail.memory import Item, MemoryStore
 
 _MOST_ENTRIES = 20
@@ -45,35 +44,31 @@ class Trail:
     def __init__(
         self, cookies: Sequence[str], *, visitors: int, length: int, seconds: float, redis_url: str | None = None
     ) -> None:
-        self._names = tuple(name.encode("latin-1") for name in cookies) if visitors and length else ()
+        self._wanted = tuple(f"{name}=".encode("latin-1") for name in cookies) if visitors and length else ()
         #: Whether anything is remembered.
-        self.remembers = bool(self._names)
+        self.remembers = bool(self._wanted)
         self._seconds = seconds
         self._store: Store
-        if redis_url and self._names:
+        if redis_url and self._wanted:
             from asgi_rota_sentry.trail.redis_store import RedisStore  # noqa: PLC0415 - redis is an extra
 
             # The hash is keyed again with a secret of all processes before it gets into Redis.
-            key = b"asgi_rota_sentry"
+            self._hash = hashed_with(b"asgi_rota_sentry")
             self._store = RedisStore(redis_url, length=length, seconds=seconds)
         else:
-            # A key for each process: the hashes mean nothing outside it.
-            key = secrets.token_bytes(32)
+            self._hash = hashed_here()
             self._store = MemoryStore(visitors=visitors, length=length)
-        self._keyed = hashlib.blake2b(key=key, digest_size=16)
 
     def key(self, cookies: bytes) -> bytes | None:
         """The visitor's key from the value of a Cookie header: a keyed hash of the session cookie; None without one."""
-        found = session_cookie(cookies, self._names)
-        if found is None:
-            return None
-        return self._hash(found)
+        found = session_cookie(cookies, self._wanted)
+        return None if found is None else self._hash(found)
 
     def renewed_key(self, headers: Collection[tuple[bytes, bytes]]) -> bytes | None:
         """The key of a session cookie that a response sets; empty when it deletes it, None when it does neither."""
         for name, _ in headers:
             if len(name) == _SET_COOKIE:
-                found = set_session_cookie(headers, self._names)
+                found = set_session_cookie(headers, self._wanted)
                 return self._hash(found) if found else found
         return None
 
@@ -95,7 +90,7 @@ class Trail:
         # Two processes, or two requests at once, need not have noted in the order in which things happened.
         return [remembered(entry) for entry in sorted(entries, key=_moment)]
 
-    def note(self, key: bytes, entries: Sequence[Entry], *, owner: str | None = None) -> None:
+    def note(self, key: bytes | None, entries: Sequence[Entry], *, owner: str | None = None) -> None:
         """Remember one request: its actions and how it was answered; the last twenty entries, cut to 300 characters.
 
         An `owner` (a user's ID) other than the remembered one begins a new story: the browser changed hands.
@@ -116,11 +111,6 @@ class Trail:
         close = getattr(self._store, "close", None)
         if close is not None:
             close()
-
-    def _hash(self, cookie: bytes) -> bytes:
-        keyed = self._keyed.copy()
-        keyed.update(cookie)
-        return keyed.digest()
 
 
 def _moment(entry: Entry) -> float:
