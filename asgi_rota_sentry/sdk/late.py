@@ -21,7 +21,7 @@ Make = Callable[[], Scope]
 _SLOTS: tuple[str, ...] = tuple(getattr(Scope, "__slots__", ()))
 #: Whether this SDK's scopes are such that one can stand for another.
 IS_POSSIBLE = len(_SLOTS) > 1 and "client" in _SLOTS and not hasattr(Scope(), "__dict__")
-# What the integrations ask the current scope of every request for; None where no span was begun.
+# What the integrations ask the current scope of every request for: None where no span was begun, or a stand-in.
 _SPANS = tuple(name for name in ("_span", "_server_segment_span") if name in _SLOTS)
 
 # One for all scopes: to make a copy takes some microseconds.
@@ -39,7 +39,7 @@ os.register_at_fork(after_in_child=_renew_lock)
 class _MadeScope(Scope):
     """What a late scope becomes: an ordinary one."""
 
-    __slots__ = ("_make", "_noted")
+    __slots__ = ("_make", "_noted", "_stand_in")
 
 
 class LateScope(Scope):
@@ -48,12 +48,11 @@ class LateScope(Scope):
     Threads may look at the same time: the copy is made once, and all of them see it whole.
     """
 
-    __slots__ = ("_make", "_noted")
+    __slots__ = ("_make", "_noted", "_stand_in")
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_noted":
-            return ()
-        make_now(self)
+        if name not in _SPANS or not _hold_stand_in(self):
+            make_now(self)
         return object.__getattribute__(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -84,26 +83,41 @@ _set_client: Any = Scope.__dict__["client"].__set__ if IS_POSSIBLE else None
 _set_spans: list[Any] = [Scope.__dict__[name].__set__ for name in _SPANS] if IS_POSSIBLE else []
 _set_make: Any = LateScope.__dict__["_make"].__set__
 _set_noted: Any = LateScope.__dict__["_noted"].__set__
+_set_stand_in: Any = LateScope.__dict__["_stand_in"].__set__
 
 
-def late(
-    make_current: Make, make_isolation: Make, outer: tuple[Scope, Scope], *, has_span: bool
-) -> tuple[Scope, Scope]:
-    """A current and an isolation scope with nothing in them yet but the clients of the outer ones.
+def late(make_current: Make, make_isolation: Make, client: Any, *, has_span: bool) -> tuple[Scope, Scope]:
+    """A current and an isolation scope with nothing in them yet but the client that is in force.
 
-    The client is what the SDK reads before it knows whether it has work to do. The span is another such thing, unless
-    the current scope `has_span`.
+    The client is what the SDK reads, and looks for in scope after scope, before it knows whether it has work to do. The
+    span is another such thing, unless the current scope `has_span`.
     """
     current, isolation = _new(LateScope), _new(LateScope)
     _set_make(current, make_current)
     _set_make(isolation, make_isolation)
-    _set_client(current, outer[0].client)
-    _set_client(isolation, outer[1].client)
+    _set_client(current, client)
+    _set_client(isolation, client)
     _set_noted(current, ())
+    _set_noted(isolation, ())
+    _set_stand_in(current, None)
+    _set_stand_in(isolation, None)
     if not has_span:
         for write in _set_spans:
             write(current, None)
     return current, isolation
+
+
+def stand_in_for_spans(scope: Scope, make: Callable[[Scope], tuple[Any, Any]]) -> None:
+    """Have the span, and the server's segment, be what this makes when they are looked at while the scope is late."""
+    _set_stand_in(scope, make)
+
+
+def take_out_spans(scope: Scope) -> None:
+    """Have no span on the scope any more, if it is late."""
+    with _lock:
+        if type(scope) is LateScope:
+            for write in _set_spans:
+                write(scope, None)
 
 
 def is_late(scope: Scope) -> bool:
@@ -135,6 +149,18 @@ def make_now(scope: Scope) -> None:
             for write, value in zip(_writers, _read(_made(scope)), strict=True):
                 write(scope, value)
             object.__setattr__(scope, "__class__", _MadeScope)
+
+
+def _hold_stand_in(scope: Scope) -> bool:
+    """Put the stand-ins for its spans on a late scope; False where there are none."""
+    with _lock:
+        make = scope._stand_in if type(scope) is LateScope else None
+        if make is None:
+            return False
+        _set_stand_in(scope, None)
+        for write, span in zip(_set_spans, make(scope), strict=False):
+            write(scope, span)
+        return True
 
 
 def _made(scope: LateScope) -> Scope:

@@ -4,11 +4,19 @@ from collections.abc import Callable
 from typing import Any
 
 from sentry_sdk.scope import Scope, ScopeType
-from sentry_sdk.tracing_utils import PropagationContext
+from sentry_sdk.tracing_utils import Baggage, PropagationContext
 
 from asgi_rota_sentry.sdk import chance, contexts
 from asgi_rota_sentry.sdk.client import Client
-from asgi_rota_sentry.sdk.late import IS_POSSIBLE, LateScope, is_late, late, was_late
+from asgi_rota_sentry.sdk.late import (
+    IS_POSSIBLE,
+    LateScope,
+    is_late,
+    late,
+    stand_in_for_spans,
+    take_out_spans,
+    was_late,
+)
 from asgi_rota_sentry.sdk.session import RequestSession, count, count_session, new_session, note_error
 
 _PRISTINE = Scope(ty=ScopeType.CURRENT), Scope(ty=ScopeType.ISOLATION)
@@ -36,6 +44,7 @@ class Scopes:
     _begin_span: Callable[[Scope], None] | None = None
     _session: RequestSession | None = None
     _trace: Any = None
+    _draw: float | None = None
     _began = 0.0
 
     def open(self, began: float, around: Any) -> None:
@@ -61,7 +70,7 @@ class Scopes:
         self._is_open = True
         client = self.client
         if IS_POSSIBLE and not client.eager_requests:
-            current, isolation = late(self._make_current, self._make_isolation, outer, has_span=client.tracing)
+            current, isolation = late(self._make_current, self._make_isolation, client.raw, has_span=client.tracing)
         else:
             client.eager_requests = max(0, client.eager_requests - 1)
             current, isolation = self._make_current(), self._make_isolation()
@@ -109,6 +118,8 @@ class Scopes:
         """What the SDK keeps of the request's new trace: the same, whoever asks first, in whichever thread."""
         if self._trace is None:
             made = PropagationContext(trace_id=chance.trace_id())
+            if self._draw is not None:
+                made.baggage = Baggage({"sample_rand": f"{self._draw:.6f}"})
             self.__dict__.setdefault("_trace", made)
         return self._trace
 
@@ -141,12 +152,25 @@ class Scopes:
         """Whether nobody has looked at the current scope yet."""
         return is_late(self.current)
 
-    def begin_when_seen(self, begin: Callable[[Scope], None]) -> None:
-        """Have a span begun on the current scope as soon as somebody looks, which may be now."""
+    def begin_when_seen(
+        self, begin: Callable[[Scope], None], stand_ins: Callable[[Scope], tuple[Any, Any]], draw: float | None = None
+    ) -> None:
+        """Have a span begun on the current scope as soon as somebody looks, which may be now.
+
+        Who looks for nothing but the span, or the server's segment, gets what `stand_ins` makes. `draw` is what the
+        request's trace tells other services.
+        """
         if type(self.current) is LateScope:
+            self._draw = draw
             self._begin_span = begin
+            stand_in_for_spans(self.current, stand_ins)
         else:
             begin(self.current)
+
+    def has_ended_span(self) -> None:
+        """Have no span begun any more."""
+        self._begin_span = None
+        take_out_spans(self.current)
 
     def close(self) -> None:
         """Leave the scopes for the outer ones, unless they are adopted; what runs on in them keeps its tags.

@@ -25,6 +25,8 @@ _USER_ATTRIBUTES = {
     "user.ip_address": "ip_address",
 }
 
+_NoOp: Any = traces.NoOpStreamedSpan
+
 # The breakdown of a request that had no span in it.
 _ALL_REST = f"breakdown.{REST}.ms"
 
@@ -151,31 +153,74 @@ class SegmentSpan:
             faults.report("breaking down the time of a request")
 
 
+class _StandIn(_NoOp):  # type: ignore[misc]
+    """A segment that is not sampled, and learns who it is only when somebody asks: its slots are empty at first.
+
+    The SDK's own does nothing with what it is told, and its integrations tell it something in every request.
+    """
+
+    __slots__ = ("_unsampled",)
+
+    _unsampled: "_UnsampledSegment | None"
+
+    def __getattr__(self, name: str) -> Any:
+        unsampled = None if name.startswith("__") or name == "_unsampled" else self._unsampled
+        if unsampled is None:
+            raise AttributeError(name)
+        unsampled.tell(self)
+        return getattr(self, name)
+
+
 class _UnsampledSegment(UnsampledSpan):
     """The request span of a request that the draw left out. The SDK's begins when somebody looks at the scope."""
+
+    _segment: Any = None
+    _stand_in: _StandIn | None = None
 
     def __init__(self, scope: RequestScope, *, kind: str, name: Callable[[], str], draw: float) -> None:
         self._scope = scope
         self._kind = kind
         self._name = name
         self._draw = draw
-        self._segment: Any = None
-        self._has_ended = False
-        scope.begin_when_seen(self._begin)
+        scope.begin_when_seen(self.begin, self.stand_ins, draw)
 
-    def _begin(self, current: Scope) -> None:
-        _hand_on(self._draw, current)
-        if not self._has_ended:
-            begin_span: Any = getattr(current, "start_streamed_span", None) or current.start_span
-            self._segment = begin_span(self._name(), _attributes(self._kind), None, True)
-            current._server_segment_span = self._segment
+    def begin(self, current: Scope) -> None:
+        """Begin on a scope that somebody has looked at."""
+        begin_span: Any = getattr(current, "start_streamed_span", None) or current.start_span
+        self._segment = begin_span(self._name(), _attributes(self._kind), None, True)
+        current._server_segment_span = self._segment
+        if self._stand_in is not None:
+            current._span = current._server_segment_span = self._stand_in
+            self.tell(self._stand_in)
+
+    def stand_ins(self, current: Scope) -> tuple[Any, Any]:
+        """What a scope that nobody has looked at yet holds instead of the span and of the server's segment."""
+        self._stand_in = stand_in = _StandIn.__new__(_StandIn)
+        stand_in._unsampled = self
+        return stand_in, stand_in
+
+    def tell(self, stand_in: _StandIn) -> None:
+        """Tell a stand-in what the SDK's own segment would know."""
+        context = self._scope.propagation_context()
+        _NoOp.__init__(
+            stand_in,
+            name=self._name(),
+            attributes=_attributes(self._kind),
+            trace_id=context.trace_id,
+            parent_span_id=context.parent_span_id,
+            parent_sampled=context.parent_sampled,
+            baggage=context.baggage,
+            sample_rand=self._draw,
+            sample_rate=float(self._scope.client.traces_sample_rate),
+        )
+        stand_in._unsampled = None  # only now: other threads may ask, too
 
     def end(self, at: datetime | None = None) -> None:
         """Count the segment as not sampled, as the SDK does when it ends one."""
-        self._has_ended = True
         scope, segment = self._scope, self._segment
-        # The scope knows us: no cycle is left.
-        del self._scope, self._name, self._segment
+        scope.has_ended_span()
+        # The stand-in knows us: no cycle is left.
+        self._segment = self._stand_in = None
         if segment is not None:
             # It began on the copy, and the scope that the copy was made for is the one to be left.
             segment._scope = scope.current

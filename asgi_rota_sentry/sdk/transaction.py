@@ -13,6 +13,7 @@ from asgi_rota_sentry import faults
 from asgi_rota_sentry.breakdown import REST
 from asgi_rota_sentry.sdk import chance, children
 from asgi_rota_sentry.sdk.client import BACKGROUND_OP, ORIGIN, Client
+from asgi_rota_sentry.sdk.late import is_late, make_now
 from asgi_rota_sentry.sdk.scope import RequestScope
 from asgi_rota_sentry.sdk.unsampled import UnsampledSpan
 
@@ -133,19 +134,25 @@ class _StandIn(Transaction):
     request's propagation context, and with the draw that left the request unsampled.
     """
 
-    __slots__ = ("_client", "_draw", "_kind", "_naming", "is_real")
+    __slots__ = ("_client", "_current", "_draw", "_kind", "_naming", "is_real")
 
     is_real: bool
     _client: Client
+    _current: Scope | None
     _draw: float
     _kind: str
     _naming: Callable[[], str]
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("name", "source"):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if self._current is not None and is_late(self._current):
+            make_now(self._current)  # which may have a name for it
+        elif name == "name":
             self.name = self._naming()
+        elif name == "source":
             self.source = "url"
-        elif name.startswith("__") or self.is_real:
+        elif self.is_real:
             raise AttributeError(name)
         else:
             self._become_real()
@@ -186,25 +193,35 @@ class _UnsampledTransaction(UnsampledSpan):
         self._name = name
         self._draw = draw
 
-    def stand_in(self, current: Scope) -> None:
-        """Have the current scope hold a stand-in."""
-        transaction = _StandIn.__new__(_StandIn)
-        transaction.is_real = False
-        transaction.sampled = False
-        transaction._span_recorder = None
-        transaction._naming = self._name
-        transaction._kind = self._kind
-        transaction._draw = self._draw
-        transaction._client = self._client
-        self._transaction = transaction
+    def begin(self, current: Scope) -> None:
+        """Have a scope that somebody has looked at hold a stand-in."""
+        transaction, _ = self.stand_ins(None)
         # Not through the property, which would look at the name.
         current._span = transaction
 
+    def stand_ins(self, current: Scope | None) -> tuple[Any, Any]:
+        """What a scope that nobody has looked at yet holds instead of a transaction and a segment."""
+        if self._transaction is None:
+            transaction = _StandIn.__new__(_StandIn)
+            transaction.is_real = False
+            transaction.sampled = False
+            transaction._span_recorder = None
+            transaction._naming = self._name
+            transaction._kind = self._kind
+            transaction._draw = self._draw
+            transaction._client = self._client
+            transaction._current = current
+            self._transaction = transaction
+        return self._transaction, None
+
     def end(self, at: datetime | None = None) -> None:
         """Count the transaction as not sampled, as the SDK does when it ends one."""
-        if self._transaction is not None and self._transaction.is_real:
-            self._transaction.finish(end_timestamp=at)
-            return
+        transaction = self._transaction
+        if transaction is not None:
+            transaction._current = None  # which would be a cycle
+            if transaction.is_real:
+                transaction.finish(end_timestamp=at)
+                return
         transport = self._client.raw.transport
         if transport is not None:
             transport.record_lost_event("sample_rate", data_category="transaction")
@@ -216,7 +233,7 @@ def begin_unsampled(
 ) -> _UnsampledTransaction:
     """The span of a request that the draw left out."""
     span = _UnsampledTransaction(client, kind=kind, name=name, draw=draw)
-    scope.begin_when_seen(span.stand_in)
+    scope.begin_when_seen(span.begin, span.stand_ins)
     return span
 
 
