@@ -50,14 +50,25 @@ class Reply:
     `pages` is None where no page is ever served (a websocket).
     """
 
-    started = False
-    ended = False
-    client_gone = False
-    is_holding = False
-    _body = b""
-    _trailers = False
+    __slots__ = (
+        "_body",
+        "_held",
+        "_listener",
+        "_method",
+        "_pages",
+        "_send",
+        "_trailers",
+        "client_gone",
+        "ended",
+        "is_holding",
+        "started",
+        "take",
+    )
 
     def __init__(self, receive: Receive, send: Send, pages: ErrorPages | None, method: str, listener: Listener) -> None:
+        self.started = self.ended = self.client_gone = self.is_holding = self._trailers = False
+        self._body = b""
+        self._held: list[Message] = []
         self.take = receive
         self._send = send
         self._pages = pages
@@ -113,7 +124,7 @@ class Reply:
             status = message.get("status", 200) if kind in _HTTP_STARTS else _STARTS[kind]
             if (status == 404 or status >= 500) and self._may_replace(message):
                 self.is_holding = True
-                self._held: list[Message] = [dict(message)]
+                self._held = [dict(message)]
                 return True
             self._trailers = bool(message.get("trailers"))
             self._listener.on_start(status, message)

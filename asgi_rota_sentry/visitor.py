@@ -1,12 +1,16 @@
 """The visitor who makes one request, as the session cookie tells them apart, and what is remembered of them."""
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from asgi_rota_sentry import request
-from asgi_rota_sentry.trail import Breadcrumb, Entry, Trail, bounded
+from asgi_rota_sentry.trail import Breadcrumb, Entry, Trail, action_entry, request_entry
 from asgi_rota_sentry.types import Scope
+
+# The last ones of a request that are remembered.
+_MOST_ACTIONS = 19
 
 
 class Owner(Protocol):
@@ -28,7 +32,7 @@ class Visitor:
         self._trail = trail
         self._scope = scope
         self._cookies = cookies
-        self._actions: list[Entry] | None = None
+        self._actions: deque[Entry] | None = None
 
     def _key(self) -> bytes | None:
         """Which visitor it is, where the request has a session cookie."""
@@ -39,9 +43,8 @@ class Visitor:
     def act(self, category: str, message: str, data: dict[str, Any]) -> None:
         """Note what the user did."""
         if self._actions is None:
-            self._actions = []
-        # Bounded at once: the data is the application's, which may go on to change it.
-        self._actions.append(bounded(("action", time.time(), category, message, data)))
+            self._actions = deque(maxlen=_MOST_ACTIONS)
+        self._actions.append(action_entry(time.time(), category, message, data))
 
     def earlier(self, viewer: str | None) -> list[Breadcrumb]:
         """The breadcrumbs of the earlier requests, oldest first, as far as they are the viewer's."""
@@ -57,12 +60,12 @@ class Visitor:
         if renewed is not None:
             trail.renew(key, renewed)
             key = renewed or key
-        elif key is None:
+        if not key:
             return
         whose = owner(surely=renewed is not None)
-        entry: Entry = ("request", at, request.method(scope), request.path(scope), status)
+        entry = request_entry(at, request.method(scope), request.path(scope), status)
         if self._actions is None:
-            trail.note(key, (entry,), owner=whose)
+            trail.note(key, (whose, (entry,)))
         else:
-            trail.note(key, (*self._actions, entry), owner=whose)
+            trail.note(key, (whose, (*self._actions, entry)))
             self._actions = None

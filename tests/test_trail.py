@@ -13,7 +13,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from asgi_rota_sentry import RotaSentryMiddleware, record_action
-from asgi_rota_sentry.trail import Trail
+from asgi_rota_sentry.trail import Trail, request_entry
+from asgi_rota_sentry.visitor import Visitor as OneRequest
 from tests.conftest import Get, MemoryTransport
 
 Sentry = Callable[..., MemoryTransport]
@@ -30,7 +31,7 @@ def key_of(trail: Trail, value: str) -> bytes:
 
 
 def visit(trail: Trail, key: bytes, path: str, owner: str | None = None, at: float | None = None) -> None:
-    trail.note(key, [("request", time.time() if at is None else at, "GET", path, 200)], owner=owner)
+    trail.note(key, (owner, [request_entry(time.time() if at is None else at, "GET", path, 200)]))
 
 
 def story(trail: Trail, key: bytes | None, viewer: str | None = None) -> list[str]:
@@ -103,20 +104,16 @@ def test_the_story_is_bounded_in_requests_in_age_and_in_visitors() -> None:
 
 
 def test_what_is_kept_of_a_request_is_bounded() -> None:
-    """A client's endless path and an application's objects do not stay in memory."""
-    trail = trail_of()
-    key = key_of(trail, "a")
-    action = (
-        "action",
-        time.time(),
-        "click",
-        "x" * 10_000,
-        {"form": object(), "n": 1, **{str(n): n for n in range(50)}},
-    )
-    trail.note(key, [action] * 100 + [("request", time.time(), "GET", "/" + "x" * 100_000, 200)])
-    crumbs = trail.earlier(key)
+    """A client's endless path and method, and an application's objects, do not stay in memory."""
+    trail, cookies = trail_of(), b"session=a"
+    scope = {"method": "G" * 10_000, "path": "/" + "x" * 100_000}
+    visitor = OneRequest(trail, scope, cookies)
+    for _ in range(100):
+        visitor.act("click", "x" * 10_000, {"form": object(), "n": 1, **{str(n): n for n in range(50)}})
+    visitor.answered(200, [], time.time(), lambda surely: None)
+    crumbs = trail.earlier(trail.key(cookies))
     assert len(crumbs) == 20
-    assert max(len(crumb["message"]) for crumb in crumbs) < 350
+    assert max(len(crumb["message"]) for crumb in crumbs) < 650
     assert crumbs[0]["data"]["form"] == "<object>"
     assert len(crumbs[0]["data"]) == 10
 

@@ -7,7 +7,7 @@ from typing import Any
 from asgi_rota_sentry.identity import preferences
 from asgi_rota_sentry.identity.model import Identity, LazyUser
 from asgi_rota_sentry.identity.roles import role_in_scopes, role_of
-from asgi_rota_sentry.identity.shapes import are_plain, first, get, text, unwrapped
+from asgi_rota_sentry.identity.shapes import LONGEST, are_plain, first, get, text, unwrapped
 from asgi_rota_sentry.types import Scope
 
 #: The owner of a request whose user is known to be nobody.
@@ -62,10 +62,8 @@ def owner(scope: Scope) -> str | None:
     Cheap enough for every request of a session: nothing but IDs is read.
     """
     user = scope.get("user")
-    if user is not None and _has_plain_id(type(user)):  # type: ignore[arg-type]
-        found = _plain_id(user)
-        if found:
-            return found
+    if user is not None and _has_plain_id(type(user)) and (quickly := _plain_id(user)):  # type: ignore[arg-type]
+        return quickly
     known = None
     for candidate in _candidates(scope):
         user = _loaded(candidate)
@@ -91,7 +89,7 @@ def _plain_id(user: Any) -> str | None:
         for name in _IDS:
             value = getattr(user, name, None)
             if value is not None:
-                return text(value) if type(value) in (str, int) else None
+                return text(value) if type(value) is int else value.strip()[:LONGEST] if type(value) is str else None
     except Exception:
         return None  # a property that fails
     return None

@@ -18,14 +18,19 @@ from asgi_rota_sentry import faults
 #: Makes the copy that a late scope stands for.
 Make = Callable[[], Scope]
 
+# What the integrations ask the current scope of every request for: None where no span was begun, or a stand-in.
+_SPANS = ("_span", "_server_segment_span")
 _SLOTS: tuple[str, ...] = tuple(getattr(Scope, "__slots__", ()))
 #: Whether this SDK's scopes are such that one can stand for another.
-IS_POSSIBLE = len(_SLOTS) > 1 and "client" in _SLOTS and not hasattr(Scope(), "__dict__")
-# What the integrations ask the current scope of every request for: None where no span was begun, or a stand-in.
-_SPANS = tuple(name for name in ("_span", "_server_segment_span") if name in _SLOTS)
+IS_POSSIBLE = {"client", *_SPANS} <= {*_SLOTS} and not hasattr(Scope(), "__dict__")
 
 # One for all scopes: to make a copy takes some microseconds.
 _lock = RLock()
+
+
+def making() -> Any:
+    """The lock under which a late scope is made, to be held with `with`."""
+    return _lock
 
 
 def _renew_lock() -> None:
@@ -79,9 +84,7 @@ class LateScope(Scope):
 _new: Any = object.__new__
 _read: Any = attrgetter(*_SLOTS) if IS_POSSIBLE else None
 _writers: list[Any] = [Scope.__dict__[name].__set__ for name in _SLOTS] if IS_POSSIBLE else []
-_set_client: Any = Scope.__dict__["client"].__set__ if IS_POSSIBLE else None
 _set_spans: list[Any] = [Scope.__dict__[name].__set__ for name in _SPANS] if IS_POSSIBLE else []
-_set_make: Any = LateScope.__dict__["_make"].__set__
 _set_noted: Any = LateScope.__dict__["_noted"].__set__
 _set_stand_in: Any = LateScope.__dict__["_stand_in"].__set__
 
@@ -92,18 +95,15 @@ def late(make_current: Make, make_isolation: Make, client: Any, *, has_span: boo
     The client is what the SDK reads, and looks for in scope after scope, before it knows whether it has work to do. The
     span is another such thing, unless the current scope `has_span`.
     """
-    current, isolation = _new(LateScope), _new(LateScope)
-    _set_make(current, make_current)
-    _set_make(isolation, make_isolation)
-    _set_client(current, client)
-    _set_client(isolation, client)
-    _set_noted(current, ())
-    _set_noted(isolation, ())
-    _set_stand_in(current, None)
-    _set_stand_in(isolation, None)
+    # Late only at last: until then their slots are written as those of any object.
+    current, isolation = _new(_MadeScope), _new(_MadeScope)
+    current._make, isolation._make = make_current, make_isolation
+    current.client = isolation.client = client
+    current._noted = isolation._noted = ()
+    current._stand_in = isolation._stand_in = None
     if not has_span:
-        for write in _set_spans:
-            write(current, None)
+        current._span = current._server_segment_span = None
+    current.__class__ = isolation.__class__ = LateScope
     return current, isolation
 
 
@@ -158,7 +158,7 @@ def _hold_stand_in(scope: Scope) -> bool:
         if make is None:
             return False
         _set_stand_in(scope, None)
-        for write, span in zip(_set_spans, make(scope), strict=False):
+        for write, span in zip(_set_spans, make(scope), strict=True):
             write(scope, span)
         return True
 

@@ -45,11 +45,19 @@ class RequestScope(Scopes):
     make no event, `budget` those that are only counted.
     """
 
-    #: How many errors were captured (or counted, beyond the budget), and how many expected ones make no event.
-    errors = 0
-    ignored = 0
-    _forked: str | None = None
-    _admitted: tuple[BaseException, Verdict] | None = None
+    __slots__ = (
+        "_accepted",
+        "_admitted",
+        "_budget",
+        "_forked",
+        "_pending",
+        "_seen",
+        "_should_drop",
+        "_teller",
+        "_verdicts",
+        "errors",
+        "ignored",
+    )
 
     def __init__(
         self,
@@ -58,7 +66,11 @@ class RequestScope(Scopes):
         should_drop: Callable[[BaseException], bool],
         budget: Budget,
     ) -> None:
-        self.client = client
+        Scopes.__init__(self, client)
+        #: How many errors were captured (or counted, beyond the budget), and how many expected ones make no event.
+        self.errors = self.ignored = 0
+        self._forked: str | None = None
+        self._admitted: tuple[BaseException, Verdict] | None = None
         self._teller = teller
         self._should_drop = should_drop
         self._budget = budget

@@ -13,6 +13,7 @@ from asgi_rota_sentry.sdk.late import (
     LateScope,
     is_late,
     late,
+    making,
     stand_in_for_spans,
     take_out_spans,
     was_late,
@@ -33,19 +34,34 @@ class Scopes:
     copied only when somebody looks at them.
     """
 
-    is_adopted = False
-    client: Client
+    __slots__ = (
+        "_began",
+        "_begin_span",
+        "_draw",
+        "_is_open",
+        "_is_used",
+        "_session",
+        "_trace",
+        "client",
+        "current",
+        "is_adopted",
+        "outer",
+        "scope",
+    )
+
     scope: Scope
     current: Scope
-    #: The scopes that the request was begun in, current and isolation; None until it is open, and where it is adopted.
-    outer: tuple[Scope, Scope] | None = None
-    _is_used = False
-    _is_open = False
-    _begin_span: Callable[[Scope], None] | None = None
-    _session: RequestSession | None = None
-    _trace: Any = None
-    _draw: float | None = None
-    _began = 0.0
+    #: The scopes that the request was begun in, current and isolation; None until it is, and where it is adopted.
+    outer: tuple[Scope, Scope] | None
+    _begin_span: Callable[[Scope], None] | None
+    _session: RequestSession | None
+    _trace: Any
+    _draw: float | None
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.is_adopted = self._is_used = self._is_open = False
+        self.outer = self._begin_span = self._session = self._trace = self._draw = None
 
     def open(self, began: float, around: Any) -> None:
         """Enter the scope, with no breadcrumb, span or session of an outer one left in it.
@@ -65,7 +81,7 @@ class Scopes:
             self._prepare(self.current)
             return
         # The SDK would make two scopes for a context that has none, at ten times the price of a copy.
-        self.outer = outer = (around and around.outer_scopes) or contexts.scopes() or _PRISTINE
+        self.outer = (around and around.outer_scopes) or contexts.scopes() or _PRISTINE
         self._began = began
         self._is_open = True
         client = self.client
@@ -116,11 +132,11 @@ class Scopes:
 
     def _new_trace(self) -> Any:
         """What the SDK keeps of the request's new trace: the same, whoever asks first, in whichever thread."""
-        if self._trace is None:
-            made = PropagationContext(trace_id=chance.trace_id())
-            if self._draw is not None:
-                made.baggage = Baggage({"sample_rand": f"{self._draw:.6f}"})
-            self.__dict__.setdefault("_trace", made)
+        with making():
+            if self._trace is None:
+                self._trace = PropagationContext(trace_id=chance.trace_id())
+                if self._draw is not None:
+                    self._trace.baggage = Baggage({"sample_rand": f"{self._draw:.6f}"})
         return self._trace
 
     def _prepare(self, current: Scope) -> None:

@@ -193,7 +193,7 @@ class _UnsampledSegment(UnsampledSpan):
             current._span = current._server_segment_span = self._stand_in
             self.tell(self._stand_in)
 
-    def stand_ins(self, current: Scope) -> tuple[Any, Any]:
+    def stand_ins(self, _: Scope) -> tuple[Any, Any]:
         """What a scope that nobody has looked at yet holds instead of the span and of the server's segment."""
         self._stand_in = stand_in = _StandIn.__new__(_StandIn)
         stand_in._unsampled = self

@@ -16,7 +16,8 @@ Breadcrumb = dict[str, Any]
 #: `("request", at, method, path, status)` or `("action", at, category, message, data)`; `at` in seconds of the epoch.
 Entry = tuple[Any, ...]
 
-_LONGEST = 300
+#: Of the texts that are kept, in characters.
+LONGEST = 300
 _MOST_DATA = 10
 
 
@@ -63,20 +64,21 @@ def remembered(entry: Entry) -> Breadcrumb:
     return breadcrumb(category, message, at=at, data=dict(data)) if data else breadcrumb(category, message, at=at)
 
 
-def bounded(entry: Entry) -> Entry:
-    """The entry as it may be kept for half an hour: short texts and plain values, none of the application's objects."""
-    if entry[0] == "request":
-        kind, at, method, path, status = entry
-        return (kind, at, _short(method), _short(path), status)
-    kind, at, category, message, data = entry
+def request_entry(at: float, method: str, path: str, status: int) -> Entry:
+    """An answered request as it is kept: its texts short, and once in memory, for many visitors ask for the same."""
+    kept = intern(path) if type(path) is str and len(path) <= LONGEST else _short(path)
+    return ("request", at, intern(method[:LONGEST]), kept, status)
+
+
+def action_entry(at: float, category: str, message: str, data: Mapping[Any, Any]) -> Entry:
+    """What the user did as it is kept: short texts and plain values, none of the application's objects."""
     kept = {_short(name): _plain(value) for name, value in list(data.items())[:_MOST_DATA]} if data else None
-    return (kind, at, _short(category), _short(message), kept)
+    return ("action", at, _short(category), _short(message), kept)
 
 
 def _short(text: Any) -> str:
-    """A text of 300 characters at most; interned, for most paths are asked for by many visitors."""
     value = text if type(text) is str else str(text)
-    return intern(value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…")
+    return intern(value if len(value) <= LONGEST else value[: LONGEST - 1] + "…")
 
 
 def _plain(value: Any) -> Any:

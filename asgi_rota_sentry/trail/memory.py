@@ -4,7 +4,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from threading import Lock
 
-from asgi_rota_sentry.trail.breadcrumbs import Entry, bounded
+from asgi_rota_sentry.trail.breadcrumbs import Entry
 
 # So many requests are filed together: one at a time they would cost their own requests three times as much.
 _MOST_UNFILED = 256
@@ -68,8 +68,9 @@ class MemoryStore:
                 if story.owner != owner and story.owner is not None:
                     story.items.clear()
                 story.owner = owner
-            story.items.append((owner, tuple(map(bounded, entries))))
-            self._touch(key)
+            story.items.append((owner, entries))
+            stories.move_to_end(key)
+        self._forget_oldest()
 
     def renew(self, old: bytes | None, new: bytes) -> None:
         """The same visitor goes on under a new session cookie."""
@@ -81,7 +82,8 @@ class MemoryStore:
             known = self._stories.get(new)
             # Signed cookies hold a time in seconds: two visitors may be given the very same one.
             self._stories[new] = story if known is None or known is story else self._shared
-            self._touch(new)
+            self._stories.move_to_end(new)
+            self._forget_oldest()
 
     def forget(self, key: bytes) -> None:
         """The session is over, and with it the story."""
@@ -91,7 +93,6 @@ class MemoryStore:
             if story is not None and story is not self._shared:
                 story.items.clear()
 
-    def _touch(self, key: bytes) -> None:
-        self._stories.move_to_end(key)
+    def _forget_oldest(self) -> None:
         while len(self._stories) > self._most:
             self._stories.popitem(last=False)

@@ -25,7 +25,6 @@ from redis.retry import Retry
 from asgi_rota_sentry import counters
 from asgi_rota_sentry.outbox.writer import start_thread
 from asgi_rota_sentry.trail import redis_scripts as scripts
-from asgi_rota_sentry.trail.breadcrumbs import bounded
 from asgi_rota_sentry.trail.memory import Item
 
 PREFIX = "asgi_rota_sentry:trail:"
@@ -164,7 +163,7 @@ class RedisStore:
         if not own:
             return [*common, "", self._milliseconds]
         ((owner, entries),) = own
-        item = json.dumps((owner, list(map(bounded, entries))), separators=(",", ":"))
+        item = json.dumps((owner, entries), separators=(",", ":"))
         return [*common, owner or "", self._milliseconds, self._length, item]
 
     def _shared_secret(self) -> bytes:

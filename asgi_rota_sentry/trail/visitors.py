@@ -4,7 +4,7 @@ A visitor is known by a keyed hash of the session cookie; the cookie itself is n
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from asgi_rota_sentry.trail.breadcrumbs import Breadcrumb, Entry, remembered
@@ -12,7 +12,6 @@ from asgi_rota_sentry.trail.cookies import session_cookie, set_session_cookie
 from asgi_rota_sentry.trail.hashing import hashed_here, hashed_with
 from asgi_rota_sentry.trail.memory import Item, MemoryStore
 
-_MOST_ENTRIES = 20
 _SET_COOKIE = len(b"set-cookie")
 _ENDED = b""
 
@@ -24,7 +23,7 @@ class Store(Protocol):
         """Whose story it is, and its requests, oldest first."""
 
     def note(self, key: bytes, item: Item) -> None:
-        """Add a request, its entries cut to what may be kept; one of another user begins a new story."""
+        """Add a request; one of another user begins a new story."""
 
     def renew(self, old: bytes | None, new: bytes) -> None:
         """The same visitor goes on under a new session cookie."""
@@ -58,6 +57,9 @@ class Trail:
         else:
             self._hash = hashed_here()
             self._store = MemoryStore(visitors=visitors, length=length)
+        #: Remember one request: its key, whose it was, and its entries (its actions, and how it was answered), bounded.
+        #: An owner other than the remembered one begins a new story: the browser changed hands.
+        self.note: Callable[[bytes, Item], None] = self._store.note
 
     def key(self, cookies: bytes) -> bytes | None:
         """The visitor's key from the value of a Cookie header: a keyed hash of the session cookie; None without one."""
@@ -89,14 +91,6 @@ class Trail:
         entries = [entry for _, entries in items for entry in entries if entry[1] >= oldest]
         # Two processes, or two requests at once, need not have noted in the order in which things happened.
         return [remembered(entry) for entry in sorted(entries, key=_moment)]
-
-    def note(self, key: bytes | None, entries: Sequence[Entry], *, owner: str | None = None) -> None:
-        """Remember one request: its actions and how it was answered; the last twenty entries, cut to 300 characters.
-
-        An `owner` (a user's ID) other than the remembered one begins a new story: the browser changed hands.
-        """
-        if key:
-            self._store.note(key, (owner, entries if len(entries) <= _MOST_ENTRIES else entries[-_MOST_ENTRIES:]))
 
     def renew(self, old: bytes | None, new: bytes) -> None:
         """The same visitor under a new session cookie: the story goes on. An empty `new` ends it."""
