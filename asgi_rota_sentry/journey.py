@@ -169,15 +169,16 @@ class Journey(Record):
     def page(self, status: int, headers: Headers) -> Answer:
         """The page in place of a bare answer."""
         scope, sentry = self._scope, self._sentry
-        who = self._knowledge().who()
+        who = self._who()
+        asked = request.first_headers(scope)
         event_id = self._failure_id() if status >= 500 else None
         situation = Situation(
             status=status,
             method=request.method(scope),
             path=request.path(scope),
             root_path=self._root_path,
-            accept=request.header(scope, b"accept"),
-            accept_language=request.header(scope, b"accept-language"),
+            accept=_text(asked.get(b"accept")),
+            accept_language=_text(asked.get(b"accept-language")),
             event_id=event_id,
             trace_id=sentry.trace_id if sentry is not None else None,
             reported=event_id is not None and self._client is not None and self._client.reports,
@@ -298,6 +299,10 @@ class Journey(Record):
         if self._is_cancelled:
             return False
         return self._failed_with is not None or self._scope.get("type") == "http"
+
+
+def _text(header: bytes | None) -> str | None:
+    return None if header is None else header.decode("latin-1")
 
 
 def _has_error(exc: BaseException) -> bool:

@@ -15,7 +15,7 @@ from asgi_rota_sentry.feedback import FeedbackRoute
 from asgi_rota_sentry.identity import Identify, Identity
 from asgi_rota_sentry.metering import Metering
 from asgi_rota_sentry.pages import ErrorPages
-from asgi_rota_sentry.person import User
+from asgi_rota_sentry.person import Person, User
 from asgi_rota_sentry.settings import Settings
 from asgi_rota_sentry.slow import SlowRequests
 from asgi_rota_sentry.types import ASGIApp, Scope
@@ -86,6 +86,14 @@ class Record:
         address = forwarded.client_address(self._scope, self._config.settings.trusted_proxies)
         personal = self._client is not None and self._client.collects_personal_data
         return semantics.of_everything(self._scope, address, personal=personal)
+
+    def _who(self) -> Identity:
+        """The user, for a page: what else is known of the request is not looked for."""
+        if self._last_knowledge is not None:
+            return self._last_knowledge.who()
+        person = Person(self._scope, self._config.identify, personal=False)
+        person.resolved = self._identity
+        return person.who()
 
     def _knowledge(self) -> Enrichment:
         """What is known by now; once the application has ended, nothing more is learnt of the user."""

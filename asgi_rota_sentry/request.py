@@ -47,10 +47,15 @@ def raw_headers(scope: Scope) -> Sequence[tuple[bytes, bytes]]:
 
 def header(scope: Scope, name: bytes) -> str | None:
     """The first value of a header, decoded as Latin-1 (RFC 9110, section 5.5); None when it is absent."""
-    for key, value in raw_headers(scope):
-        if key == name:
-            return value.decode("latin-1")
-    return None
+    value = first_headers(scope).get(name)
+    return None if value is None else value.decode("latin-1")
+
+
+def first_headers(scope: Scope) -> dict[bytes, bytes]:
+    """The headers by name, of several of one name the first."""
+    found = raw_headers(scope)
+    by_name = dict(found)
+    return by_name if len(by_name) == len(found) else dict(reversed(list(found)))
 
 
 def headers(scope: Scope, *, personal: bool) -> dict[str, str]:

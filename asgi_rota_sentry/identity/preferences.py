@@ -51,16 +51,12 @@ def of_user(user: Any) -> dict[str, str]:
 
 def requested(scope: Scope) -> Mapping[str, str]:
     """What the request says: the cookies `theme`, `language` and `timezone`, and the Accept-Language header."""
-    cookies: list[tuple[bytes, bytes]] = []
-    accepted = b""
-    for name, value in request.raw_headers(scope):
-        if name == b"cookie":
-            cookies += _SENT.findall(value)
-        elif name == b"accept-language" and not accepted:
-            accepted = value[:_LONGEST]
-    if sum(len(value) for _, value in cookies) > _LONGEST:
-        return _preferences(tuple(cookies), accepted)
-    return _known_preferences(tuple(cookies), accepted)
+    found = request.first_headers(scope)
+    accepted = found.get(b"accept-language", b"")[:_LONGEST]
+    sent = request.cookie_header(scope) if b"cookie" in found else b""
+    if len(sent) > _LONGEST:
+        return _preferences(tuple(_SENT.findall(sent)), accepted)
+    return _known_preferences(tuple(_SENT.findall(sent)), accepted)
 
 
 def _preferences(cookies: tuple[tuple[bytes, bytes], ...], accepted: bytes) -> Mapping[str, str]:

@@ -26,6 +26,7 @@ _MARK = re.compile(r"<!--\s*(?:(?P<end>end)|if\s+(?P<negated>not\s+)?(?P<field>\
 _INCLUDE = re.compile(r"<!--\s*include\s+([\w-]+\.\w+)\s*-->")
 _CODE = re.compile(r"<(style|script)\b[^>]*>(.*?)</\1\s*>", re.IGNORECASE | re.DOTALL)
 _IS_TO_BE_ESCAPED = re.compile("[&<>\"']").search
+_MOST_FORMATS = 16  # of each page, some 10 kB each
 _INDENT = re.compile(r"\n\s+")
 
 
@@ -77,36 +78,37 @@ class Page:
         return page
 
     def _settle(self) -> None:
-        """Encode once what is the same each time."""
-        self._names = {name for piece in self._pieces for name in piece.names}
-        self._asked = {name for piece in self._pieces for name, _ in piece.conditions}
+        """Find out which fields are asked for; nothing is prepared yet."""
+        asked = {name for piece in self._pieces for name, _ in piece.conditions}
+        self._asked = tuple(sorted(asked))
         #: The fields that are still open.
-        self.open = frozenset(self._names | self._asked)
-        self._encoded = [
-            (
-                piece.conditions,
-                _encode(piece.literals[0]),
-                tuple(zip(piece.names, map(_encode, piece.literals[1:]), strict=True)),
-            )
-            for piece in self._pieces
-        ]
+        self.open = frozenset(asked.union(*(piece.names for piece in self._pieces)))
+        self._formats: dict[tuple[bool, ...], tuple[bytes, tuple[str, ...]]] = {}
 
     def render(self, fields: Mapping[str, str]) -> bytes:
         """The page in UTF-8, with each field's value escaped and put in; `fields` are all that are still open."""
-        values = {name: fields[name] for name in self._names}
-        if _IS_TO_BE_ESCAPED("\n".join(values.values())):
-            values = {name: escape(value) for name, value in values.items()}
-        is_filled = {name: bool(fields[name]) for name in self._asked}
-        found = []
-        for conditions, beginning, rest in self._encoded:
-            for name, wanted in conditions:
-                if is_filled[name] is not wanted:
-                    break
-            else:
-                found.append(beginning)
-                for name, literal in rest:
-                    found += _encode(values[name]), literal
-        return b"".join(found)
+        filled = tuple([bool(fields[name]) for name in self._asked])
+        form, names = self._formats.get(filled) or self._format(filled)
+        values = [fields[name] for name in names]
+        if _IS_TO_BE_ESCAPED("\n".join(values)):
+            values = [escape(value) for value in values]
+        return form % tuple([value.encode("utf-8", "replace") for value in values])
+
+    def _format(self, filled: tuple[bool, ...]) -> tuple[bytes, tuple[str, ...]]:
+        """The page where just these of the asked fields are filled: a format, and the fields that go into it."""
+        is_filled = dict(zip(self._asked, filled, strict=True))
+        literals: list[str] = [""]
+        names: list[str] = []
+        for piece in self._pieces:
+            if all(is_filled[name] is wanted for name, wanted in piece.conditions):
+                literals[-1] += piece.literals[0]
+                literals += piece.literals[1:]
+                names += piece.names
+        form = b"%b".join(literal.encode("utf-8", "replace").replace(b"%", b"%%") for literal in literals)
+        if len(self._formats) >= _MOST_FORMATS:
+            self._formats.clear()
+        found = self._formats[filled] = form, tuple(names)
+        return found
 
 
 class _Piece(NamedTuple):
@@ -144,10 +146,6 @@ def _joined(pieces: Iterable[_Piece]) -> list[_Piece]:
         else:
             found.append(piece)
     return found
-
-
-def _encode(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
 
 
 def _split(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

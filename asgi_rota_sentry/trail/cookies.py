@@ -12,12 +12,11 @@ def session_cookie(header: bytes, wanted: Sequence[bytes]) -> bytes | None:
     `wanted` are their names, each with its equals sign.
     """
     for prefix in wanted:
-        start = header.find(prefix)
-        while start > 0 and header[start - 1] not in b" ;":
-            start = header.find(prefix, start + 1)
-        if start >= 0:
-            end = header.find(b";", start)
-            value = (header[start + len(prefix) :] if end < 0 else header[start + len(prefix) : end]).strip(b' "')
+        before, found, rest = header.partition(prefix)
+        if before and found and before[-1] not in b" ;":  # the end of another's name, or of its value
+            _, found, rest = header.replace(b";", b"; ").partition(b" " + prefix)
+        if found:
+            value = rest.partition(b";")[0].strip(b' "')
             return None if value in _EMPTY else prefix + value
     return None
 

@@ -12,7 +12,6 @@ from asgi_rota_sentry.trail.cookies import session_cookie, set_session_cookie
 from asgi_rota_sentry.trail.hashing import hashed_here, hashed_with
 from asgi_rota_sentry.trail.memory import Item, MemoryStore
 
-_SET_COOKIE = len(b"set-cookie")
 _ENDED = b""
 
 
@@ -68,11 +67,11 @@ class Trail:
 
     def renewed_key(self, headers: Collection[tuple[bytes, bytes]]) -> bytes | None:
         """The key of a session cookie that a response sets; empty when it deletes it, None when it does neither."""
-        for name, _ in headers:
-            if len(name) == _SET_COOKIE:
-                found = set_session_cookie(headers, self._wanted)
-                return self._hash(found) if found else found
-        return None
+        by_name = dict(headers)
+        if b"set-cookie" not in by_name and b"Set-Cookie" not in by_name:
+            return None
+        found = set_session_cookie(headers, self._wanted)
+        return self._hash(found) if found else found
 
     def earlier(self, key: bytes | None, viewer: str | None = None) -> list[Breadcrumb]:
         """The visitor's breadcrumbs from earlier requests, oldest first.
