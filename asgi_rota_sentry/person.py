@@ -47,10 +47,7 @@ class Person:
             return found
         if not asked:
             return found
-        # Six times as fast as `dataclasses.replace`, which asks for each field of a frozen one to be set.
-        merged = object.__new__(Identity)
-        merged.__dict__.update(found.__dict__, preferences={**asked, **found.preferences})
-        return merged
+        return identity.identity_of({**found.__dict__, "preferences": {**asked, **found.preferences}})
 
     @property
     def address(self) -> str | None:

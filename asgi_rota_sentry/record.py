@@ -91,7 +91,8 @@ class Record:
         """The user, for a page: what else is known of the request is not looked for."""
         if self._last_knowledge is not None:
             return self._last_knowledge.who()
-        person = Person(self._scope, self._config.identify, personal=False)
+        identify = self._config.identify
+        person = Person(self._scope, identity.named if identify is identity.read else identify, personal=False)
         person.resolved = self._identity
         return person.who()
 

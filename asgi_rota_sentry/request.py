@@ -149,7 +149,11 @@ def _server(scope: Scope, scheme: str) -> str | None:
 
 def cookie_header(scope: Scope) -> bytes:
     """The cookies as they were sent, in one piece: HTTP/2 may split the header (RFC 9113, section 8.2.3)."""
-    return b"; ".join([value for name, value in raw_headers(scope) if name == b"cookie"])
+    found = raw_headers(scope)
+    by_name = dict(found)
+    if len(by_name) == len(found):
+        return by_name.get(b"cookie", b"")
+    return b"; ".join([value for name, value in found if name == b"cookie"])
 
 
 def cookies(scope: Scope) -> dict[str, str]:

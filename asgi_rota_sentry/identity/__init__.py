@@ -1,9 +1,9 @@
 """Who made the request: the user, the role and the preferences, as far as the application has loaded them."""
 
-from asgi_rota_sentry.identity.model import Identify, Identity, LazyUser
+from asgi_rota_sentry.identity.model import Identify, Identity, LazyUser, identity_of
 from asgi_rota_sentry.identity.names import names_of
 from asgi_rota_sentry.identity.preferences import requested
-from asgi_rota_sentry.identity.reader import ANONYMOUS, loaded_user, owner, read
+from asgi_rota_sentry.identity.reader import ANONYMOUS, loaded_user, named, owner, read
 from asgi_rota_sentry.identity.shapes import get
 
 __all__ = [
@@ -12,7 +12,9 @@ __all__ = [
     "Identity",
     "LazyUser",
     "get",
+    "identity_of",
     "loaded_user",
+    "named",
     "names_of",
     "owner",
     "read",

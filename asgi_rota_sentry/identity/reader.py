@@ -1,11 +1,11 @@
 """The default reader: what the common frameworks and authentication packages put into the ASGI scope."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
 from asgi_rota_sentry.identity import preferences
-from asgi_rota_sentry.identity.model import Identity, LazyUser
+from asgi_rota_sentry.identity.model import Identity, LazyUser, identity_of
 from asgi_rota_sentry.identity.roles import role_in_scopes, role_of
 from asgi_rota_sentry.identity.shapes import LONGEST, are_plain, first, get, text, unwrapped
 from asgi_rota_sentry.types import Scope
@@ -25,25 +25,41 @@ def read(scope: Scope) -> Identity | None:
     (Starlette's `request.state.user`), `scope["session"]["user"]` (a session in a cookie). Never loads anything: a
     lazy user that the application did not touch counts as anonymous.
     """
+    return _read(scope, _identity)
+
+
+def named(scope: Scope) -> Identity | None:
+    """As `read`, without the ID and the role: what a page may say."""
+    return _read(scope, _named)
+
+
+def _read(scope: Scope, look: Callable[[Any, Scope], Identity | None]) -> Identity | None:
     user = loaded_user(scope)
     if user is None:
         return None
     stand_in: Any = scope.get("user")
     if not _is_stand_in(stand_in):
-        return _identity(user, scope)
+        return look(user, scope)
     with stand_in.unasked():
-        return _identity(user, scope)
+        return look(user, scope)
 
 
 def _identity(user: Any, scope: Scope) -> Identity | None:
-    found = Identity(
-        id=_id(user),
-        username=first(user, *_USERNAMES) or _django_username(user),
-        email=first(user, "email"),
-        role=role_of(user) or role_in_scopes(scope.get("auth")),
-        preferences=preferences.of_user(user),
-    )
+    role = role_of(user) or role_in_scopes(scope.get("auth"))
+    found = identity_of({**_names(user), "id": _id(user), "role": role})
     return found if (found.id or found.username or found.email or found.role) else None
+
+
+def _named(user: Any, _: Scope) -> Identity:
+    return identity_of({**_names(user), "id": None, "role": None})
+
+
+def _names(user: Any) -> dict[str, Any]:
+    return {
+        "username": first(user, *_USERNAMES) or _django_username(user),
+        "email": first(user, "email"),
+        "preferences": preferences.of_user(user),
+    }
 
 
 def loaded_user(scope: Scope) -> Any:

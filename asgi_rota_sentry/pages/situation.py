@@ -93,6 +93,12 @@ def _url(path: str) -> str:
     return path if _PLAIN_PATH(path) else quote(path, safe="/:@!$&'()*+,;=~", errors="replace")
 
 
+@lru_cache(maxsize=64)
+def _own_url(root_path: str, path: str) -> str:
+    """Of one of the middleware's own routes, below the mount prefix."""
+    return _url(root_path + path)
+
+
 def outcome(situation: Situation) -> Outcome:
     """What the situation has in common with many others."""
     return Outcome(
@@ -143,7 +149,7 @@ def own_values(
         "trace_id": situation.trace_id or "",
         "words": words(situation.path) if "words" in wanted else "",
         "support_link": _mail(settings, situation, texts) if "support_link" in wanted else "",
-        "feedback_url": _url(situation.root_path + settings.feedback_path),
+        "feedback_url": _own_url(situation.root_path, settings.feedback_path),
         "user_name": (situation.user_name or "")[:_LONGEST_NAME],
         "user_email": (situation.user_email or "")[:_LONGEST_EMAIL],
     }

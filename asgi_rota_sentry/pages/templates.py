@@ -25,8 +25,7 @@ BUILT_IN = Path(__file__).parent / "templates"
 _MARK = re.compile(r"<!--\s*(?:(?P<end>end)|if\s+(?P<negated>not\s+)?(?P<field>\w+))\s*-->")
 _INCLUDE = re.compile(r"<!--\s*include\s+([\w-]+\.\w+)\s*-->")
 _CODE = re.compile(r"<(style|script)\b[^>]*>(.*?)</\1\s*>", re.IGNORECASE | re.DOTALL)
-_IS_TO_BE_ESCAPED = re.compile("[&<>\"']").search
-_MOST_FORMATS = 16  # of each page, some 10 kB each
+_MOST_FORMS = 16  # of each page, some 10 kB each
 _INDENT = re.compile(r"\n\s+")
 
 
@@ -83,19 +82,22 @@ class Page:
         self._asked = tuple(sorted(asked))
         #: The fields that are still open.
         self.open = frozenset(asked.union(*(piece.names for piece in self._pieces)))
-        self._formats: dict[tuple[bool, ...], tuple[bytes, tuple[str, ...]]] = {}
+        self._forms: dict[tuple[bool, ...], tuple[list[bytes], tuple[str, ...]]] = {}
 
     def render(self, fields: Mapping[str, str]) -> bytes:
         """The page in UTF-8, with each field's value escaped and put in; `fields` are all that are still open."""
         filled = tuple([bool(fields[name]) for name in self._asked])
-        form, names = self._formats.get(filled) or self._format(filled)
+        parts, names = self._forms.get(filled) or self._form(filled)
         values = [fields[name] for name in names]
-        if _IS_TO_BE_ESCAPED("\n".join(values)):
+        together = "\n".join(values)
+        if escape(together) != together:
             values = [escape(value) for value in values]
-        return form % tuple([value.encode("utf-8", "replace") for value in values])
+        parts = parts.copy()
+        parts[1::2] = [value.encode("utf-8", "replace") for value in values]
+        return b"".join(parts)
 
-    def _format(self, filled: tuple[bool, ...]) -> tuple[bytes, tuple[str, ...]]:
-        """The page where just these of the asked fields are filled: a format, and the fields that go into it."""
+    def _form(self, filled: tuple[bool, ...]) -> tuple[list[bytes], tuple[str, ...]]:
+        """The page where just these of the asked fields are filled: its parts, every second one left for a field."""
         is_filled = dict(zip(self._asked, filled, strict=True))
         literals: list[str] = [""]
         names: list[str] = []
@@ -104,10 +106,11 @@ class Page:
                 literals[-1] += piece.literals[0]
                 literals += piece.literals[1:]
                 names += piece.names
-        form = b"%b".join(literal.encode("utf-8", "replace").replace(b"%", b"%%") for literal in literals)
-        if len(self._formats) >= _MOST_FORMATS:
-            self._formats.clear()
-        found = self._formats[filled] = form, tuple(names)
+        parts = [b""] * (2 * len(literals) - 1)
+        parts[::2] = [literal.encode("utf-8", "replace") for literal in literals]
+        if len(self._forms) >= _MOST_FORMS:
+            self._forms.clear()
+        found = self._forms[filled] = parts, tuple(names)
         return found
 
 
