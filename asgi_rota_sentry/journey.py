@@ -72,6 +72,14 @@ class Journey(Record):
         finally:
             self._leave()
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether a call in this context can still belong to this request.
+
+        After the last byte it is another one, which the server began in the context that this one left behind.
+        """
+        return self.is_open and not self._reply.ended
+
     # Open
 
     def _open(self) -> None:
@@ -271,7 +279,10 @@ class Journey(Record):
         # What would make a cycle is let go, so that the request needs no garbage collector.
         del self._reply
         if self._token is not None:
-            sdk.leave_layer(self._token)
+            try:
+                sdk.layer.reset(self._token)
+            except ValueError:  # in another context, as when an unfinished coroutine is collected
+                sdk.layer.set(False)
 
     def _settle(self, sentry: sdk.RequestScope) -> None:
         """Have Sentry told of the request, and leave its scope."""
@@ -314,15 +325,6 @@ def here() -> Journey | None:
     """The journey that this context belongs to."""
     found = sdk.layer.get(None)
     return found if isinstance(found, Journey) else None
-
-
-def is_answering() -> bool:
-    """Whether a call in this context can still belong to a request that is on its journey.
-
-    After the last byte it is another one, which the server began in the context that this one left behind.
-    """
-    found = sdk.layer.get(None)
-    return bool(found) and isinstance(found, Journey) and found.is_open and not found._reply.ended
 
 
 def _is_unwanted(exc: BaseException, handled: bool) -> bool:

@@ -75,7 +75,8 @@ class RotaSentryMiddleware:
         kind = scope.get("type")
         if kind == "lifespan":
             return await self._lifespan(scope, receive, send)
-        if kind not in ("http", "websocket") or journey.is_answering():
+        around = sdk.layer.get(None)
+        if kind not in ("http", "websocket") or (isinstance(around, Journey) and around.is_answering):
             return await self.app(scope, receive, send)
         app = None
         if scope.get("path", "").endswith(self._own_paths):

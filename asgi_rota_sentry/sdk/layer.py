@@ -1,6 +1,6 @@
 """Which ASGI layer the present context is in: the SDK's own middleware, a request of ours, or none."""
 
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any
 
 from sentry_sdk.integrations import asgi as _asgi
@@ -11,11 +11,3 @@ from sentry_sdk.integrations import asgi as _asgi
 #: integrations put around the application, opens no scope and no span of its own. Private; without it there would be
 #: two transactions a request.
 layer: ContextVar[Any] = getattr(_asgi, "_asgi_middleware_applied", ContextVar("asgi_rota_sentry_layer"))
-
-
-def leave_layer(token: Token[Any]) -> None:
-    """Undo what `layer.set` did; harmless in another context, as when an unfinished coroutine is collected."""
-    try:
-        layer.reset(token)
-    except ValueError:
-        layer.set(False)

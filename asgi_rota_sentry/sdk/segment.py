@@ -14,6 +14,7 @@ from asgi_rota_sentry.breakdown import REST
 from asgi_rota_sentry.sdk import children, chosen
 from asgi_rota_sentry.sdk.client import BACKGROUND_OP, HAS_TRANSACTIONS, ORIGIN, Client
 from asgi_rota_sentry.sdk.collection import HEADER
+from asgi_rota_sentry.sdk.late import making
 from asgi_rota_sentry.sdk.scope import RequestScope
 from asgi_rota_sentry.sdk.unsampled import UnsampledSpan
 
@@ -164,11 +165,12 @@ class _StandIn(_NoOp):  # type: ignore[misc]
     _unsampled: "_UnsampledSegment | None"
 
     def __getattr__(self, name: str) -> Any:
-        unsampled = None if name.startswith("__") or name == "_unsampled" else self._unsampled
-        if unsampled is None:
+        if name.startswith("__") or name == "_unsampled":
             raise AttributeError(name)
-        unsampled.tell(self)
-        return getattr(self, name)
+        with making():  # threads may ask at once
+            if self._unsampled is not None:
+                self._unsampled.tell(self)
+        return object.__getattribute__(self, name)
 
 
 class _UnsampledSegment(UnsampledSpan):
@@ -191,7 +193,6 @@ class _UnsampledSegment(UnsampledSpan):
         current._server_segment_span = self._segment
         if self._stand_in is not None:
             current._span = current._server_segment_span = self._stand_in
-            self.tell(self._stand_in)
 
     def stand_ins(self, _: Scope) -> tuple[Any, Any]:
         """What a scope that nobody has looked at yet holds instead of the span and of the server's segment."""
@@ -213,7 +214,7 @@ class _UnsampledSegment(UnsampledSpan):
             sample_rand=self._draw,
             sample_rate=float(self._scope.client.traces_sample_rate),
         )
-        stand_in._unsampled = None  # only now: other threads may ask, too
+        stand_in._unsampled = None
 
     def end(self, at: datetime | None = None) -> None:
         """Count the segment as not sampled, as the SDK does when it ends one."""

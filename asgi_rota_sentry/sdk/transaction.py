@@ -13,7 +13,7 @@ from asgi_rota_sentry import faults
 from asgi_rota_sentry.breakdown import REST
 from asgi_rota_sentry.sdk import chance, children
 from asgi_rota_sentry.sdk.client import BACKGROUND_OP, ORIGIN, Client
-from asgi_rota_sentry.sdk.late import is_late, make_now
+from asgi_rota_sentry.sdk.late import is_late, make_now, making
 from asgi_rota_sentry.sdk.scope import RequestScope
 from asgi_rota_sentry.sdk.unsampled import UnsampledSpan
 
@@ -146,17 +146,17 @@ class _StandIn(Transaction):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        if self._current is not None and is_late(self._current):
-            make_now(self._current)  # which may have a name for it
-        elif name == "name":
-            self.name = self._naming()
-        elif name == "source":
-            self.source = "url"
-        elif self.is_real:
-            raise AttributeError(name)
-        else:
-            self._become_real()
-        return getattr(self, name)
+        with making():  # threads may ask at once
+            if self._current is not None and is_late(self._current):
+                make_now(self._current)  # which may have a name for it
+                return getattr(self, name)
+            if name == "name":
+                self.name = self._naming()
+            elif name == "source":
+                self.source = "url"
+            elif not self.is_real:
+                self._become_real()
+        return object.__getattribute__(self, name)
 
     def _become_real(self) -> None:
         self.is_real = True
