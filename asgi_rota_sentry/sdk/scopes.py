@@ -150,8 +150,8 @@ class Scopes:
 
     def propagation_context(self) -> Any:
         """What the scopes know of the request's trace."""
-        scope = self.current if self.client.streaming else self.scope
-        return self._new_trace() if is_late(scope) else scope.get_active_propagation_context()
+        scope = getattr(self, "current" if self.client.streaming else "scope", None)
+        return self._new_trace() if scope is None or is_late(scope) else scope.get_active_propagation_context()
 
     def note_error(self, *, crashed: bool) -> None:
         """Note an error of which no event tells the session."""
