@@ -198,9 +198,9 @@ def _sessions(server: MemoryTransport) -> dict[str, int]:
     return found
 
 
-@pytest.mark.parametrize("looks", [False, True])
+@pytest.mark.parametrize("looks", ["not", "at the span", "at the scope"])
 async def test_what_is_not_sampled_is_counted_and_told_on(
-    sentry: Sentry, fetch: Fetch, looks: bool, monkeypatch: pytest.MonkeyPatch
+    sentry: Sentry, fetch: Fetch, looks: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether or not somebody looks: one lost span a request; the trace headers say that it is not sampled."""
     monkeypatch.setattr(scopes, "_EAGER_REQUESTS", 0)
@@ -209,7 +209,9 @@ async def test_what_is_not_sampled_is_counted_and_told_on(
     told = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        if looks:
+        if looks == "at the scope":
+            sentry_sdk.get_current_scope().set_tag("somebody", "looks")
+        if looks != "not":
             told.append((sentry_sdk.get_traceparent(), _items(sentry_sdk.get_baggage())))
         await _answer(send)
 
@@ -220,7 +222,7 @@ async def test_what_is_not_sampled_is_counted_and_told_on(
     lost = [reason for reason, category in server.lost if category == "span"]
     assert lost == ["sample_rate"] * (rounds - len(server.spans))
     assert 0.2 < len(server.spans) / rounds < 0.3
-    assert len(told) == (rounds if looks else 0)
+    assert len(told) == (0 if looks == "not" else rounds)
     ids = {span["trace_id"] for span in server.spans}
     for traceparent, items in told:
         trace_id, _, flag = traceparent.split("-")
