@@ -42,7 +42,8 @@ bench: .venv/.ready .venv-sdk3/.ready
 	.venv-sdk3/bin/python -m tests.bench $(BENCH)
 
 e2e: .venv/.ready e2e-tools
-	.venv/bin/python -m pytest -m e2e
+	.venv/bin/python -m tests.e2e.install
+	.venv/bin/python -m pytest -m e2e -n 2 --dist loadfile
 
 # A browser and a Redis from Debian's packages, where they are missing; the servers install themselves into .e2e/.
 e2e-tools:

@@ -282,6 +282,23 @@ async def test_a_user_that_the_app_set_is_neither_mixed_nor_changed(sentry: Sent
     assert ("email" in second) == pii
 
 
+async def test_an_error_page_knows_whom_it_speaks_to(sentry: Sentry, fetch: Get) -> None:
+    """The name, the address, the theme and the language, as the application has them; nothing of that is sent."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        preferences = {"theme": "dark", "language": "de"}
+        scope["user"] = {"id": "7", "username": "Sam Wood", "email": "sam@example.com", "preferences": preferences}
+        raise ValueError("boom")
+
+    answer = await fetch(RotaSentryMiddleware(app), "/", headers={"accept": "text/html"})
+    assert 'value="Sam Wood"' in answer.text
+    assert 'value="sam@example.com"' in answer.text
+    assert answer.headers["content-language"] == "de"
+    assert ' data-theme="dark"' in answer.text
+    assert "Sam Wood" not in str(server.events)
+
+
 async def test_nothing_personal_leaves_unless_allowed(sentry: Sentry, fetch: Get) -> None:
     """Name, e-mail and address are nowhere: frames, breadcrumbs, messages, headers, extra, URL, body."""
     server = sentry()

@@ -1,4 +1,4 @@
-"""Servers that the end-to-end tests report to; each is installed into `.e2e/` at its first use."""
+"""Servers that the end-to-end tests report to; each is installed into `.e2e/` before, or at its first use."""
 
 from collections.abc import Iterator
 

@@ -53,7 +53,9 @@ def install() -> Path:
         command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
         subprocess.run(command, cwd=_FOLDER, check=True, stdin=subprocess.DEVNULL, timeout=300)
         ready.touch()
-    shutil.copy(_PROGRAM, _FOLDER)  # node looks for packages beside the program
+    here = _FOLDER / _PROGRAM.name  # node looks for packages beside the program
+    if not here.exists() or here.read_bytes() != _PROGRAM.read_bytes():
+        shutil.copy(_PROGRAM, here)
     return _FOLDER
 
 
