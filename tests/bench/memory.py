@@ -7,10 +7,13 @@ import resource
 import sys
 import time
 import tracemalloc
+from operator import itemgetter
 from typing import Any
 
 from tests.bench.apps import Gate, call, discard, fail, fresh_scope, no_body
 from tests.bench.variants import Lineup, Variant, line_up
+
+_PARTS = 16  # looked at after each
 
 
 async def in_flight(app: str, rate: float | None, requests: int = 1000, **options: Any) -> dict[str, Any]:
@@ -57,16 +60,18 @@ async def _held(lineup: Lineup, variant: Variant, gate: Gate, requests: int) -> 
 
 
 async def soak(app: str, requests: int, variant: str = "ours", **options: Any) -> dict[str, Any]:
-    """Serve `requests` to as many visitors at 10 %, and compare what is held at the half and at the end.
+    """Serve `requests` to as many visitors at 10 %, and compare the least that is held in the second and last quarter.
 
-    Every hundredth request fails and every fiftieth asks for a page that is not there (see `fresh_scope`).
-    `blocks` are the allocated memory blocks of Python's own allocator, `resident` the peak memory of the process in
-    KiB. A store that is bounded is full by the half; what still grows after it grows for ever.
+    Every twentieth request fails, so that what is kept of events is full early, and every fiftieth asks for a page that
+    is not there (see `fresh_scope`). `blocks` are the allocated memory blocks of Python's own allocator, `resident` the
+    peak memory of the process in KiB. A store that is bounded is full by then; what still grows grows for ever. The
+    least, since a memory that is emptied when it is full (such as the scrubber's, of what it has seen) is now full and
+    now empty.
     """
     served = itertools.count(1)
 
     async def mostly_right() -> None:
-        if next(served) % 100 == 0:
+        if next(served) % 20 == 0:
             await fail()
 
     lineup = await line_up(app, mostly_right, 0.1, **options)
@@ -74,14 +79,16 @@ async def soak(app: str, requests: int, variant: str = "ours", **options: Any) -
     lineup.bind(chosen)
     marks = []
     started = time.monotonic()
-    for part in range(2):
-        for number in range(part * requests // 2, (part + 1) * requests // 2):
+    for part in range(_PARTS):
+        for number in range(part * requests // _PARTS, (part + 1) * requests // _PARTS):
             await call(chosen.app, number)
         chosen.flush()
         gc.collect()
         resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         marks.append({"blocks": sys.getallocatedblocks(), "resident": resident})
-    half, end = marks
+    quarter = _PARTS // 4
+    half = min(marks[quarter : 2 * quarter], key=itemgetter("blocks"))
+    end = min(marks[3 * quarter :], key=itemgetter("blocks"))
     return {
         "requests": requests,
         "seconds": time.monotonic() - started,

@@ -83,7 +83,7 @@ def soak_line(app: str, result: dict[str, Any]) -> str:
         verdict = f"too few to tell (bounded stores fill up first; {SETTLED} will do)"
     return (
         f"{app:<16}{result['requests']} requests in {result['seconds']:.0f} s: allocated blocks "
-        f"{half['blocks']} at the half, {end['blocks']} at the end ({left}), peak memory "
+        f"{half['blocks']} by the half, {end['blocks']} by the end ({left}), peak memory "
         f"{half['resident'] / 1024:.1f} and {end['resident'] / 1024:.1f} MiB: {verdict}"
     )
 
