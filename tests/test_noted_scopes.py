@@ -109,6 +109,20 @@ async def test_a_name_counts_though_nobody_looks(sentry: Sentry, rate: float | N
     assert {"value": "/rota/{id}", "type": "string"} in [attributes.get("http.route") for attributes in counted]
 
 
+async def test_what_is_noted_is_bounded(sentry: Sentry) -> None:
+    """A websocket that is named for days has its scope copied before the notes fill the memory."""
+    server = sentry(options={"traces_sample_rate": None})
+
+    async def view() -> None:
+        for number in range(1_000):
+            _name(f"/rota/{number}", "route")
+        assert not _is_late()
+        sentry_sdk.capture_message("seen")
+
+    await _request(view)
+    assert [event["transaction"] for event in server.events] == ["/rota/999"]
+
+
 @UNSAMPLED
 async def test_starlette_s_integration_has_no_scope_copied(
     sentry: Sentry, rate: float | None, monkeypatch: pytest.MonkeyPatch

@@ -24,6 +24,9 @@ _SLOTS: tuple[str, ...] = tuple(getattr(Scope, "__slots__", ()))
 #: Whether this SDK's scopes are such that one can stand for another.
 IS_POSSIBLE = {"client", *_SPANS} <= {*_SLOTS} and not hasattr(Scope(), "__dict__")
 
+# What is noted beyond this is done: a websocket may be open, and be named, for days.
+_MOST_NOTED = 32
+
 # One for all scopes: to make a copy takes some microseconds.
 _lock = RLock()
 
@@ -92,8 +95,9 @@ _set_stand_in: Any = LateScope.__dict__["_stand_in"].__set__
 def late(make_current: Make, make_isolation: Make, client: Any, *, has_span: bool) -> tuple[Scope, Scope]:
     """A current and an isolation scope with nothing in them yet but the client that is in force.
 
-    The client is what the SDK reads, and looks for in scope after scope, before it knows whether it has work to do. The
-    span is another such thing, unless the current scope `has_span`.
+    The client is what the SDK reads, and looks for in scope after scope, before it knows whether it has work to do; one
+    that is bound in the midst of the request counts once a scope is made. The span is another such thing, unless the
+    current scope `has_span`.
     """
     # Late only at last: until then their slots are written as those of any object.
     current, isolation = _new(_MadeScope), _new(_MadeScope)
@@ -177,7 +181,7 @@ def _made(scope: LateScope) -> Scope:
 def _note(scope: Scope, do: Callable[..., Any], *args: Any) -> None:
     """Have this done to the copy when it is made, or now if it is."""
     with _lock:
-        if type(scope) is LateScope:
+        if type(scope) is LateScope and len(scope._noted) < _MOST_NOTED:
             _set_noted(scope, (*scope._noted, (do, args)))
             return
     do(scope, *args)

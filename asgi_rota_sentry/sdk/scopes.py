@@ -81,7 +81,7 @@ class Scopes:
             self._prepare(self.current)
             return
         # The SDK would make two scopes for a context that has none, at ten times the price of a copy.
-        self.outer = (around and around.outer_scopes) or contexts.scopes() or _PRISTINE
+        self.outer = getattr(around, "outer_scopes", None) or contexts.scopes() or _PRISTINE
         self._began = began
         self._is_open = True
         client = self.client
