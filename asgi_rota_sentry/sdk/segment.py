@@ -14,7 +14,7 @@ from asgi_rota_sentry.breakdown import REST
 from asgi_rota_sentry.sdk import children, chosen
 from asgi_rota_sentry.sdk.client import BACKGROUND_OP, HAS_TRANSACTIONS, ORIGIN, Client
 from asgi_rota_sentry.sdk.collection import HEADER
-from asgi_rota_sentry.sdk.late import making
+from asgi_rota_sentry.sdk.late import make_now, making
 from asgi_rota_sentry.sdk.scope import RequestScope
 from asgi_rota_sentry.sdk.unsampled import UnsampledSpan
 
@@ -201,7 +201,7 @@ class _UnsampledSegment(UnsampledSpan):
         return stand_in, stand_in
 
     def tell(self, stand_in: _StandIn) -> None:
-        """Tell a stand-in what the SDK's own segment would know."""
+        """Tell a stand-in what the SDK's own segment would know, and what was noted of it on the scope."""
         context = self._scope.propagation_context()
         _NoOp.__init__(
             stand_in,
@@ -215,6 +215,9 @@ class _UnsampledSegment(UnsampledSpan):
             sample_rate=float(self._scope.client.traces_sample_rate),
         )
         stand_in._unsampled = None
+        current = getattr(self._scope, "current", None)
+        if current is not None:
+            make_now(current)
 
     def end(self, at: datetime | None = None) -> None:
         """Count the segment as not sampled, as the SDK does when it ends one."""

@@ -96,7 +96,7 @@ def start_span(
             return segment.begin_unsampled(scope, kind=kind, name=name, draw=draw)
         return segment.begin(scope, asgi_scope, kind=kind, name=name(), draw=draw)
     if not is_chosen:
-        return transaction.begin_unsampled(client, scope, kind=kind, name=name, draw=draw)
+        return transaction.begin_unsampled(scope, kind=kind, name=name, draw=draw)
     return transaction.begin(scope, asgi_scope, kind=kind, name=name(), draw=draw)
 
 

@@ -134,10 +134,11 @@ class _StandIn(Transaction):
     request's propagation context, and with the draw that left the request unsampled.
     """
 
-    __slots__ = ("_client", "_current", "_draw", "_kind", "_naming", "is_real")
+    __slots__ = ("_client", "_context", "_current", "_draw", "_kind", "_naming", "is_real")
 
     is_real: bool
     _client: Client
+    _context: Callable[[], Any] | None
     _current: Scope | None
     _draw: float
     _kind: str
@@ -160,7 +161,8 @@ class _StandIn(Transaction):
 
     def _become_real(self) -> None:
         self.is_real = True
-        context = sentry_sdk.get_isolation_scope().get_active_propagation_context()
+        # The request's own, whoever asks: a thread may have scopes of its own.
+        context = (self._context or sentry_sdk.get_isolation_scope().get_active_propagation_context)()
         name, source = self.name, self.source
         kind = f"{self._kind}.server"
         super().__init__(
@@ -187,8 +189,9 @@ class _UnsampledTransaction(UnsampledSpan):
 
     _transaction: _StandIn | None = None
 
-    def __init__(self, client: Client, *, kind: str, name: Callable[[], str], draw: float) -> None:
-        self._client = client
+    def __init__(self, scope: RequestScope, *, kind: str, name: Callable[[], str], draw: float) -> None:
+        self._client = scope.client
+        self._scope: RequestScope | None = scope
         self._kind = kind
         self._name = name
         self._draw = draw
@@ -211,14 +214,15 @@ class _UnsampledTransaction(UnsampledSpan):
             transaction._draw = self._draw
             transaction._client = self._client
             transaction._current = current
+            transaction._context = None if self._scope is None else self._scope.propagation_context
             self._transaction = transaction
         return self._transaction, None
 
     def end(self, at: datetime | None = None) -> None:
         """Count the transaction as not sampled, as the SDK does when it ends one."""
-        transaction = self._transaction
+        transaction, self._scope = self._transaction, None  # the scope knows us: no cycle is left
         if transaction is not None:
-            transaction._current = None  # which would be a cycle
+            transaction._current = transaction._context = None
             if transaction.is_real:
                 transaction.finish(end_timestamp=at)
                 return
@@ -228,11 +232,9 @@ class _UnsampledTransaction(UnsampledSpan):
             transport.record_lost_event("sample_rate", data_category="span")
 
 
-def begin_unsampled(
-    client: Client, scope: RequestScope, *, kind: str, name: Callable[[], str], draw: float
-) -> _UnsampledTransaction:
+def begin_unsampled(scope: RequestScope, *, kind: str, name: Callable[[], str], draw: float) -> _UnsampledTransaction:
     """The span of a request that the draw left out."""
-    span = _UnsampledTransaction(client, kind=kind, name=name, draw=draw)
+    span = _UnsampledTransaction(scope, kind=kind, name=name, draw=draw)
     scope.begin_when_seen(span.begin, span.stand_ins)
     return span
 
