@@ -21,7 +21,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -128,7 +128,10 @@ class Bugsink:
         if not (self.folder / "token").exists():
             if not fresh.exists():
                 self._make_databases()
-                shutil.copytree(self.folder, fresh, ignore=lambda _, names: set(names) - set(_DATA))
+                made = fresh.with_name(f"{fresh.name}.{os.getpid()}")
+                shutil.copytree(self.folder, made, ignore=lambda _, names: set(names) - set(_DATA))
+                with suppress(OSError):  # another process was first
+                    made.rename(fresh)
             else:
                 shutil.copytree(fresh, self.folder, dirs_exist_ok=True)
         self._token = (self.folder / "token").read_text()

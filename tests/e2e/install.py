@@ -3,9 +3,13 @@
 python -m tests.e2e.install
 """
 
+import tempfile
+from pathlib import Path
+
 from tests.e2e import browser, bugsink, spotlight
 
 if __name__ == "__main__":
-    bugsink.install()
+    with tempfile.TemporaryDirectory() as folder:
+        bugsink.Bugsink(Path(folder))  # its databases are made once
     spotlight.install()
     browser.axe()
