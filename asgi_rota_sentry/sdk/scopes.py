@@ -183,8 +183,8 @@ class Scopes:
         else:
             begin(self.current)
 
-    def has_ended_span(self) -> None:
-        """Have no span begun any more."""
+    def forget_span(self) -> None:
+        """Have no span begun any more, and none on a scope that nobody has looked at."""
         self._begin_span = None
         take_out_spans(self.current)
 

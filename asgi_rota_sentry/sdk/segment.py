@@ -222,7 +222,7 @@ class _UnsampledSegment(UnsampledSpan):
     def end(self, at: datetime | None = None) -> None:
         """Count the segment as not sampled, as the SDK does when it ends one."""
         scope, segment = self._scope, self._segment
-        scope.has_ended_span()
+        scope.forget_span()
         # The stand-in knows us: no cycle is left.
         self._segment = self._stand_in = None
         if segment is not None:

@@ -132,6 +132,7 @@ class Bugsink:
                 shutil.copytree(self.folder, made, ignore=lambda _, names: set(names) - set(_DATA))
                 with suppress(OSError):  # another process was first
                     made.rename(fresh)
+                shutil.rmtree(made, ignore_errors=True)
             else:
                 shutil.copytree(fresh, self.folder, dirs_exist_ok=True)
         self._token = (self.folder / "token").read_text()
