@@ -7,6 +7,8 @@ randomness of a UUID, which takes many times longer; nothing hangs on an ID's be
 import os
 import random
 
+from sentry_sdk.tracing_utils import Baggage
+
 _source = random.Random()  # noqa: S311 - as above
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_source.seed)
@@ -15,6 +17,11 @@ if hasattr(os, "register_at_fork"):
 def draw() -> float:
     """A number from 0 up to 1 with six digits, as the SDK hands one on in `sample_rand`."""
     return int(_source.random() * 1_000_000) / 1_000_000
+
+
+def baggage(drawn: float) -> Baggage:
+    """What tells other services of a draw, with the six digits that it has."""
+    return Baggage({"sample_rand": f"{drawn:.6f}"})
 
 
 def trace_id() -> str:

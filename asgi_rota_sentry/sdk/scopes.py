@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sentry_sdk.scope import Scope, ScopeType
-from sentry_sdk.tracing_utils import Baggage, PropagationContext
+from sentry_sdk.tracing_utils import PropagationContext
 
 from asgi_rota_sentry.sdk import chance, contexts
 from asgi_rota_sentry.sdk.client import Client
@@ -136,7 +136,7 @@ class Scopes:
             if self._trace is None:
                 self._trace = PropagationContext(trace_id=chance.trace_id())
                 if self._draw is not None:
-                    self._trace.baggage = Baggage({"sample_rand": f"{self._draw:.6f}"})
+                    self._trace.baggage = chance.baggage(self._draw)
         return self._trace
 
     def _prepare(self, current: Scope) -> None:

@@ -7,11 +7,10 @@ from typing import Any
 
 from sentry_sdk import traces
 from sentry_sdk.scope import Scope
-from sentry_sdk.tracing_utils import Baggage
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.breakdown import REST
-from asgi_rota_sentry.sdk import children, chosen
+from asgi_rota_sentry.sdk import chance, children, chosen
 from asgi_rota_sentry.sdk.client import BACKGROUND_OP, HAS_TRANSACTIONS, ORIGIN, Client
 from asgi_rota_sentry.sdk.collection import HEADER
 from asgi_rota_sentry.sdk.late import make_now, making
@@ -275,4 +274,4 @@ def _attributes(kind: str) -> dict[str, Any]:
 
 def _hand_on(draw: float, current: Scope) -> None:
     """Have the SDK decide by this draw, and tell it to other services."""
-    current.get_active_propagation_context().baggage = Baggage({"sample_rand": f"{draw:.6f}"})
+    current.get_active_propagation_context().baggage = chance.baggage(draw)

@@ -7,7 +7,6 @@ from typing import Any
 import sentry_sdk
 from sentry_sdk.scope import Scope
 from sentry_sdk.tracing import Transaction
-from sentry_sdk.tracing_utils import Baggage
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.breakdown import REST
@@ -173,7 +172,7 @@ class _StandIn(Transaction):
             trace_id=context.trace_id,
             sampled=False,
             same_process_as_parent=False,
-            baggage=Baggage({"sample_rand": f"{self._draw:.6f}"}),
+            baggage=chance.baggage(self._draw),
         )
         self.sample_rate = float(self._client.traces_sample_rate)
 
@@ -249,7 +248,7 @@ def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str, draw: f
         name=name,
         source="url",
         origin=ORIGIN,
-        baggage=context.baggage if draw is None else Baggage({"sample_rand": f"{draw:.6f}"}),
+        baggage=context.baggage if draw is None else chance.baggage(draw),
         parent_sampled=context.parent_sampled,
         trace_id=context.trace_id,
         span_id=chance.span_id(),
