@@ -33,25 +33,22 @@ _TELLING_HEADERS = trace_context.NAMES | _BODY_HEADERS
 class Journey(Record):
     """One request's way through the middleware."""
 
-    is_open = False
-    #: The SDK's scopes that the request began in.
-    outer_scopes: Any = None
-    _token: Token[Any] | None = None
-    _is_cancelled = False
+    __slots__ = ("_is_cancelled", "_reply", "_token", "is_open", "outer_scopes")
 
     def __init__(self, config: Configuration, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        self._config = config
-        self._app = app
-        self._scope = scope
-        self._root_path: str = scope.get("root_path") or ""  # routers write into the scope's own
+        Record.__init__(self, config, app, scope)
+        self.is_open = self._is_cancelled = False
+        #: The SDK's scopes that the request began in.
+        self.outer_scopes: Any = None
+        self._token: Token[Any] | None = None
         is_http = scope.get("type") == "http"
         self._reply = Reply(receive, send, config.pages if is_http else None, scope.get("method") or "GET", self)
 
-    async def run(self) -> Any:
-        """Take the request to the application and its answer back."""
+    async def run(self, around: Any) -> Any:
+        """Take the request to the application and its answer back; `around` is the layer that it came in."""
         __tracebackhide__ = True
         try:
-            self._open()
+            self._open(around)
             if self._config.identifies_async and self._sentry is not None:
                 await self._resolve_identity()
         except Exception:
@@ -82,8 +79,7 @@ class Journey(Record):
 
     # Open
 
-    def _open(self) -> None:
-        around = sdk.layer.get(None)
+    def _open(self, around: Any) -> None:
         self._token = sdk.layer.set(self)
         self.is_open = True
         client = sdk.current_client()
@@ -99,8 +95,12 @@ class Journey(Record):
             self._is_excluded = True
             return
         found: dict[bytes, bytes] = dict(request.raw_headers(scope))
-        is_plain = found.keys().isdisjoint(_TELLING_HEADERS)
-        headers = None if is_plain else trace_context.trace_headers(found)
+        headers = None
+        if not found.keys().isdisjoint(_TELLING_HEADERS):
+            headers = trace_context.trace_headers(found)
+            if client.max_body and not _BODY_HEADERS.isdisjoint(found):
+                self._body = request.Body(client.max_body)
+                self._reply.take = BodyReceive(self._reply.take, self._body)
         if client.tracing and scope.get("method") not in _UNTRACED_METHODS:
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
         elif headers and not sentry.is_adopted:
@@ -109,9 +109,6 @@ class Journey(Record):
             self._reply.take = SocketReceive(self._reply.take, self.on_close)
         if config.trail.remembers:
             self._visitor = Visitor(config.trail, scope, found.get(b"cookie"))
-        if not is_plain and client.max_body and not _BODY_HEADERS.isdisjoint(found):
-            self._body = request.Body(client.max_body)
-            self._reply.take = BodyReceive(self._reply.take, self._body)
 
     def _first_name(self) -> str:
         """The span's name before the application has routed: what the SDK's own layer would call it."""
@@ -150,9 +147,7 @@ class Journey(Record):
             if self._span is not None and self._span.sampled:
                 self._span.set_status_code(status)
             if self._visitor is not None:
-                headers = message.get("headers")
-                headers = headers if type(headers) is list else headers_of(message)
-                self._visitor.answered(status, headers, self._answered_at, self._owner)
+                self._visitor.answered(status, headers_of(message), self._answered_at, self._owner)
         except Exception:
             faults.report("noting a response")
 

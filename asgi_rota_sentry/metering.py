@@ -7,6 +7,7 @@ import time
 from _thread import start_new_thread
 from collections import Counter, deque
 from collections.abc import Callable
+from itertools import repeat
 from threading import Lock
 from typing import NamedTuple
 
@@ -71,7 +72,7 @@ class Metering:
     def _add_up(self) -> None:
         """With the lock held."""
         noted = self._noted
-        for (route, status, others), times in Counter(noted.popleft() for _ in range(len(noted))).items():
+        for (route, status, others), times in Counter(map(deque.popleft, repeat(noted, len(noted)))).items():
             key = route, status // 100
             if key not in self._counts and len(self._counts) >= MOST_ROUTES:
                 key = OTHERS, key[1]

@@ -64,7 +64,6 @@ class RotaSentryMiddleware:
         self._own_routes: dict[str, ASGIApp] = {self.settings.feedback_path: self.feedback}
         if self.settings.debug:
             self._own_routes[self.settings.test_error_path] = deliberate_error
-        self._own_paths = tuple(self._own_routes)
         self.excludes = bool(self.settings.exclude_paths)
         self._excluded_exact = frozenset(path for path in self.settings.exclude_paths if not path.endswith("*"))
         self._excluded_prefixes = tuple(path[:-1] for path in self.settings.exclude_paths if path.endswith("*"))
@@ -78,13 +77,11 @@ class RotaSentryMiddleware:
         around = sdk.layer.get(None)
         if kind not in ("http", "websocket") or (isinstance(around, Journey) and around.is_answering):
             return await self.app(scope, receive, send)
-        app = None
-        if scope.get("path", "").endswith(self._own_paths):
-            app = self._own_routes.get(request.local_path(scope))
-            if app is self.feedback and not self.settings.feedback_transactions:
-                with sdk.isolated():
-                    return await app(scope, receive, send)
-        return await Journey(self, app or self.app, scope, receive, send).run()
+        app = self._own_routes.get(request.local_path(scope) if scope.get("root_path") else scope.get("path", ""))
+        if app is self.feedback and not self.settings.feedback_transactions:
+            with sdk.isolated():
+                return await app(scope, receive, send)
+        return await Journey(self, app or self.app, scope, receive, send).run(around)
 
     def is_excluded(self, scope: Scope) -> bool:
         """Whether this path gets isolation and error capture only."""

@@ -48,28 +48,52 @@ class Configuration(Protocol):
 class Record:
     """The facts of one request, each with the value that stands for not known, and what becomes of them."""
 
-    _config: Configuration
-    _app: ASGIApp
-    _scope: Scope
-    _root_path: str
-    _client: sdk.Client | None = None
-    _sentry: sdk.RequestScope | None = None
-    _span: sdk.RequestSpan | None = None
-    _ended_span: sdk.RequestSpan | None = None
-    _last_knowledge: Enrichment | None = None
-    _body: request.Body | None = None
-    _visitor: Visitor | None = None
-    _identity: Identity | None = None
-    _failed_with: BaseException | None = None
-    _is_excluded = False
-    _pages = 0
-    _status = 0
-    _close_code: int | None = None
-    # In seconds of the epoch: when it came, had its first and its last byte, and when the server went on from there.
-    _arrived_at = 0.0
-    _answered_at = 0.0
-    _ended_at = 0.0
-    _passed_at = 0.0
+    __slots__ = (
+        "_answered_at",
+        "_app",
+        "_arrived_at",
+        "_body",
+        "_client",
+        "_close_code",
+        "_config",
+        "_ended_at",
+        "_ended_span",
+        "_failed_with",
+        "_identity",
+        "_is_excluded",
+        "_last_knowledge",
+        "_pages",
+        "_passed_at",
+        "_root_path",
+        "_scope",
+        "_sentry",
+        "_span",
+        "_status",
+        "_visitor",
+    )
+
+    _client: sdk.Client | None
+    _sentry: sdk.RequestScope | None
+    _span: sdk.RequestSpan | None
+    _ended_span: sdk.RequestSpan | None
+    _last_knowledge: Enrichment | None
+    _body: request.Body | None
+    _visitor: Visitor | None
+    _identity: Identity | None
+    _failed_with: BaseException | None
+    _close_code: int | None
+
+    def __init__(self, config: Configuration, app: ASGIApp, scope: Scope) -> None:
+        self._config = config
+        self._app = app
+        self._scope = scope
+        self._root_path: str = scope.get("root_path") or ""  # routers write into the scope's own
+        self._client = self._sentry = self._span = self._ended_span = self._last_knowledge = None
+        self._body = self._visitor = self._identity = self._failed_with = self._close_code = None
+        self._is_excluded = False
+        self._pages = self._status = 0
+        # In seconds of the epoch: when it came, had its first and its last byte, and when the server went on after it.
+        self._arrived_at = self._answered_at = self._ended_at = self._passed_at = 0.0
 
     def enrich(self, event: Event) -> Callable[[Event], None] | None:
         """Put what is known of this request into one of its events, and remember it for feedback on it.
@@ -227,7 +251,11 @@ class Record:
         metering = self._config.metering
         if metering is None or not sentry.client.has_metrics:
             return
-        named = route.name_of_route(self._scope, self._app, status, *sentry.transaction)
-        is_plain = not (is_slow or sentry.errors or sentry.ignored or self._pages)
-        others = () if is_plain else (sentry.errors, sentry.ignored, int(is_slow), self._pages)
-        metering.note(named[0] if named is not None else "", status, others)
+        known, source = sentry.transaction
+        named = route.name_of_route(self._scope, self._app, status, known, source)
+        others: tuple[int, ...] = ()
+        if sentry.errors is not None:
+            others = sentry.errors.captured, sentry.errors.ignored, int(is_slow), self._pages
+        elif is_slow or self._pages:
+            others = 0, 0, int(is_slow), self._pages
+        metering.note("" if named is None else named[0], status, others)

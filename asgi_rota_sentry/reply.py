@@ -68,7 +68,7 @@ class Reply:
     def __init__(self, receive: Receive, send: Send, pages: ErrorPages | None, method: str, listener: Listener) -> None:
         self.started = self.ended = self.client_gone = self.is_holding = self._trailers = False
         self._body = b""
-        self._held: list[Message] = []
+        self._held: Sequence[Message] = ()
         self.take = receive
         self._send = send
         self._pages = pages
@@ -105,14 +105,11 @@ class Reply:
         except OSError:
             self.client_gone = True
             raise
-        if kind == "http.response.start" or self.ended:
-            return
-        # Nearly all are bodies.
-        if kind == "http.response.body":
-            is_last = not self._trailers and not message.get("more_body", False)
+        if kind == "http.response.body":  # as nearly all
+            is_last = not (self._trailers or message.get("more_body", False))
         else:
-            is_last = _is_last(message, kind)
-        if is_last:
+            is_last = kind != "http.response.start" and _is_last(message, kind)
+        if is_last and not self.ended:
             self.ended = True
             if kind == "websocket.close":
                 self._listener.on_close(message.get("code", 1000))
@@ -156,7 +153,7 @@ class Reply:
 
     async def _while_holding(self, message: Message) -> None:
         __tracebackhide__ = True
-        self._held.append(dict(message) if isinstance(message, MutableMapping) else message)
+        self._held = [*self._held, dict(message) if isinstance(message, MutableMapping) else message]
         try:
             verdict = self._judge(message)
         except Exception:
@@ -182,7 +179,7 @@ class Reply:
 
     async def _release(self) -> None:
         """Send what was held, as it was."""
-        held = self._held if self.is_holding else []
+        held = self._held if self.is_holding else ()
         self._let_go()
         for message in held:
             await self.send(message)
@@ -191,7 +188,7 @@ class Reply:
         """From here on every message passes."""
         self.is_holding = False
         self._pages = None
-        self._held = []
+        self._held = ()
 
     async def _replace(self, status: int, headers: Any) -> None:
         """Send the page in place of the application's answer."""
@@ -226,7 +223,7 @@ def headers_of(message: Message) -> Headers:
 
 
 def _is_iterator(found: Any) -> bool:
-    return hasattr(found, "__next__")
+    return type(found) is not list and hasattr(found, "__next__")
 
 
 def _is_last(message: Message, kind: Any) -> bool:

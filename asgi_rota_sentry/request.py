@@ -42,7 +42,7 @@ _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_.~/:@!$&'()*+,;=%-]*").fullmatch
 def raw_headers(scope: Scope) -> Sequence[tuple[bytes, bytes]]:
     """The header pairs of the scope; empty when the server gave none, or an iterator, which is the application's."""
     found = scope.get("headers") or ()
-    return () if hasattr(found, "__next__") else found
+    return () if type(found) is not list and hasattr(found, "__next__") else found
 
 
 def header(scope: Scope, name: bytes) -> str | None:

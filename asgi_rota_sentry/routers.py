@@ -23,21 +23,20 @@ _known: dict[int, tuple[Any, Any, Finder | None]] = {}
 
 def has_router(app: Any) -> bool:
     """Whether the application is, or has inside, one whose router `find` asks."""
-    return _looked_into(app)[2] is not None
+    _, _, finder = _known.get(id(app)) or _look_into(app)
+    return finder is not None
 
 
 def find(app: Any, scope: Scope) -> str | None:
     """The route's template in the form of the other frameworks, or None where it is neither Quart nor Falcon."""
-    _, framework, finder = _looked_into(app)
+    _, framework, finder = _known.get(id(app)) or _look_into(app)
     return None if finder is None else finder(framework, scope)
 
 
-def _looked_into(app: Any) -> tuple[Any, Any, Finder | None]:
-    known = _known.get(id(app))
-    if known is None:
-        if len(_known) >= _MOST_KNOWN:
-            _known.clear()
-        known = _known[id(app)] = (app, *_framework(app))
+def _look_into(app: Any) -> tuple[Any, Any, Finder | None]:
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    known = _known[id(app)] = (app, *_framework(app))
     return known
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from asgi_rota_sentry import request
-from asgi_rota_sentry.trail import Breadcrumb, Entry, Trail, action_entry, request_entry
+from asgi_rota_sentry.trail import Breadcrumb, Entry, Key, Trail, action_entry, request_entry
 from asgi_rota_sentry.types import Scope
 
 # The last ones of a request that are remembered.
@@ -34,7 +34,7 @@ class Visitor:
         self._cookies = cookies
         self._actions: deque[Entry] | None = None
 
-    def _key(self) -> bytes | None:
+    def _key(self) -> Key | None:
         """Which visitor it is, where the request has a session cookie."""
         if self._cookies is None:
             return None

@@ -60,7 +60,7 @@ def _name(name: str, source: str | None = None) -> None:
 
 
 def _is_late() -> bool:
-    return type(sentry_sdk.get_current_scope()) is late.LateScope
+    return isinstance(sentry_sdk.get_current_scope(), late.LateScope)
 
 
 @RATES

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from asgi_rota_sentry import RotaSentryMiddleware, record_action
-from asgi_rota_sentry.trail import Trail, request_entry
+from asgi_rota_sentry.trail import Key, Trail, request_entry
 from asgi_rota_sentry.visitor import Visitor as OneRequest
 from tests.conftest import Get, MemoryTransport
 
@@ -24,7 +24,7 @@ def trail_of(**given: Any) -> Trail:
     return Trail(["sessionid", "session"], **{"visitors": 100, "length": 20, "seconds": 1800, **given})
 
 
-def key_of(trail: Trail, value: str) -> bytes:
+def key_of(trail: Trail, value: str) -> Key:
     key = trail.key(f"session={value}".encode())
     assert key is not None
     return key
@@ -63,7 +63,7 @@ def test_the_cookie_itself_is_not_kept() -> None:
     one, other = trail_of(), trail_of()
     assert key_of(one, "secret") == key_of(one, "secret")
     assert key_of(one, "secret") != key_of(other, "secret")
-    assert b"secret" not in key_of(one, "secret")
+    assert "secret" not in repr(key_of(one, "secret"))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The default reader: what the common frameworks and authentication packages put into the ASGI scope."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from asgi_rota_sentry.identity import preferences
@@ -12,6 +11,10 @@ from asgi_rota_sentry.types import Scope
 
 #: The owner of a request whose user is known to be nobody.
 ANONYMOUS = ""
+
+# By class, whether who a user of it is may simply be asked for.
+_plain_kinds: dict[type, bool] = {}
+_MOST_KINDS = 1024
 
 _IDS = ("id", "pk", "sub", "user_id", "uid")
 _WHO = ("is_authenticated", "is_anonymous", *_IDS)
@@ -78,7 +81,7 @@ def owner(scope: Scope) -> str | None:
     Cheap enough for every request of a session: nothing but IDs is read.
     """
     user = scope.get("user")
-    if user is not None and _has_plain_id(type(user)) and (quickly := _plain_id(user)):  # type: ignore[arg-type]
+    if user is not None and _has_plain_id(type(user)) and (quickly := _plain_id(user)):
         return quickly
     known = None
     for candidate in _candidates(scope):
@@ -91,10 +94,14 @@ def owner(scope: Scope) -> str | None:
     return known
 
 
-@lru_cache(maxsize=1024)
-def _has_plain_id(kind: Hashable) -> bool:
+def _has_plain_id(kind: type) -> bool:
     """Whether who a user of this class is may simply be asked for."""
-    return are_plain(kind, _WHO) and not (isinstance(kind, type) and issubclass(kind, LazyUser))
+    known = _plain_kinds.get(kind)
+    if known is None:
+        if len(_plain_kinds) >= _MOST_KINDS:
+            _plain_kinds.clear()
+        known = _plain_kinds[kind] = are_plain(kind, _WHO) and not issubclass(kind, LazyUser)
+    return known
 
 
 def _plain_id(user: Any) -> str | None:

@@ -1,5 +1,6 @@
 """What is fixed for the life of one SDK client, worked out once instead of for every request."""
 
+import os
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -21,6 +22,11 @@ BACKGROUND_OP = "task.background"
 
 #: The key in an event's hint under which our hook finds what takes out the names that must not leave.
 WITHHOLD = "asgi_rota_sentry.withhold"
+
+#: Where sessions are counted: the SDK's counts that it has not sent yet, and among them those of one minute, which
+#: begins at this moment, by status.
+SessionCounts = tuple[Any, float, dict[str, Any]]
+NO_COUNTS: SessionCounts = None, 0.0, {}
 
 #: Whether this SDK still has the transactions of 2.x.
 HAS_TRANSACTIONS = "before_send_transaction" in DEFAULT_OPTIONS
@@ -61,6 +67,7 @@ class Client:
         "sdk_info",
         "segment_facts",
         "session_attributes",
+        "session_counts",
         "session_flusher",
         "sessions",
         "sessions_counted_by",
@@ -93,6 +100,7 @@ class Client:
         known = {name: options.get(name) for name in ("release", "environment")}
         self.session_attributes = {name: str(value) for name, value in known.items() if value is not None}
         self.sessions_counted_by = tuple(sorted(self.session_attributes.items()))
+        self.session_counts = NO_COUNTS
         # What counts the sessions of each minute; None where this SDK does it otherwise.
         flusher = getattr(raw, "session_flusher", None)
         self.session_flusher: Any = flusher if hasattr(flusher, "_aggregate_lock") else None
@@ -151,20 +159,34 @@ class Client:
 
 
 _known: list[Client] = []
+# The last one, for most processes have no other.
+_last: tuple[Any, Client | None] = None, None
 
 
 def current_client() -> Client | None:
     """The facts of the client that is in force here, or None when the SDK is not initialised."""
-    last = _known[0] if _known else None
-    raw = contexts.client(None if last is None else last.raw)
-    if raw is None:
-        return None
-    if last is not None and last.raw is raw:
-        return last
-    for client in _known:
-        if client.raw is raw:
-            return client
-    client = Client(raw)
-    _known.insert(0, client)
-    del _known[4:]
+    last, client = _last
+    raw = contexts.client(last)
+    if raw is last:
+        return client
+    return None if raw is None else _client_of(raw)
+
+
+def _client_of(raw: Any) -> Client:
+    global _last  # noqa: PLW0603 - written at once, for threads may see one each
+    client = next((client for client in _known if client.raw is raw), None)
+    if client is None:
+        client = Client(raw)
+        _known.insert(0, client)
+        del _known[4:]
+    _last = raw, client
     return client
+
+
+def _begin_counts_anew() -> None:
+    """In the child of a fork: the SDK, given a session of the child's own, begins a thread that sends it."""
+    for client in _known:
+        client.session_counts = NO_COUNTS
+
+
+os.register_at_fork(after_in_child=_begin_counts_anew)

@@ -38,11 +38,13 @@ def client(known: Any) -> Any:
     `known`, where it is given, is one that is active, and need not be asked.
     """
     if _is_known:
-        for scope in (_current.get(), _isolation.get(), _scope._global_scope):
-            if scope is None or type(found := scope.client) is NonRecordingClient:
-                continue
-            if found is known or found.is_active():
-                return found
-        return None
+        scope = _current.get()
+        if scope is None or type(found := scope.client) is NonRecordingClient or not found.is_active():
+            scope = _isolation.get()
+            if scope is None or type(found := scope.client) is NonRecordingClient or not found.is_active():
+                # As nearly always: it is the whole process's.
+                scope = _scope._global_scope
+                found = None if scope is None else scope.client
+        return found if found is known or (found is not None and found.is_active()) else None
     found = sentry_sdk.get_client()
     return found if found.is_active() else None

@@ -10,7 +10,6 @@ from asgi_rota_sentry.sdk import chance, contexts
 from asgi_rota_sentry.sdk.client import Client
 from asgi_rota_sentry.sdk.late import (
     IS_POSSIBLE,
-    LateScope,
     is_late,
     late,
     making,
@@ -39,7 +38,6 @@ class Scopes:
         "_begin_span",
         "_draw",
         "_is_open",
-        "_is_used",
         "_session",
         "_trace",
         "client",
@@ -60,7 +58,7 @@ class Scopes:
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self.is_adopted = self._is_used = self._is_open = False
+        self.is_adopted = self._is_open = False
         self.outer = self._begin_span = self._session = self._trace = self._draw = None
 
     def open(self, began: float, around: Any) -> None:
@@ -81,27 +79,27 @@ class Scopes:
             self._prepare(self.current)
             return
         # The SDK would make two scopes for a context that has none, at ten times the price of a copy.
-        self.outer = getattr(around, "outer_scopes", None) or contexts.scopes() or _PRISTINE
+        self.outer = (around and getattr(around, "outer_scopes", None)) or contexts.scopes() or _PRISTINE
         self._began = began
         self._is_open = True
         client = self.client
-        if IS_POSSIBLE and not client.eager_requests:
-            current, isolation = late(self._make_current, self._make_isolation, client.raw, has_span=client.tracing)
-        else:
+        if client.eager_requests or not IS_POSSIBLE:
             client.eager_requests = max(0, client.eager_requests - 1)
-            current, isolation = self._make_current(), self._make_isolation()
-        self.current, self.scope = current, isolation
-        contexts.set_current(current)
-        contexts.set_isolation(isolation)
+            self.current, self.scope = self.make_current(), self.make_isolation()
+        else:
+            self.current, self.scope = late(self, client.raw, has_span=client.tracing)
+        contexts.set_current(self.current)
+        contexts.set_isolation(self.scope)
 
     def make_now(self) -> None:
         """Copy the scopes now, for they are going to be looked at; to be called before the application is."""
         if is_late(self.current):
-            self.current, self.scope = self._make_current(), self._make_isolation()
+            self.current, self.scope = self.make_current(), self.make_isolation()
             contexts.set_current(self.current)
             contexts.set_isolation(self.scope)
 
-    def _make_current(self) -> Scope:
+    def make_current(self) -> Scope:
+        """The current scope: a copy of the outer one, with the request's span, and seen by the request."""
         # What `fork` does, without its detour through the copy module.
         outer, _ = self.outer or _PRISTINE
         scope = outer.__copy__()
@@ -115,7 +113,8 @@ class Scopes:
         self._prepare(scope)
         return scope
 
-    def _make_isolation(self) -> Scope:
+    def make_isolation(self) -> Scope:
+        """The isolation scope: a copy of the outer one, with a trace and a session of the request's own."""
         _, outer = self.outer or _PRISTINE
         scope = outer.__copy__()
         if self.client.streaming:
@@ -146,7 +145,7 @@ class Scopes:
         """Have the isolation scope tell of the request what all that is made in it shall tell."""
 
     def _forget_errors(self) -> None:
-        """Let go of what was captured, where anything was (`_is_used`)."""
+        """Let go of what was captured."""
 
     def propagation_context(self) -> Any:
         """What the scopes know of the request's trace."""
@@ -176,7 +175,7 @@ class Scopes:
         Who looks for nothing but the span, or the server's segment, gets what `stand_ins` makes. `draw` is what the
         request's trace tells other services.
         """
-        if type(self.current) is LateScope:
+        if is_late(self.current):
             self._draw = draw
             self._begin_span = begin
             stand_in_for_spans(self.current, stand_ins)
@@ -199,10 +198,12 @@ class Scopes:
         self._is_open = False
         outer = self.outer
         try:
-            if self._is_used:
-                self._forget_errors()
+            self._forget_errors()
             if outer is not None:
-                self._tell(self.client, self.current, self.scope)
+                if not is_late(self.current):
+                    self._let_go(self.current)
+                if self.client.sessions:
+                    self._count_session()
         finally:
             # What runs on has the scopes from its context; that we no longer know them leaves no cycle.
             del self.current, self.scope
@@ -211,19 +212,18 @@ class Scopes:
                 contexts.set_current(current)
                 contexts.set_isolation(isolation)
 
-    def _tell(self, client: Client, current: Scope, isolation: Scope) -> None:
-        """Have the session counted, and let go of what would be a cycle."""
-        if type(current) is not LateScope:
-            if was_late(current):
-                client.eager_requests = _EAGER_REQUESTS
-            if client.streaming and hasattr(current, "_server_segment_span"):
-                current._server_segment_span = None  # the segment knows the scope, too
-        if not client.sessions:
-            return
-        if type(isolation) is not LateScope:
-            self._session, isolation._session = isolation._session, None  # type: ignore[assignment]
+    def _let_go(self, current: Scope) -> None:
+        """Remember that somebody has looked, and let go of what would be a cycle."""
+        if was_late(current):
+            self.client.eager_requests = _EAGER_REQUESTS
+        if self.client.streaming and hasattr(current, "_server_segment_span"):
+            current._server_segment_span = None  # the segment knows the scope, too
+
+    def _count_session(self) -> None:
+        if not is_late(self.scope):
+            self._session, self.scope._session = self.scope._session, None  # type: ignore[assignment]
         elif self._session is None:
-            count(client, self._began, "exited")
+            count(self.client, self._began, "exited")
             return
         if isinstance(self._session, RequestSession):
-            count_session(client, self._session)
+            count_session(self.client, self._session)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sentry_sdk.session import Session
 
-from asgi_rota_sentry.sdk.client import Client
+from asgi_rota_sentry.sdk.client import NO_COUNTS, Client, SessionCounts
 
 _MINUTE = 60.0
 _last_minute = 0.0, datetime.fromtimestamp(0, UTC)
@@ -72,23 +72,34 @@ def count_session(client: Client, session: RequestSession) -> None:
 def count(client: Client, began: float, status: str, session: RequestSession | None = None) -> None:
     """Count the session of a request, which ended with this status.
 
-    One is added to the count that the SDK has begun for its minute; where it has begun none, or is another SDK, it gets
-    the session.
+    The SDK gets the first one of each minute, and begins a count with it. To that count the others are added, as long
+    as the SDK has not sent it.
     """
     flusher = client.session_flusher
     if flusher is not None:
-        with flusher._aggregate_lock:
-            states = flusher.pending_aggregates.get(client.sessions_counted_by)
-            if states is not None:
-                minute, moment = _last_minute
-                state = states.get(moment if began // _MINUTE == minute else _minute_of(began))
-                if state:
-                    state[status] = state.get(status, 0) + 1
-                    return
+        lock = flusher._aggregate_lock
+        lock.acquire()  # at half the price of `with`
+        try:
+            pending, since, counts = client.session_counts
+            if pending is flusher.pending_aggregates and 0 <= began - since < _MINUTE:
+                counts[status] = counts.get(status, 0) + 1
+                return
+        finally:
+            lock.release()
     if session is None:
         session = new_session(client, began)
     session.close()
     client.raw.capture_session(session)
+    if flusher is not None and began >= since:
+        client.session_counts = _counts_of(client, flusher, began)
+
+
+def _counts_of(client: Client, flusher: Any, began: float) -> SessionCounts:
+    """What the SDK counts in now, for the minute in which a request began."""
+    with flusher._aggregate_lock:
+        pending = flusher.pending_aggregates
+        counts = pending.get(client.sessions_counted_by, {}).get(_minute_of(began))
+    return (pending, began // _MINUTE * _MINUTE, counts) if counts else NO_COUNTS
 
 
 def _minute_of(moment: float) -> datetime:

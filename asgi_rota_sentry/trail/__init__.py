@@ -10,11 +10,13 @@ from asgi_rota_sentry.trail.breadcrumbs import (
     exception,
     request_entry,
 )
+from asgi_rota_sentry.trail.hashing import Key
 from asgi_rota_sentry.trail.visitors import Trail
 
 __all__ = [
     "Breadcrumb",
     "Entry",
+    "Key",
     "Trail",
     "action_entry",
     "answer",

@@ -7,7 +7,7 @@ _EMPTY = frozenset({b"", b"null", b"deleted", b"None"})
 
 
 def session_cookie(header: bytes, wanted: Sequence[bytes]) -> bytes | None:
-    """`name=value` of the first of the wanted cookies in a Cookie header (RFC 6265, section 4.2); None without one.
+    """The value of the first of the wanted cookies in a Cookie header (RFC 6265, section 4.2); None without one.
 
     `wanted` are their names, each with its equals sign.
     """
@@ -17,12 +17,12 @@ def session_cookie(header: bytes, wanted: Sequence[bytes]) -> bytes | None:
             _, found, rest = header.replace(b";", b"; ").partition(b" " + prefix)
         if found:
             value = rest.partition(b";")[0].strip(b' "')
-            return None if value in _EMPTY else prefix + value
+            return None if value in _EMPTY else value
     return None
 
 
 def set_session_cookie(headers: Iterable[tuple[bytes, bytes]], wanted: Sequence[bytes]) -> bytes | None:
-    """`name=value` of the session cookie that a response sets; empty when it deletes it, None when it does neither.
+    """The value of the session cookie that a response sets; empty when it deletes it, None when it does neither.
 
     Of several the last counts, as it does for browsers.
     """

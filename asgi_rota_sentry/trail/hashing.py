@@ -4,8 +4,11 @@ import hashlib
 import secrets
 import sys
 from collections.abc import Callable
+from typing import Any
 
-Hash = Callable[[bytes], bytes]
+#: What a visitor is known by, as the store wants it: a number or bytes, and never false.
+Key = Any
+Hash = Callable[[bytes], Key]
 
 _IS_SIPHASH = sys.hash_info.algorithm.startswith("siphash") and sys.hash_info.width == 64
 
@@ -20,8 +23,8 @@ def hashed_here() -> Hash:
     if not _IS_SIPHASH:
         return hashed_with(key)
 
-    def hash_here(cookie: bytes) -> bytes:
-        return hash(key + cookie).to_bytes(8, "big", signed=True)
+    def hash_here(cookie: bytes) -> int:
+        return hash(key + cookie) or 1
 
     return hash_here
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from threading import Lock
 
 from asgi_rota_sentry.trail.breadcrumbs import Entry
+from asgi_rota_sentry.trail.hashing import Key
 
 # So many requests are filed together: one at a time they would cost their own requests three times as much.
 _MOST_UNFILED = 256
@@ -33,21 +34,21 @@ class MemoryStore:
         self._most = visitors
         self._length = length
         # One story may stand under several keys: a session cookie that is renewed is still sent by requests under way.
-        self._stories: OrderedDict[bytes, Story] = OrderedDict()
+        self._stories: OrderedDict[Key, Story] = OrderedDict()
         # What was noted and is not filed yet: before anybody looks, it is.
-        self._unfiled: deque[tuple[bytes, Item]] = deque()
+        self._unfiled: deque[tuple[Key, Item]] = deque()
         self._lock = Lock()
         # Stands for a cookie that was given to more than one visitor, and so tells nobody apart.
         self._shared = Story(0)
 
-    def read(self, key: bytes) -> tuple[str | None, list[Item]]:
+    def read(self, key: Key) -> tuple[str | None, list[Item]]:
         """Whose story it is, and its requests, oldest first."""
         with self._lock:
             self._file()
             story = self._stories.get(key)
             return (story.owner, list(story.items)) if story is not None else (None, [])
 
-    def note(self, key: bytes, item: Item) -> None:
+    def note(self, key: Key, item: Item) -> None:
         """Add a request; one of another user begins a new story, for the browser has changed hands."""
         self._unfiled.append((key, item))
         if len(self._unfiled) >= _MOST_UNFILED:
@@ -72,7 +73,7 @@ class MemoryStore:
             stories.move_to_end(key)
         self._forget_oldest()
 
-    def renew(self, old: bytes | None, new: bytes) -> None:
+    def renew(self, old: Key | None, new: Key) -> None:
         """The same visitor goes on under a new session cookie."""
         with self._lock:
             self._file()
@@ -85,7 +86,7 @@ class MemoryStore:
             self._stories.move_to_end(new)
             self._forget_oldest()
 
-    def forget(self, key: bytes) -> None:
+    def forget(self, key: Key) -> None:
         """The session is over, and with it the story."""
         with self._lock:
             self._file()

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from asgi_rota_sentry.trail.breadcrumbs import Breadcrumb, Entry, remembered
 from asgi_rota_sentry.trail.cookies import session_cookie, set_session_cookie
-from asgi_rota_sentry.trail.hashing import hashed_here, hashed_with
+from asgi_rota_sentry.trail.hashing import Key, hashed_here, hashed_with
 from asgi_rota_sentry.trail.memory import Item, MemoryStore
 
 _ENDED = b""
@@ -18,16 +18,16 @@ _ENDED = b""
 class Store(Protocol):
     """Where stories are kept, by the hash of a session cookie."""
 
-    def read(self, key: bytes) -> tuple[str | None, list[Item]]:
+    def read(self, key: Key) -> tuple[str | None, list[Item]]:
         """Whose story it is, and its requests, oldest first."""
 
-    def note(self, key: bytes, item: Item) -> None:
+    def note(self, key: Key, item: Item) -> None:
         """Add a request; one of another user begins a new story."""
 
-    def renew(self, old: bytes | None, new: bytes) -> None:
+    def renew(self, old: Key | None, new: Key) -> None:
         """The same visitor goes on under a new session cookie."""
 
-    def forget(self, key: bytes) -> None:
+    def forget(self, key: Key) -> None:
         """The story is over."""
 
 
@@ -58,14 +58,14 @@ class Trail:
             self._store = MemoryStore(visitors=visitors, length=length)
         #: Remember one request: its key, whose it was, and its entries (its actions, and how it was answered), bounded.
         #: An owner other than the remembered one begins a new story: the browser changed hands.
-        self.note: Callable[[bytes, Item], None] = self._store.note
+        self.note: Callable[[Key, Item], None] = self._store.note
 
-    def key(self, cookies: bytes) -> bytes | None:
+    def key(self, cookies: bytes) -> Key | None:
         """The visitor's key from the value of a Cookie header: a keyed hash of the session cookie; None without one."""
         found = session_cookie(cookies, self._wanted)
         return None if found is None else self._hash(found)
 
-    def renewed_key(self, headers: Collection[tuple[bytes, bytes]]) -> bytes | None:
+    def renewed_key(self, headers: Collection[tuple[bytes, bytes]]) -> Key | None:
         """The key of a session cookie that a response sets; empty when it deletes it, None when it does neither."""
         by_name = dict(headers)
         if b"set-cookie" not in by_name and b"Set-Cookie" not in by_name:
@@ -73,7 +73,7 @@ class Trail:
         found = set_session_cookie(headers, self._wanted)
         return self._hash(found) if found else found
 
-    def earlier(self, key: bytes | None, viewer: str | None = None) -> list[Breadcrumb]:
+    def earlier(self, key: Key | None, viewer: str | None = None) -> list[Breadcrumb]:
         """The visitor's breadcrumbs from earlier requests, oldest first.
 
         `viewer` is the user that the event is about: an ID sees nothing of another's requests, "" (certainly nobody)
@@ -91,7 +91,7 @@ class Trail:
         # Two processes, or two requests at once, need not have noted in the order in which things happened.
         return [remembered(entry) for entry in sorted(entries, key=_moment)]
 
-    def renew(self, old: bytes | None, new: bytes) -> None:
+    def renew(self, old: Key | None, new: Key) -> None:
         """The same visitor under a new session cookie: the story goes on. An empty `new` ends it."""
         if new == _ENDED:
             if old:

@@ -1,0 +1,187 @@
+"""The errors of one request: which of them become events, which of the events were accepted, and which is its own."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from sentry_sdk.integrations import logging as _logging
+
+from asgi_rota_sentry import counters
+from asgi_rota_sentry.budget import Budget, Verdict
+from asgi_rota_sentry.expected import first_leaf, is_disconnect, leaves
+from asgi_rota_sentry.sdk.tallies import put_tally
+
+# Of its own: what is counted because there is too much of it must not become breadcrumbs, logs at Sentry or, by the
+# user's settings for warnings, events. Of these functions each version of the SDK has two.
+_log = logging.getLogger("asgi_rota_sentry.budget")
+for _name in ("ignore_logger", "ignore_logger_for_events", "ignore_logger_for_sentry_logs"):
+    if hasattr(_logging, _name):
+        getattr(_logging, _name)(_log.name)
+
+Event = dict[str, Any]
+
+
+class RequestErrors:
+    """What was captured in one request, exceptions and events.
+
+    `should_drop` tells the exceptions that make no event, `budget` those that are only counted. `inherited` is the ID
+    of the event that the SDK accepted last before the request, which its scopes brought along.
+    """
+
+    __slots__ = (
+        "_accepted",
+        "_admitted",
+        "_budget",
+        "_inherited",
+        "_pending",
+        "_seen",
+        "_should_drop",
+        "_verdicts",
+        "captured",
+        "ignored",
+    )
+
+    def __init__(self, should_drop: Callable[[BaseException], bool], budget: Budget, inherited: str | None) -> None:
+        #: How many were captured (or counted, beyond the budget), and how many expected ones make no event.
+        self.captured = self.ignored = 0
+        self._should_drop = should_drop
+        self._budget = budget
+        self._inherited = inherited
+        self._admitted: tuple[BaseException, Verdict] | None = None
+        self._seen: list[tuple[BaseException, str]] = []
+        self._pending: list[tuple[str, bool]] = []
+        self._accepted: list[tuple[str, bool]] = []
+        self._verdicts: dict[str, Verdict] = {}
+
+    def has_seen(self, exc: BaseException) -> bool:
+        """Whether this exception, or each member of this group, was captured in this request already."""
+        if not self._seen:
+            return False
+        return all(any(known is leaf for known, _ in self._seen) for leaf in leaves(exc))
+
+    def judge(self, exc: BaseException) -> Verdict | None:
+        """What becomes of an exception of which no event was begun; None where it makes no event and is not counted.
+
+        To be asked before an event is built, and once: it takes from the budget.
+        """
+        if self.has_seen(exc):
+            return None
+        if self._admitted is not None and self._admitted[0] is exc:
+            return self._admitted[1]
+        if self.drops(exc):
+            return None
+        verdict = self._budget.decide(exc)
+        if verdict.is_full:
+            self._give_back()
+            self._admitted = exc, verdict
+        return verdict
+
+    def drops(self, exc: BaseException) -> bool:
+        """Whether the exception is expected, and makes no event."""
+        if not self._should_drop(exc):
+            return False
+        self._see(exc, "")
+        if not is_disconnect(exc):
+            self.ignored += 1
+        return True
+
+    def count(self, exc: BaseException, verdict: Verdict, *, handled: bool) -> None:
+        """Count an exception beyond the budget."""
+        event_id = verdict.stands_for or ""
+        self.captured += 1
+        self._see(exc, event_id)
+        if event_id:
+            self._accepted.append((event_id, handled))
+        counters.count("errors.over_budget")
+
+    def is_unwanted(self, event: Event, exc: BaseException | None) -> bool:
+        """Take in an event that is being made, of an exception or none; whether it is not to be sent."""
+        event_id = event.get("event_id") or ""
+        if exc is not None:
+            if self.has_seen(exc) or self.drops(exc):
+                return True
+            self.captured += 1
+            self._see(exc, event_id)
+            self._settle(event, exc, event_id)
+        if event_id and event.get("level", "error") in ("error", "fatal"):
+            self._pending.append((event_id, _handled(event)))
+        return False
+
+    def note_accepted(self, last: str | None) -> None:
+        """Take in the ID that the SDK accepted last, which is all that it keeps: before each event, and at the end."""
+        if last is None or last == self._inherited or not (self._pending or self._verdicts):
+            return
+        self._accepted.extend(entry for entry in self._pending if entry[0] == last)
+        if last in self._verdicts:
+            self._budget.accepted(self._verdicts.pop(last), last)
+        self._pending = [entry for entry in self._pending if entry[0] != last]
+
+    def event_id_of(self, exc: BaseException) -> str | None:
+        """The accepted event of just this exception; None when there is none, or when it was not accepted."""
+        first = first_leaf(exc)
+        for known, event_id in self._seen:
+            if known is first and any(event_id == accepted for accepted, _ in self._accepted):
+                return event_id
+        return None
+
+    def event_id(self, *, unhandled_only: bool = False) -> str | None:
+        """The accepted event that stands for the request's failure: the last unhandled one, else the last of all."""
+        unhandled = [event_id for event_id, handled in self._accepted if not handled]
+        others = [] if unhandled_only else [event_id for event_id, _ in self._accepted]
+        found = unhandled or others
+        return found[-1] if found else None
+
+    def forget(self, *, seen: bool) -> None:
+        """Let go of verdicts, and of what was `seen`.
+
+        What an event was to tell and did not, since nobody accepted it, is owed again.
+        """
+        for verdict in self._verdicts.values():
+            self._budget.refused(verdict)
+        self._verdicts.clear()
+        self._give_back()
+        if seen:
+            self._seen.clear()
+
+    def _give_back(self) -> None:
+        """Of the exception that was admitted last, no event was made."""
+        admitted, self._admitted = self._admitted, None
+        if admitted is not None:
+            self._budget.refused(admitted[1])
+
+    def _see(self, exc: BaseException, event_id: str) -> None:
+        for leaf in leaves(exc):
+            self._seen.append((leaf, event_id))
+
+    def _settle(self, event: Event, exc: BaseException, event_id: str) -> None:
+        """Have the event tell of those that were only counted before it."""
+        admitted, self._admitted = self._admitted, None
+        if admitted is None or admitted[0] is not exc:
+            return
+        self._verdicts[event_id] = admitted[1]
+        if admitted[1].owed is not None:
+            put_tally(event, admitted[1].owed)
+
+
+def log_counted(exc: BaseException, verdict: Verdict) -> None:
+    """Log an error that is only counted; the place that the record names is where the error was raised."""
+    if not _log.isEnabledFor(logging.WARNING):
+        return
+    _, code, line = verdict.kind
+    path, function = (code.co_filename, code.co_name) if code is not None else ("(unknown file)", None)
+    record = _log.makeRecord(
+        _log.name,
+        logging.WARNING,
+        path,
+        line,
+        "An error over the budget is counted, not sent: %s: %s (%s:%s); event %s stands for it.",
+        (type(exc).__name__, exc, path, line, verdict.stands_for or "none"),
+        None,
+        function,
+    )
+    _log.handle(record)
+
+
+def _handled(event: Event) -> bool:
+    values = (event.get("exception") or {}).get("values") or []
+    return not any((value.get("mechanism") or {}).get("handled") is False for value in values)
