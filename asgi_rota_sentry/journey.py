@@ -36,7 +36,16 @@ class Journey(Record):
     __slots__ = ("_is_cancelled", "_reply", "_token", "is_open", "outer_scopes")
 
     def __init__(self, config: Configuration, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        Record.__init__(self, config, app, scope)
+        self._config = config
+        self._app = app
+        self._scope = scope
+        self._root_path = scope.get("root_path") or ""  # routers write into the scope's own
+        # Nothing is known yet.
+        self._client = self._sentry = self._span = self._ended_span = self._last_knowledge = None
+        self._body = self._visitor = self._identity = self._failed_with = self._close_code = None
+        self._is_excluded = False
+        self._pages = self._status = 0
+        self._arrived_at = self._answered_at = self._ended_at = self._passed_at = 0.0
         self.is_open = self._is_cancelled = False
         #: The SDK's scopes that the request began in.
         self.outer_scopes: Any = None

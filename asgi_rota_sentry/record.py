@@ -46,7 +46,7 @@ class Configuration(Protocol):
 
 
 class Record:
-    """The facts of one request, each with the value that stands for not known, and what becomes of them."""
+    """The facts of one request, as the journey notes them, and what becomes of them."""
 
     __slots__ = (
         "_answered_at",
@@ -72,6 +72,11 @@ class Record:
         "_visitor",
     )
 
+    _config: Configuration
+    _app: ASGIApp
+    _scope: Scope
+    _root_path: str
+    _is_excluded: bool
     _client: sdk.Client | None
     _sentry: sdk.RequestScope | None
     _span: sdk.RequestSpan | None
@@ -82,18 +87,13 @@ class Record:
     _identity: Identity | None
     _failed_with: BaseException | None
     _close_code: int | None
-
-    def __init__(self, config: Configuration, app: ASGIApp, scope: Scope) -> None:
-        self._config = config
-        self._app = app
-        self._scope = scope
-        self._root_path: str = scope.get("root_path") or ""  # routers write into the scope's own
-        self._client = self._sentry = self._span = self._ended_span = self._last_knowledge = None
-        self._body = self._visitor = self._identity = self._failed_with = self._close_code = None
-        self._is_excluded = False
-        self._pages = self._status = 0
-        # In seconds of the epoch: when it came, had its first and its last byte, and when the server went on after it.
-        self._arrived_at = self._answered_at = self._ended_at = self._passed_at = 0.0
+    _status: int
+    _pages: int
+    # In seconds of the epoch: when it came, had its first and its last byte, and when the server went on from there.
+    _arrived_at: float
+    _answered_at: float
+    _ended_at: float
+    _passed_at: float
 
     def enrich(self, event: Event) -> Callable[[Event], None] | None:
         """Put what is known of this request into one of its events, and remember it for feedback on it.

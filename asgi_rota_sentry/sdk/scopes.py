@@ -10,6 +10,7 @@ from asgi_rota_sentry.sdk import chance, contexts
 from asgi_rota_sentry.sdk.client import Client
 from asgi_rota_sentry.sdk.late import (
     IS_POSSIBLE,
+    LateScope,
     is_late,
     late,
     making,
@@ -200,7 +201,7 @@ class Scopes:
         try:
             self._forget_errors()
             if outer is not None:
-                if not is_late(self.current):
+                if not isinstance(self.current, LateScope):
                     self._let_go(self.current)
                 if self.client.sessions:
                     self._count_session()
@@ -220,7 +221,7 @@ class Scopes:
             current._server_segment_span = None  # the segment knows the scope, too
 
     def _count_session(self) -> None:
-        if not is_late(self.scope):
+        if not isinstance(self.scope, LateScope):
             self._session, self.scope._session = self.scope._session, None  # type: ignore[assignment]
         elif self._session is None:
             count(self.client, self._began, "exited")
