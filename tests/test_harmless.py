@@ -26,6 +26,7 @@ from asgi_rota_sentry import Identity, RotaSentryMiddleware, faults, journey, pa
 from asgi_rota_sentry.budget import Budget
 from asgi_rota_sentry.pages import ErrorPages, situation
 from asgi_rota_sentry.scrubbing import Scrubber
+from asgi_rota_sentry.sdk import chosen
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 from tests.conftest import MemoryTransport
 from tests.wire import Wire, http, websocket
@@ -210,6 +211,7 @@ async def test_a_broken_part_changes_no_answer(
     wrapped = RotaSentryMiddleware(app)
     assert await drive(wrapped) == bare
     different, loud = [], {}
+    monkeypatch.setattr(chosen, "_is_known", True)  # of an earlier test, as below
     called = await _called_in(lambda: drive(wrapped))
     targets = [(owner, name) for owner, name in TARGETS[whose]() if _code(owner, name) in called]
     if whose == "ours" and HAS_TRANSACTIONS and lifecycle == "stream":
@@ -224,11 +226,14 @@ async def test_a_broken_part_changes_no_answer(
         caplog.clear()
         wrapped.budget = _budget()
         with monkeypatch.context() as patch:
+            # After a fault the SDK's own way is taken, for good; here each function has its turn on ours.
+            patch.setattr(chosen, "_is_known", True)
             _break(patch, owner, name, WAYS.get(way, _hang))
             try:
                 seen = await drive(wrapped)
             except BaseException as exc:
                 seen = [repr(exc)]
+        _forget_spans()
         if seen != bare:
             different.append((label, [pair for pair in zip(seen, bare, strict=False) if pair[0] != pair[1]][:1]))
         if await drive(wrapped, REQUESTS[:1]) != bare[:1]:
@@ -251,6 +256,14 @@ async def test_a_broken_part_changes_no_answer(
 def _budget() -> Budget:
     """A new one: the first error of each kind is a full event, the next is counted."""
     return Budget(1, sdk.capture_tally, every=0.01)
+
+
+def _forget_spans() -> None:
+    """What was broken may have left nonsense in the SDK's batcher, which would fail over it from then on."""
+    batcher: Any = getattr(sentry_sdk.get_client(), "span_batcher", None)
+    if batcher is not None:
+        with batcher._lock:
+            batcher._span_buffer.clear()
 
 
 async def _called_in(work: Callable[[], Any]) -> set[Any]:
