@@ -9,7 +9,6 @@ from _thread import start_new_thread
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Lock
-from types import CodeType
 from typing import Any, NamedTuple
 
 from asgi_rota_sentry import faults
@@ -25,9 +24,9 @@ _MOST_FRAMES = 50
 #: Those of every middleware of this process.
 BUDGETS = Accounts()
 
-#: What is raised where: the exception's type, the function and the line. `_OTHERS` when there are too many.
-Kind = tuple[type[BaseException] | None, CodeType | None, int]
-_OTHERS: Kind = (None, None, 0)
+#: What is raised where: the exception's type, the file, the function and the line. `_OTHERS` when there are too many.
+Kind = tuple[type[BaseException] | None, str, str, int]
+_OTHERS: Kind = (None, "", "", 0)
 
 
 class Frame(NamedTuple):
@@ -208,10 +207,11 @@ def kind_of(exc: BaseException) -> Kind:
     leaf = first_leaf(exc)
     trace = leaf.__traceback__ or exc.__traceback__
     if trace is None:
-        return type(leaf), None, 0
+        return type(leaf), "", "", 0
     while trace.tb_next is not None:
         trace = trace.tb_next
-    return type(leaf), trace.tb_frame.f_code, trace.tb_lineno
+    code = trace.tb_frame.f_code
+    return type(leaf), code.co_filename, code.co_name, trace.tb_lineno
 
 
 def _example(exc: BaseException) -> Tally:

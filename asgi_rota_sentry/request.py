@@ -53,9 +53,20 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 def first_headers(scope: Scope) -> dict[bytes, bytes]:
     """The headers by name, of several of one name the first."""
+    return headers_and_cookies(scope)[0]
+
+
+def headers_and_cookies(scope: Scope) -> tuple[dict[bytes, bytes], bytes]:
+    """The headers by name, of several of one name the first; and the cookies as they were sent, in one piece.
+
+    HTTP/2 may split the header of the cookies (RFC 9113, section 8.2.3).
+    """
     found = raw_headers(scope)
     by_name = dict(found)
-    return by_name if len(by_name) == len(found) else dict(reversed(list(found)))
+    if len(by_name) == len(found):
+        return by_name, by_name.get(b"cookie", b"")
+    cookies = b"; ".join([value for name, value in found if name == b"cookie"])
+    return dict(reversed(list(found))), cookies
 
 
 def headers(scope: Scope, *, personal: bool) -> dict[str, str]:
@@ -148,12 +159,8 @@ def _server(scope: Scope, scheme: str) -> str | None:
 
 
 def cookie_header(scope: Scope) -> bytes:
-    """The cookies as they were sent, in one piece: HTTP/2 may split the header (RFC 9113, section 8.2.3)."""
-    found = raw_headers(scope)
-    by_name = dict(found)
-    if len(by_name) == len(found):
-        return by_name.get(b"cookie", b"")
-    return b"; ".join([value for name, value in found if name == b"cookie"])
+    """The cookies as they were sent, in one piece."""
+    return headers_and_cookies(scope)[1]
 
 
 def cookies(scope: Scope) -> dict[str, str]:

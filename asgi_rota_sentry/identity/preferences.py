@@ -26,7 +26,7 @@ _COOKIES = {
     "timezone": "timezone",
     "django_timezone": "timezone",
 }
-_SENT = re.compile(rf"(?:^|;)\s*({'|'.join(_COOKIES)})\s*=([^;]*)".encode())
+_SENT = frozenset(name.encode() for name in _COOKIES)
 _LONGEST = 1_000
 _MAYBE_PREFERENCE = re.compile(r"[A-Za-z][A-Za-z0-9_+/:.-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,4}")
@@ -51,12 +51,20 @@ def of_user(user: Any) -> dict[str, str]:
 
 def requested(scope: Scope) -> Mapping[str, str]:
     """What the request says: the cookies `theme`, `language` and `timezone`, and the Accept-Language header."""
-    found = request.first_headers(scope)
+    found, cookies = request.headers_and_cookies(scope)
     accepted = found.get(b"accept-language", b"")[:_LONGEST]
-    sent = request.cookie_header(scope) if b"cookie" in found else b""
-    if len(sent) > _LONGEST:
-        return _preferences(tuple(_SENT.findall(sent)), accepted)
-    return _known_preferences(tuple(_SENT.findall(sent)), accepted)
+    if len(cookies) > _LONGEST:
+        return _preferences(_sent(cookies), accepted)
+    return _known_preferences(_sent(cookies), accepted)
+
+
+def _sent(cookies: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    found = []
+    for pair in cookies.split(b";"):
+        name, sign, value = pair.partition(b"=")
+        if sign and (name := name.strip()) in _SENT:
+            found.append((name, value))
+    return tuple(found)
 
 
 def _preferences(cookies: tuple[tuple[bytes, bytes], ...], accepted: bytes) -> Mapping[str, str]:

@@ -13,6 +13,8 @@ LONGEST = 200
 MOST = 20
 _SIMPLE = frozenset({type(None), str, int, float, bool, bytes})
 _NOTHING: Mapping[str, Any] = {}
+# How a value is read where reading it cannot load anything. (The members of an enumeration take ten times as long.)
+_KEY, _ATTRIBUTE = object(), object()
 _PRINTED_TYPES = frozenset({"UUID", "ObjectId", "ULID", "Decimal"})
 
 
@@ -30,9 +32,9 @@ def unwrapped(user: Any) -> Any:
 def get(source: Any, name: str) -> Any:
     """One attribute or key; None where it is missing, fails, or would have to be loaded first."""
     how = _access(type(source), name)  # type: ignore[arg-type]  # mypy takes a class for unhashable
-    if how is _Access.KEY:
+    if how is _KEY:
         return source.get(name)
-    if how is not _Access.ATTRIBUTE and not how(source):
+    if how is not _ATTRIBUTE and not how(source):
         return None
     try:
         return unwrapped(getattr(source, name, None))
@@ -52,23 +54,16 @@ def worth_asking(source: Any, names: tuple[str, ...]) -> Iterable[str]:
 @lru_cache(maxsize=1024)
 def are_plain(kind: Hashable, names: tuple[str, ...]) -> bool:
     """Whether these names are attributes of this class's instances that `getattr` may simply ask for."""
-    return _in_class(kind, names) is not None and all(_access(kind, name) is _Access.ATTRIBUTE for name in names)
+    return _in_class(kind, names) is not None and all(_access(kind, name) is _ATTRIBUTE for name in names)
 
 
 @lru_cache(maxsize=1024)
 def _in_class(kind: Hashable, names: tuple[str, ...]) -> tuple[str, ...] | None:
     """The names that instances have by their class; None where that does not tell (a mapping, a `__getattr__`)."""
     known = {name for base in getattr(kind, "__mro__", ())[:-1] for name in base.__dict__}
-    if _access(kind, "") is _Access.KEY or known & {"__getattr__", "__getattribute__"}:
+    if _access(kind, "") is _KEY or known & {"__getattr__", "__getattribute__"}:
         return None
     return tuple(name for name in names if name in known)
-
-
-class _Access(Enum):
-    """How a value is read where reading it cannot load anything."""
-
-    KEY = 1
-    ATTRIBUTE = 2
 
 
 @lru_cache(maxsize=2048)
@@ -79,7 +74,7 @@ def _access(kind: Hashable, name: str) -> Any:
     """
     mro: tuple[type, ...] = getattr(kind, "__mro__", ())
     if Mapping in mro or dict in mro or (isinstance(kind, type) and issubclass(kind, Mapping)):
-        return _Access.KEY
+        return _KEY
     descriptor = next((base.__dict__[name] for base in mro if name in base.__dict__), None)
     if type(descriptor).__module__.startswith("sqlalchemy."):
         return partial(_has_own, name)
@@ -88,7 +83,7 @@ def _access(kind: Hashable, name: str) -> Any:
     column = getattr(getattr(descriptor, "field", None), "attname", None)
     if isinstance(column, str) and hasattr(kind, "get_deferred_fields"):
         return partial(_has_own, column)
-    return _Access.ATTRIBUTE
+    return _ATTRIBUTE
 
 
 def _has_own(name: str, source: Any) -> bool:

@@ -167,8 +167,8 @@ def log_counted(exc: BaseException, verdict: Verdict) -> None:
     """Log an error that is only counted; the place that the record names is where the error was raised."""
     if not _log.isEnabledFor(logging.WARNING):
         return
-    _, code, line = verdict.kind
-    path, function = (code.co_filename, code.co_name) if code is not None else ("(unknown file)", None)
+    _, path, function, line = verdict.kind
+    path = path or "(unknown file)"
     record = _log.makeRecord(
         _log.name,
         logging.WARNING,
@@ -177,7 +177,7 @@ def log_counted(exc: BaseException, verdict: Verdict) -> None:
         "An error over the budget is counted, not sent: %s: %s (%s:%s); event %s stands for it.",
         (type(exc).__name__, exc, path, line, verdict.stands_for or "none"),
         None,
-        function,
+        function or None,
     )
     _log.handle(record)
 
