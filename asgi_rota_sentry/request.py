@@ -6,7 +6,6 @@ Nothing here is worked out before somebody asks: a request without an event pays
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -34,8 +33,8 @@ _PERSONAL_HEADERS = frozenset(
 # Gateways have many names for the same: `cf-connecting-ip`, `x-auth-request-email`, `x-goog-authenticated-user-id`.
 _PERSONAL_PARTS = ("-ip", "-user", "-email", "-username", "remote-", "forwarded-for")
 FILTERED = "[Filtered]"
-# Nobody's invention of names fills the memory.
 _LONGEST_KNOWN = 100
+_MOST_KNOWN = 1_000
 _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_.~/:@!$&'()*+,;=%-]*").fullmatch
 
 
@@ -73,12 +72,11 @@ def headers(scope: Scope, *, personal: bool) -> dict[str, str]:
     """All headers by name, repeated ones joined; without `personal`, those that identify a person read `[Filtered]`."""
     found: dict[str, str] = {}
     for raw_key, raw_value in raw_headers(scope):
-        raw = bytes(raw_key)
-        key, is_personal = _known_header(raw) if len(raw) <= _LONGEST_KNOWN else _judged_header(raw)
+        key, is_personal = _KNOWN_HEADERS[raw_key if type(raw_key) is bytes else bytes(raw_key)]
         if is_personal and not personal:
             found[key] = FILTERED
         else:
-            value = str(raw_value, "latin-1")
+            value = raw_value.decode("latin-1") if type(raw_value) is bytes else str(raw_value, "latin-1")
             found[key] = f"{found[key]}, {value}" if key in found else value
     return found
 
@@ -87,19 +85,25 @@ def personal_headers(scope: Scope) -> list[tuple[str, bytes]]:
     """Those that tell who sent the request, or from where: the names in lower case, the values as they are."""
     found = []
     for raw_key, value in raw_headers(scope):
-        raw = bytes(raw_key)
-        key, is_personal = _known_header(raw) if len(raw) <= _LONGEST_KNOWN else _judged_header(raw)
+        key, is_personal = _KNOWN_HEADERS[raw_key if type(raw_key) is bytes else bytes(raw_key)]
         if is_personal:
             found.append((key, value))
     return found
 
 
-def _judged_header(raw: bytes) -> tuple[str, bool]:
-    name = raw.decode("latin-1").lower()
-    return name, name in _PERSONAL_HEADERS or any(part in name for part in _PERSONAL_PARTS)
+class _KnownHeaders(dict[bytes, tuple[str, bool]]):
+    """By a header's raw name the name, and whether it identifies a person; each found out when it is met."""
+
+    def __missing__(self, raw: bytes) -> tuple[str, bool]:
+        name = raw.decode("latin-1").lower()
+        found = name, name in _PERSONAL_HEADERS or any(part in name for part in _PERSONAL_PARTS)
+        # Nobody's invention of names fills the memory.
+        if len(raw) <= _LONGEST_KNOWN and len(self) < _MOST_KNOWN:
+            self[raw] = found
+        return found
 
 
-_known_header = lru_cache(maxsize=1024)(_judged_header)
+_KNOWN_HEADERS = _KnownHeaders()
 
 
 def path(scope: Scope) -> str:

@@ -36,24 +36,21 @@ class Collection(Protocol):
 
 def of_everything(scope: Scope, address: str | None, *, personal: bool) -> dict[str, Any]:
     """What all spans, logs and metrics of the request tell of it; `address` is the client's."""
-    user_agent = request.header(scope, b"user-agent")
-    found: dict[str, Any] = {"sentry.is_localhost": address in _LOCAL_ADDRESSES or _asks_for_localhost(scope)}
+    headers = request.first_headers(scope)
+    is_localhost = address in _LOCAL_ADDRESSES or _asks_for_localhost(headers, scope.get("server"))
+    found: dict[str, Any] = {"sentry.is_localhost": is_localhost}
+    user_agent = headers.get(b"user-agent")
     if user_agent:
-        found["user_agent.original"] = user_agent
+        found["user_agent.original"] = user_agent.decode("latin-1")
     if personal and address:
         found["user.ip_address"] = address
     return found
 
 
-def _asks_for_localhost(scope: Scope) -> bool:
+def _asks_for_localhost(headers: Mapping[bytes, bytes], server: Any) -> bool:
     """Whether the request is for a name of this machine: what Sentry's inbound filter goes by."""
-    told: dict[bytes, bytes] = {}
-    for name, value in request.raw_headers(scope):
-        if name in _HOSTS:
-            told.setdefault(name, value)
-    hosts = [_host(value.decode("latin-1")) for value in told.values() if value]
-    server = scope.get("server")
-    if server and not told.get(b"host"):
+    hosts = [_host(value.decode("latin-1")) for name in _HOSTS if (value := headers.get(name))]
+    if server and not headers.get(b"host"):
         hosts.append(str(server[0]))
     return any(host in _LOCAL_HOSTS or host.endswith(_BELOW_LOCAL_HOSTS) for host in hosts)
 

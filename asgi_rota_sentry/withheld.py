@@ -166,7 +166,9 @@ def _spellings(names: frozenset[str], addresses: frozenset[str]) -> tuple[Any, .
     known |= {quote(value, safe="", errors="surrogatepass") for value in known}
     parts = tuple(sorted((value for value in known if len(value) >= _SHORTEST_PART), key=len, reverse=True))
     distinct = tuple(value for value in parts if not _PLAIN_WORD.fullmatch(value))
-    return known, parts, distinct, tuple(value.encode("utf-8", "surrogatepass") for value in known)
+    # Where one is not written, no longer one is that has it inside.
+    least = (value for value in known if not any(other != value and other in value for other in known))
+    return known, parts, distinct, tuple(value.encode("utf-8", "surrogatepass") for value in least)
 
 
 def _differ(new: Iterable[Any], old: Iterable[Any]) -> bool:

@@ -43,7 +43,7 @@ def role_in_scopes(auth: Any) -> str | None:
 
     Other scopes are permissions (`read:items`), which are no roles.
     """
-    scopes = texts(auth, "scopes")
+    scopes = texts(auth, "scopes") if auth is not None else ()
     marked = [scope for scope in scopes if scope.startswith(_PREFIXES)]
     known = [scope for scope in scopes if ":" not in scope and _rank(scope) != _BETWEEN]
     return highest(marked or known)

@@ -51,10 +51,15 @@ def worth_asking(source: Any, names: tuple[str, ...]) -> Iterable[str]:
     return [name for name in names if name in own or name in in_class] if own else in_class
 
 
-@lru_cache(maxsize=1024)
 def are_plain(kind: Hashable, names: tuple[str, ...]) -> bool:
     """Whether these names are attributes of this class's instances that `getattr` may simply ask for."""
-    return _in_class(kind, names) is not None and all(_access(kind, name) is _ATTRIBUTE for name in names)
+    return _plainly_in_class(kind, names) is not None
+
+
+@lru_cache(maxsize=1024)
+def _plainly_in_class(kind: Hashable, names: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The names that instances have by their class; None where that does not tell, or `getattr` may not ask."""
+    return _in_class(kind, names) if all(_access(kind, name) is _ATTRIBUTE for name in names) else None
 
 
 @lru_cache(maxsize=1024)
@@ -109,8 +114,9 @@ def text(value: Any) -> str | None:
 def first(source: Any, *names: str) -> str | None:
     """The first of these attributes that has a text."""
     kind: Any = type(source)
-    if are_plain(kind, names):
-        return _first_plain(source, names if getattr(source, "__dict__", None) else _in_class(kind, names) or ())
+    in_class = _plainly_in_class(kind, names)
+    if in_class is not None:
+        return _first_plain(source, names if getattr(source, "__dict__", None) else in_class)
     for name in worth_asking(source, names):
         found = text(get(source, name))
         if found:
