@@ -1,10 +1,10 @@
 """What this process counts and tells later: at its end at the latest, and in a forked child nothing of its parent's."""
 
 import atexit
-import os
-import sys
 from typing import Protocol
 from weakref import WeakSet
+
+from asgi_rota_sentry import forks
 
 
 class Account(Protocol):
@@ -23,8 +23,7 @@ class Accounts:
     def __init__(self) -> None:
         self._known: WeakSet[Account] = WeakSet()
         self._is_registered = False
-        if sys.platform != "win32":
-            os.register_at_fork(after_in_child=self.forget)
+        forks.in_child(self.forget)
 
     def add(self, account: Account) -> None:
         """Have this one settled, too."""

@@ -68,7 +68,7 @@ class Reply:
     def __init__(self, receive: Receive, send: Send, pages: ErrorPages | None, method: str, listener: Listener) -> None:
         self.started = self.ended = self.client_gone = self.is_holding = self._trailers = False
         self._body = b""
-        self._held: Sequence[Message] = ()
+        self._held: list[Message] = []
         self.take = receive
         self._send = send
         self._pages = pages
@@ -153,7 +153,7 @@ class Reply:
 
     async def _while_holding(self, message: Message) -> None:
         __tracebackhide__ = True
-        self._held = [*self._held, dict(message) if isinstance(message, MutableMapping) else message]
+        self._held.append(dict(message) if isinstance(message, MutableMapping) else message)
         try:
             verdict = self._judge(message)
         except Exception:
@@ -179,7 +179,7 @@ class Reply:
 
     async def _release(self) -> None:
         """Send what was held, as it was."""
-        held = self._held if self.is_holding else ()
+        held = self._held if self.is_holding else []
         self._let_go()
         for message in held:
             await self.send(message)
@@ -188,7 +188,7 @@ class Reply:
         """From here on every message passes."""
         self.is_holding = False
         self._pages = None
-        self._held = ()
+        self._held = []
 
     async def _replace(self, status: int, headers: Any) -> None:
         """Send the page in place of the application's answer."""

@@ -6,6 +6,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from asgi_rota_sentry import forks
+
 if sys.platform == "win32":
     import msvcrt
 
@@ -74,5 +76,4 @@ class Leadership:
         cls._guard = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=Leadership.forget_all)
+forks.in_child(Leadership.forget_all)

@@ -1,12 +1,11 @@
 """The transports: one keeps every envelope until the server took it, one only keeps, one does neither."""
 
-import os
 import threading
 import time
-import weakref
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
+from asgi_rota_sentry import forks
 from asgi_rota_sentry.outbox.bounds import Bounds, Dropped
 from asgi_rota_sentry.outbox.drops import Complaint, Drops
 from asgi_rota_sentry.outbox.errors import OutboxError
@@ -60,8 +59,8 @@ class LocalTransport(Transport):
         self._complaint = Complaint()
         self.outbox = Outbox(settings.outbox_path, bounds_of(settings))
         self._writer = Writer(self.outbox, LOCAL, self._written, self._refused)
-        _reset_after_fork(self._writer.reset)
-        _reset_after_fork(self.drops.reset)
+        forks.in_child(self._writer.reset)
+        forks.in_child(self.drops.reset)
 
     def capture_envelope(self, envelope: Envelope) -> None:
         """Hand the envelope to the writer's thread."""
@@ -103,9 +102,9 @@ class Keeping(BaseHttpTransport):
         self._writer = Writer(self.outbox, QUEUED, self._written, self._refused)
         sending = Outbox(self.settings.outbox_path, bounds)
         self._sender = Sender(sending, pace, self._deliver, self._blocked, self._dropped)
-        _reset_after_fork(self._writer.reset)
-        _reset_after_fork(self._sender.reset)
-        _reset_after_fork(self._after_fork_in_child)
+        forks.in_child(self._writer.reset)
+        forks.in_child(self._sender.reset)
+        forks.in_child(self._after_fork_in_child)
         if not self.waits_for_orders:
             self._start_if_something_waits()
 
@@ -220,16 +219,3 @@ class OutboxTransport(Keeping, HttpTransport):
 
 class OutboxHttp2Transport(Keeping, Http2Transport):
     """Keeps and sends, over HTTP/2: an experiment of the SDK that its users ask for."""
-
-
-def _reset_after_fork(method: Callable[[], None]) -> None:
-    """Have the method called in every forked child, without keeping its object alive."""
-    reference = weakref.WeakMethod(method)
-
-    def reset() -> None:
-        bound = reference()
-        if bound is not None:
-            bound()
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=reset)

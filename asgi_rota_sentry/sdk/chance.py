@@ -4,14 +4,14 @@ An application may seed Python's own, so that two of its processes draw the same
 randomness of a UUID, which takes many times longer; nothing hangs on an ID's being hard to guess.
 """
 
-import os
 import random
 
 from sentry_sdk.tracing_utils import Baggage
 
+from asgi_rota_sentry import forks
+
 _source = random.Random()  # noqa: S311 - as above
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_source.seed)
+forks.in_child(_source.seed)
 
 
 def draw() -> float:

@@ -1,6 +1,5 @@
 """What is fixed for the life of one SDK client, worked out once instead of for every request."""
 
-import os
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from sentry_sdk.consts import DEFAULT_OPTIONS
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
-from asgi_rota_sentry import faults
+from asgi_rota_sentry import faults, forks
 from asgi_rota_sentry.sdk import batched, children, contexts, metrics, ready
 from asgi_rota_sentry.sdk.collection import Collection
 
@@ -189,4 +188,4 @@ def _begin_counts_anew() -> None:
         client.session_counts = NO_COUNTS
 
 
-os.register_at_fork(after_in_child=_begin_counts_anew)
+forks.in_child(_begin_counts_anew)

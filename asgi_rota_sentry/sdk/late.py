@@ -5,7 +5,6 @@ every request (give it a name, add an event processor) is noted until then. To c
 request with tracing off has to pay for.
 """
 
-import os
 from collections.abc import Callable
 from operator import attrgetter
 from threading import RLock
@@ -13,7 +12,7 @@ from typing import Any, Protocol
 
 from sentry_sdk.scope import Scope
 
-from asgi_rota_sentry import faults
+from asgi_rota_sentry import faults, forks
 
 # What the integrations ask the current scope of every request for: None where no span was begun, or a stand-in.
 _SPANS = ("_span", "_server_segment_span")
@@ -38,7 +37,7 @@ def _renew_lock() -> None:
     _lock = RLock()
 
 
-os.register_at_fork(after_in_child=_renew_lock)
+forks.in_child(_renew_lock)
 
 
 class Maker(Protocol):

@@ -4,6 +4,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from threading import Lock
 
+from asgi_rota_sentry import forks
 from asgi_rota_sentry.trail.breadcrumbs import Entry
 from asgi_rota_sentry.trail.hashing import Key
 
@@ -37,9 +38,13 @@ class MemoryStore:
         self._stories: OrderedDict[Key, Story] = OrderedDict()
         # What was noted and is not filed yet: before anybody looks, it is.
         self._unfiled: deque[tuple[Key, Item]] = deque()
-        self._lock = Lock()
+        self._renew_lock()
+        forks.in_child(self._renew_lock)
         # Stands for a cookie that was given to more than one visitor, and so tells nobody apart.
         self._shared = Story(0)
+
+    def _renew_lock(self) -> None:
+        self._lock = Lock()
 
     def read(self, key: Key) -> tuple[str | None, list[Item]]:
         """Whose story it is, and its requests, oldest first."""

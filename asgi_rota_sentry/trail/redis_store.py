@@ -9,12 +9,10 @@ that fails is left alone for a while; stories then begin anew.
 import hashlib
 import json
 import logging
-import os
 import queue
 import secrets
 import threading
 import time
-import weakref
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +20,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from asgi_rota_sentry import counters
+from asgi_rota_sentry import counters, forks
 from asgi_rota_sentry.outbox.writer import start_thread
 from asgi_rota_sentry.trail import redis_scripts as scripts
 from asgi_rota_sentry.trail.memory import Item
@@ -64,7 +62,7 @@ class RedisStore:
         self._length = length
         self._milliseconds = max(1, int(seconds * 1000))
         self.reset()
-        _stores.add(self)
+        forks.in_child(self.reset)
 
     def reset(self) -> None:
         """Begin anew, as a forked child must: its parent's thread does not live here."""
@@ -188,15 +186,3 @@ class RedisStore:
                 job = self._jobs.get_nowait()
                 if job is not None and job[3] is not None:
                     job[3].done.set()
-
-
-_stores: "weakref.WeakSet[RedisStore]" = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for store in list(_stores):
-        store.reset()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,114 @@
+"""A process that forks after it has served requests, as a server with a preloaded application may."""
+
+import os
+import signal
+import threading
+import time
+from _thread import start_new_thread
+from collections.abc import Callable
+
+import anyio
+import pytest
+import sentry_sdk
+
+from asgi_rota_sentry import RotaSentryMiddleware, forks
+from asgi_rota_sentry.trail import Trail, request_entry
+from asgi_rota_sentry.trail.memory import MemoryStore
+from tests.conftest import MemoryTransport
+from tests.wire import Wire, http
+
+Sentry = Callable[..., MemoryTransport]
+
+
+def in_child(do: Callable[[], str]) -> str:
+    """What this returns in a forked child, which has ten seconds for it; empty when it does not end."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        signal.alarm(10)
+        os.write(writing, do().encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        found = told.read()
+    os.waitpid(child, 0)
+    return found
+
+
+def test_a_visitor_s_story_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child is not kept waiting by a thread of its parent that was busy with the stories."""
+    trail = Trail(["session"], visitors=10, length=5, seconds=60)
+    key = trail.key(b"session=abc")
+    trail.note(key, (None, (request_entry(time.time(), "GET", "/", 200),)))
+    is_busy, is_forked, is_done = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(store: MemoryStore) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            is_busy.set()
+            is_forked.wait(10)
+
+    def look() -> None:
+        trail.earlier(key)
+        is_done.set()
+
+    monkeypatch.setattr(MemoryStore, "_forget_oldest", slow)
+    start_new_thread(look, ())
+    assert is_busy.wait(10)
+    assert in_child(lambda: str(len(trail.earlier(key)))) == "1"
+    is_forked.set()
+    assert is_done.wait(10)
+    assert len(trail.earlier(key)) == 1
+
+
+def test_a_session_is_told_of_by_the_child_itself(sentry: Sentry) -> None:
+    """The SDK's thread that sends them did not come along; the child's first session begins another."""
+    server = sentry(release="rota@1")
+
+    async def app(scope: object, receive: object, send: Callable[..., object]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[misc]
+        await send({"type": "http.response.body", "body": b""})  # type: ignore[misc]
+
+    wrapped = RotaSentryMiddleware(app)  # type: ignore[arg-type]
+
+    async def request() -> None:
+        await Wire().run(wrapped, http())
+
+    def in_its_own_time() -> str:
+        flusher = sentry_sdk.get_client().session_flusher
+        assert flusher is not None
+        flusher.flush_interval = 0.05  # type: ignore[assignment]
+        anyio.run(request)
+        time.sleep(1)
+        return "told" if any(item.type == "sessions" for sent in server.envelopes for item in sent.items) else "lost"
+
+    anyio.run(request)
+    anyio.run(request)
+    assert in_child(in_its_own_time) == "told"
+
+
+def test_what_is_gone_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object is not kept alive for a fork that may come, and one that lives is called."""
+    called: list[str] = []
+
+    class Thing:
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def renew(self) -> None:
+            called.append(self._name)
+
+    registered: list[Callable[[], None]] = []
+    monkeypatch.setattr(os, "register_at_fork", lambda *, after_in_child: registered.append(after_in_child))
+    kept, gone = Thing("kept"), Thing("gone")
+    for thing in (kept, gone):
+        forks.in_child(thing.renew)
+    del thing, gone
+    for do in registered:
+        do()
+    assert called == ["kept"]
+
+
+def test_a_system_without_forks_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, where there is no such function."""
+    monkeypatch.delattr(os, "register_at_fork")
+    forks.in_child(lambda: None)
