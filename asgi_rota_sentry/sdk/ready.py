@@ -65,7 +65,10 @@ class _ReadyEvent(dict[str, Any]):
 
     def _whole(self, name: str, value: Any) -> Any:
         if name == "sdk" and value == self.client.sdk_info:  # known to be plain, and a fifth of all there is
-            return {key: item.copy() if type(item) is list else item for key, item in value.items()}
+            return {
+                key: [part.copy() if type(part) is dict else part for part in item] if type(item) is list else item
+                for key, item in value.items()
+            }
         return _whole(name, value)
 
 
