@@ -217,12 +217,12 @@ class Outbox:
     def find(self, reference: str) -> list[Kept]:
         """The envelopes that `reference` may mean: the start of an event ID, dashes or not, or `#` and a number."""
         if reference.startswith("#") and reference[1:].isdecimal():
-            column, wanted = "number = ?", reference[1:]
+            where, given = "number = ?", [reference[1:]]
         else:
-            column, wanted = "event_id >= ?1 AND event_id < ?1 || 'g'", reference.replace("-", "").lower()
+            where, given = "event_id >= ? AND event_id < ? || 'g'", [reference.replace("-", "").lower()] * 2
         with self._database.use() as connection:
-            query = f"SELECT {_COLUMNS} FROM envelope WHERE {column} ORDER BY number DESC"  # noqa: S608
-            rows = connection.execute(query, (wanted,)).fetchall()
+            query = f"SELECT {_COLUMNS} FROM envelope WHERE {where} ORDER BY number DESC"  # noqa: S608
+            rows = connection.execute(query, given).fetchall()
         return [Kept(*row) for row in rows]
 
     def counts(self) -> dict[tuple[str, str], int]:
@@ -268,5 +268,5 @@ def _note(connection: Any, name: str, value: float | str) -> None:
 
 def _count(connection: Any, name: str, more: int) -> None:
     if more:
-        statement = "INSERT INTO note VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = value + ?2"
+        statement = "INSERT INTO note VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
         connection.execute(statement, (name, more))
