@@ -97,8 +97,10 @@ def test_a_server_that_stops_makes_no_event_of_what_it_cuts(server: AsgiServer, 
         assert next(response.iter_text()).startswith("still there")
         running.stop()
         output = running.output()
+    # Granian may kill its worker before anything was kept.
+    events = _payloads(outbox, "event") if outbox.exists() else []
     # Of itself a server may report what it likes: hypercorn's HTTP/2 trips over its own task group.
-    assert [event for event in _payloads(outbox, "event") if "request" in event] == [], output[-3000:]
+    assert [event for event in events if "request" in event] == [], output[-3000:]
 
 
 def _client(server: AsgiServer, **given: Any) -> httpx.Client:
