@@ -253,9 +253,9 @@ class Record:
             return
         known, source = sentry.transaction
         named = route.name_of_route(self._scope, self._app, status, known, source)
+        errors = sentry.errors
         others: tuple[int, ...] = ()
-        if sentry.errors is not None:
-            others = sentry.errors.captured, sentry.errors.ignored, int(is_slow), self._pages
-        elif is_slow or self._pages:
-            others = 0, 0, int(is_slow), self._pages
+        if errors is not None or is_slow or self._pages:
+            captured, ignored = (errors.captured, errors.ignored) if errors is not None else (0, 0)
+            others = captured, ignored, int(is_slow), self._pages
         metering.note("" if named is None else named[0], status, others)

@@ -143,11 +143,6 @@ def _is_stand_in(user: Any) -> bool:
 
 
 def _is_nobody(user: Any) -> bool:
-    try:
-        if _has_plain_id(type(user)):
-            return getattr(user, "is_authenticated", None) is False or getattr(user, "is_anonymous", None) is True
-    except Exception:  # noqa: S110 - a property that fails: only its own answer is missing
-        pass
     return get(user, "is_authenticated") is False or get(user, "is_anonymous") is True
 
 

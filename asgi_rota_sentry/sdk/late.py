@@ -8,11 +8,14 @@ request with tracing off has to pay for.
 from collections.abc import Callable
 from operator import attrgetter
 from threading import RLock
-from typing import Any, Protocol
+from typing import Any
 
 from sentry_sdk.scope import Scope
 
 from asgi_rota_sentry import faults, forks
+
+#: Makes the copy that a late scope stands for.
+Make = Callable[[], Scope]
 
 # What the integrations ask the current scope of every request for: None where no span was begun, or a stand-in.
 _SPANS = ("_span", "_server_segment_span")
@@ -40,20 +43,10 @@ def _renew_lock() -> None:
 forks.in_child(_renew_lock)
 
 
-class Maker(Protocol):
-    """Makes the copies that late scopes stand for."""
-
-    def make_current(self) -> Scope:
-        """The current scope of a request."""
-
-    def make_isolation(self) -> Scope:
-        """The isolation scope of a request."""
-
-
 class _MadeScope(Scope):
     """What a late scope becomes: an ordinary one."""
 
-    __slots__ = ("_maker", "_noted", "_stand_in")
+    __slots__ = ("_make", "_noted", "_stand_in")
 
 
 class LateScope(Scope):
@@ -62,11 +55,7 @@ class LateScope(Scope):
     Threads may look at the same time: the copy is made once, and all of them see it whole.
     """
 
-    __slots__ = ("_maker", "_noted", "_stand_in")
-
-    def _copied(self) -> Scope:
-        """The copy, as it is when nothing was noted."""
-        raise NotImplementedError
+    __slots__ = ("_make", "_noted", "_stand_in")
 
     def __getattr__(self, name: str) -> Any:
         if name not in _SPANS or not _hold_stand_in(self):
@@ -94,22 +83,6 @@ class LateScope(Scope):
         _note(self, Scope.set_transaction_name, name, source)
 
 
-class _LateCurrent(LateScope):
-    __slots__ = ()
-
-    def _copied(self) -> Scope:
-        made: Scope = self._maker.make_current()
-        return made
-
-
-class _LateIsolation(LateScope):
-    __slots__ = ()
-
-    def _copied(self) -> Scope:
-        made: Scope = self._maker.make_isolation()
-        return made
-
-
 _new: Any = object.__new__
 _read: Any = attrgetter(*_SLOTS) if IS_POSSIBLE else None
 _writers: list[Any] = [Scope.__dict__[name].__set__ for name in _SLOTS] if IS_POSSIBLE else []
@@ -118,7 +91,7 @@ _set_noted: Any = LateScope.__dict__["_noted"].__set__
 _set_stand_in: Any = LateScope.__dict__["_stand_in"].__set__
 
 
-def late(maker: Maker, client: Any, *, has_span: bool) -> tuple[Scope, Scope]:
+def late(make_current: Make, make_isolation: Make, client: Any, *, has_span: bool) -> tuple[Scope, Scope]:
     """A current and an isolation scope with nothing in them yet but the client that is in force.
 
     The client is what the SDK reads, and looks for in scope after scope, before it knows whether it has work to do; one
@@ -127,13 +100,13 @@ def late(maker: Maker, client: Any, *, has_span: bool) -> tuple[Scope, Scope]:
     """
     # Late only at last: until then their slots are written as those of any object.
     current, isolation = _new(_MadeScope), _new(_MadeScope)
-    current._maker = isolation._maker = maker
+    current._make, isolation._make = make_current, make_isolation
     current.client = isolation.client = client
     current._noted = isolation._noted = ()
     current._stand_in = isolation._stand_in = None
     if not has_span:
         current._span = current._server_segment_span = None
-    current.__class__, isolation.__class__ = _LateCurrent, _LateIsolation
+    current.__class__ = isolation.__class__ = LateScope
     return current, isolation
 
 
@@ -145,14 +118,14 @@ def stand_in_for_spans(scope: Scope, make: Callable[[Scope], tuple[Any, Any]]) -
 def take_out_spans(scope: Scope) -> None:
     """Have no span on the scope any more, if it is late."""
     with _lock:
-        if isinstance(scope, LateScope):
+        if type(scope) is LateScope:
             for write in _set_spans:
                 write(scope, None)
 
 
 def is_late(scope: Scope) -> bool:
     """Whether nobody has looked at this scope yet."""
-    return isinstance(scope, LateScope)
+    return type(scope) is LateScope
 
 
 def was_late(scope: Scope) -> bool:
@@ -162,11 +135,9 @@ def was_late(scope: Scope) -> bool:
 
 def transaction_name(scope: Scope) -> tuple[str, str]:
     """The name of the transaction that was set on the scope, and its source; "" and `url` where none was."""
-    if not isinstance(scope, LateScope):
+    if type(scope) is not LateScope:
         name = getattr(scope, "_transaction", None) or ""
         return name, str((getattr(scope, "_transaction_info", None) or {}).get("source") or "url")
-    if not scope._noted:
-        return "", "url"
     name, source = "", "url"
     for do, args in scope._noted:
         if do is Scope.set_transaction_name:
@@ -177,7 +148,7 @@ def transaction_name(scope: Scope) -> tuple[str, str]:
 def make_now(scope: Scope) -> None:
     """Make what a late scope stands for, unless that is done."""
     with _lock:
-        if isinstance(scope, LateScope):
+        if type(scope) is LateScope:
             for write, value in zip(_writers, _read(_made(scope)), strict=True):
                 write(scope, value)
             object.__setattr__(scope, "__class__", _MadeScope)
@@ -186,7 +157,7 @@ def make_now(scope: Scope) -> None:
 def _hold_stand_in(scope: Scope) -> bool:
     """Put the stand-ins for its spans on a late scope; False where there are none."""
     with _lock:
-        make = scope._stand_in if isinstance(scope, LateScope) else None
+        make = scope._stand_in if type(scope) is LateScope else None
         if make is None:
             return False
         _set_stand_in(scope, None)
@@ -197,7 +168,7 @@ def _hold_stand_in(scope: Scope) -> bool:
 
 def _made(scope: LateScope) -> Scope:
     try:
-        made = scope._copied()
+        made: Scope = scope._make()
         for do, args in scope._noted:
             do(made, *args)
     except Exception:
@@ -209,7 +180,7 @@ def _made(scope: LateScope) -> Scope:
 def _note(scope: Scope, do: Callable[..., Any], *args: Any) -> None:
     """Have this done to the copy when it is made, or now if it is."""
     with _lock:
-        if isinstance(scope, LateScope) and len(scope._noted) < _MOST_NOTED:
+        if type(scope) is LateScope and len(scope._noted) < _MOST_NOTED:
             _set_noted(scope, (*scope._noted, (do, args)))
             return
     do(scope, *args)

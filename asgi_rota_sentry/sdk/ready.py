@@ -23,7 +23,6 @@ _BAG_BREADTH = 10
 _DEEPEST = 40
 _UNBOUNDED = 1_000_000
 _LONGEST = 20_000
-_MANY = 4  # so that the question of whether all are texts pays
 _WITH_BAGS = frozenset({"breadcrumbs", "exception", "extra", "request"})
 _PLAIN = frozenset({int, bool, type(None)})
 _SEAM = "serialize"
@@ -144,8 +143,6 @@ def _copy(value: Any, depth: int, breadth: int) -> Any:
 
 def _copy_mapping(value: dict[Any, Any], depth: int, breadth: int) -> dict[str, Any]:
     copied = value.copy()
-    if len(value) >= _MANY and _is_all_text(copied):
-        return copied
     for key, item in copied.items():
         if type(key) is not str:
             raise _NotPlainError
@@ -157,17 +154,6 @@ def _copy_mapping(value: dict[Any, Any], depth: int, breadth: int) -> dict[str, 
         elif kind not in _PLAIN:
             copied[key] = _copy(item, depth, breadth)
     return copied
-
-
-def _is_all_text(value: dict[Any, Any]) -> bool:
-    """Whether all keys and values are short texts; to have them joined is the fastest way to ask."""
-    if type(next(reversed(value.values()))) is not str:
-        return False
-    try:
-        "".join(value)
-        return len("".join(value.values())) <= _LONGEST
-    except TypeError:
-        return False
 
 
 def _timestamp(moment: datetime) -> str:

@@ -86,21 +86,22 @@ class Scopes:
         client = self.client
         if client.eager_requests or not IS_POSSIBLE:
             client.eager_requests = max(0, client.eager_requests - 1)
-            self.current, self.scope = self.make_current(), self.make_isolation()
+            self.current, self.scope = self._make_current(), self._make_isolation()
         else:
-            self.current, self.scope = late(self, client.raw, has_span=client.tracing)
+            self.current, self.scope = late(
+                self._make_current, self._make_isolation, client.raw, has_span=client.tracing
+            )
         contexts.set_current(self.current)
         contexts.set_isolation(self.scope)
 
     def make_now(self) -> None:
         """Copy the scopes now, for they are going to be looked at; to be called before the application is."""
         if is_late(self.current):
-            self.current, self.scope = self.make_current(), self.make_isolation()
+            self.current, self.scope = self._make_current(), self._make_isolation()
             contexts.set_current(self.current)
             contexts.set_isolation(self.scope)
 
-    def make_current(self) -> Scope:
-        """The current scope: a copy of the outer one, with the request's span, and seen by the request."""
+    def _make_current(self) -> Scope:
         # What `fork` does, without its detour through the copy module.
         outer, _ = self.outer or _PRISTINE
         scope = outer.__copy__()
@@ -114,8 +115,7 @@ class Scopes:
         self._prepare(scope)
         return scope
 
-    def make_isolation(self) -> Scope:
-        """The isolation scope: a copy of the outer one, with a trace and a session of the request's own."""
+    def _make_isolation(self) -> Scope:
         _, outer = self.outer or _PRISTINE
         scope = outer.__copy__()
         if self.client.streaming:
@@ -201,7 +201,7 @@ class Scopes:
         try:
             self._forget_errors()
             if outer is not None:
-                if not isinstance(self.current, LateScope):
+                if type(self.current) is not LateScope:
                     self._let_go(self.current)
                 if self.client.sessions:
                     self._count_session()
@@ -221,7 +221,7 @@ class Scopes:
             current._server_segment_span = None  # the segment knows the scope, too
 
     def _count_session(self) -> None:
-        if not isinstance(self.scope, LateScope):
+        if type(self.scope) is not LateScope:
             self._session, self.scope._session = self.scope._session, None  # type: ignore[assignment]
         elif self._session is None:
             count(self.client, self._began, "exited")
