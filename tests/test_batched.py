@@ -115,7 +115,7 @@ async def test_an_attribute_that_was_clean_is_searched_when_it_changes(sentry: S
     for path, amount in (("/shifts/", float(card)), ("/shifts/", card), (f"/shifts/{SECRET}", 1), ("/shifts/", True)):
         await call(RotaSentryMiddleware(paid), path=path, amount=amount)
     # The SDK sends the traces that wait in no order.
-    spans = sorted(spans_of(server), key=lambda span: str(span["start_timestamp"]))
+    spans = sorted(spans_of(server), key=lambda span: float(span["start_timestamp"]))
     found = [(span["attributes"]["note"], span["attributes"]["amount"]) for span in spans if not span["is_segment"]]
     assert found == [
         ("/shifts/", float(card)),

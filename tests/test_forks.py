@@ -1,7 +1,6 @@
 """A process that forks after it has served requests, as a server with a preloaded application may."""
 
 import os
-import signal
 import threading
 import time
 from _thread import start_new_thread
@@ -15,24 +14,10 @@ from asgi_rota_sentry import RotaSentryMiddleware, forks
 from asgi_rota_sentry.trail import Trail, request_entry
 from asgi_rota_sentry.trail.memory import MemoryStore
 from tests.conftest import MemoryTransport
+from tests.forked import in_child
 from tests.wire import Wire, http
 
 Sentry = Callable[..., MemoryTransport]
-
-
-def in_child(do: Callable[[], str]) -> str:
-    """What this returns in a forked child, which has ten seconds for it; empty when it does not end."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        signal.alarm(10)
-        os.write(writing, do().encode())
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as told:
-        found = told.read()
-    os.waitpid(child, 0)
-    return found
 
 
 def test_a_visitor_s_story_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,7 @@
 """The scopes of a request are copied when somebody looks at them: whoever it is, whenever that is."""
 
 import asyncio
-import os
 import random
-import signal
 import threading
 import time
 from _thread import start_new_thread
@@ -19,6 +17,7 @@ from sentry_sdk.scope import Scope
 from asgi_rota_sentry import RotaSentryMiddleware
 from asgi_rota_sentry.sdk import chance, scopes
 from tests.conftest import MemoryTransport
+from tests.forked import in_child
 from tests.wire import Wire, http
 
 pytestmark = pytest.mark.anyio
@@ -154,7 +153,10 @@ async def test_a_fork_may_look(
     """The child is not kept waiting by a thread of its parent that was making the scopes, and is not in the child."""
     sentry(options={"traces_sample_rate": None})
     copy, is_copying, is_forked = Scope.__copy__, threading.Event(), threading.Event()
-    reading, writing = os.pipe()
+
+    def look_in_child() -> str:
+        sentry_sdk.get_current_scope().set_tag("who", "child")
+        return "seen"
 
     def slow_copy(scope: Scope) -> Scope:
         if threading.current_thread() is not threading.main_thread():
@@ -173,20 +175,12 @@ async def test_a_fork_may_look(
             patch.setattr(Scope, "__copy__", slow_copy)
             start_new_thread(look, ())  # with `Thread` the SDK's integration would copy the scopes
             is_copying.wait(10)
-            child = os.fork()
-            if not child:
-                signal.alarm(10)
-                sentry_sdk.get_current_scope().set_tag("who", "child")
-                os.write(writing, b"seen")
-                os._exit(0)
+            assert in_child(look_in_child) == "seen"
             is_forked.set()
         assert is_done.wait(10)
         await _answer(send)
 
     await fetch(RotaSentryMiddleware(app), "/")
-    os.close(writing)
-    assert os.read(reading, 10) == b"seen"
-    os.close(reading)
 
 
 def _sessions(server: MemoryTransport) -> dict[str, int]:

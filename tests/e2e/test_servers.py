@@ -98,7 +98,8 @@ def test_a_server_that_stops_makes_no_event_of_what_it_cuts(server: AsgiServer, 
         running.stop()
         output = running.output()
     # Granian may kill its worker before anything was kept.
-    events = _payloads(outbox, "event") if outbox.exists() else []
+    is_killed = server.module == "granian" and not outbox.exists()
+    events = [] if is_killed else _payloads(outbox, "event")
     # Of itself a server may report what it likes: hypercorn's HTTP/2 trips over its own task group.
     assert [event for event in events if "request" in event] == [], output[-3000:]
 
