@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import sys
 
 import uvicorn
@@ -22,7 +21,6 @@ async def _build(variant: str, app: str, rate: float | None) -> ASGIApp:
 
 def main(variant: str, app: str, rate: float | None, port: int) -> None:
     """Serve on 127.0.0.1 until told to stop."""
-    logging.disable()
     uvicorn.run(asyncio.run(_build(variant, app, rate)), port=port, access_log=False, log_config=None)
 
 

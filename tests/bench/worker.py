@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import sys
 from typing import Any
 
@@ -25,5 +24,4 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    logging.disable()  # the SDK warns that its middleware by hand is not needed with Starlette
     print(json.dumps(run(json.loads(sys.argv[1]))))
