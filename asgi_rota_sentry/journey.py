@@ -6,28 +6,30 @@
 import inspect
 import sys
 import time
+from collections import deque
 from contextvars import Token
 from typing import Any, cast
 
 import anyio
 
-from asgi_rota_sentry import counters, expected, faults, request, sdk, trace_context
+from asgi_rota_sentry import counters, expected, faults, request, sdk, trace_context, trail
 from asgi_rota_sentry.identity import Identity
 from asgi_rota_sentry.pages import Answer, Situation
 from asgi_rota_sentry.receives import BodyReceive, SocketReceive
 from asgi_rota_sentry.record import Configuration, Record
 from asgi_rota_sentry.reply import Headers, Reply, headers_of
 from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
-from asgi_rota_sentry.visitor import Visitor
 
 # The methods that make no transaction, as in the SDK's own ASGI layer.
 _UNTRACED_METHODS = frozenset({"HEAD", "OPTIONS"})
 # How long an async `identify` may take, and the answer of a request that was cancelled.
 _IDENTIFY_SECONDS = 1.0
 _LAST_SECONDS = 1.0
+# The last ones of a request that are remembered.
+_MOST_ACTIONS = 19
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
-# A request without these is done with its headers, but for the cookies.
-_TELLING_HEADERS = trace_context.NAMES | _BODY_HEADERS
+# What is looked at when a request arrives; most have but the cookies of it.
+_TELLING_HEADERS = trace_context.NAMES | _BODY_HEADERS | {request.COOKIE}
 
 
 class Journey(Record):
@@ -42,7 +44,7 @@ class Journey(Record):
         self._root_path = scope.get("root_path") or ""  # routers write into the scope's own
         # Nothing is known yet.
         self._client = self._sentry = self._span = self._ended_span = self._last_knowledge = None
-        self._body = self._visitor = self._identity = self._failed_with = self._close_code = None
+        self._body = self._visitor = self._actions = self._identity = self._failed_with = self._close_code = None
         self._is_excluded = False
         self._pages = self._status = 0
         self._arrived_at = self._answered_at = self._ended_at = self._passed_at = 0.0
@@ -103,11 +105,11 @@ class Journey(Record):
         if config.excludes and config.is_excluded(scope):
             self._is_excluded = True
             return
-        found: dict[bytes, bytes] = dict(request.raw_headers(scope))
+        cookies, told = request.cookies_and_headers(scope, _TELLING_HEADERS)
         headers = None
-        if not found.keys().isdisjoint(_TELLING_HEADERS):
-            headers = trace_context.trace_headers(found)
-            if client.max_body and not _BODY_HEADERS.isdisjoint(found):
+        if told:
+            headers = trace_context.trace_headers(told)
+            if client.max_body and not _BODY_HEADERS.isdisjoint(told):
                 self._body = request.Body(client.max_body)
                 self._reply.take = BodyReceive(self._reply.take, self._body)
         if client.tracing and scope.get("method") not in _UNTRACED_METHODS:
@@ -116,8 +118,8 @@ class Journey(Record):
             sdk.continue_trace(client, sentry, headers)
         if scope.get("type") == "websocket":
             self._reply.take = SocketReceive(self._reply.take, self.on_close)
-        if config.trail.remembers:
-            self._visitor = Visitor(config.trail, scope, found.get(b"cookie"))
+        if cookies and config.trail.remembers:
+            self._visitor = config.trail.key(cookies)
 
     def _first_name(self) -> str:
         """The span's name before the application has routed: what the SDK's own layer would call it."""
@@ -135,8 +137,11 @@ class Journey(Record):
 
     def add_action(self, category: str, message: str, data: dict[str, Any]) -> None:
         """Remember what the user did, for the visitor's later requests."""
-        if self._visitor is not None:
-            self._visitor.act(category, message, data)
+        if self._sentry is None or self._is_excluded:
+            return
+        if self._actions is None:
+            self._actions = deque(maxlen=_MOST_ACTIONS)
+        self._actions.append(trail.action_entry(time.time(), category, message, data))
 
     # Events
 
@@ -155,8 +160,8 @@ class Journey(Record):
             self._answered_at = time.time()
             if self._span is not None and self._span.sampled:
                 self._span.set_status_code(status)
-            if self._visitor is not None:
-                self._visitor.answered(status, headers_of(message), self._answered_at, self._owner)
+            if self._config.trail.remembers and not self._is_excluded:
+                self._remember(status, headers_of(message), self._answered_at)
         except Exception:
             faults.report("noting a response")
 
@@ -293,7 +298,7 @@ class Journey(Record):
         try:
             is_unanswered = not self._reply.started and self._is_unanswered()
             if is_unanswered and self._visitor is not None:
-                self._visitor.answered(500, (), time.time(), self._owner)
+                self._remember(500, (), time.time())
             if self._span is not None:
                 self._end_span()
             ended, self._ended_span = self._ended_span, None

@@ -4,6 +4,7 @@ The flow of the request itself is the journey's, which notes what it learns here
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -16,10 +17,10 @@ from asgi_rota_sentry.identity import Identify, Identity
 from asgi_rota_sentry.metering import Metering
 from asgi_rota_sentry.pages import ErrorPages
 from asgi_rota_sentry.person import Person, User
+from asgi_rota_sentry.reply import Headers
 from asgi_rota_sentry.settings import Settings
 from asgi_rota_sentry.slow import SlowRequests
 from asgi_rota_sentry.types import ASGIApp, Scope
-from asgi_rota_sentry.visitor import Visitor
 
 # From when on what runs after the last byte is work in the background, and not the end of the request.
 _BACKGROUND_SECONDS = 0.25
@@ -49,6 +50,7 @@ class Record:
     """The facts of one request, as the journey notes them, and what becomes of them."""
 
     __slots__ = (
+        "_actions",
         "_answered_at",
         "_app",
         "_arrived_at",
@@ -83,7 +85,9 @@ class Record:
     _ended_span: sdk.RequestSpan | None
     _last_knowledge: Enrichment | None
     _body: request.Body | None
-    _visitor: Visitor | None
+    # The visitor's key, as the request's session cookie gives it, and what the user did in this request.
+    _visitor: trail.Key | None
+    _actions: deque[trail.Entry] | None
     _identity: Identity | None
     _failed_with: BaseException | None
     _close_code: int | None
@@ -147,8 +151,25 @@ class Record:
 
     def _story(self, theirs: list[trail.Breadcrumb], ours: list[trail.Breadcrumb]) -> list[trail.Breadcrumb]:
         """The breadcrumbs of the SDK's scope and of this request, with those of the visitor's earlier requests."""
-        earlier = self._visitor.earlier(self._owner(surely=True)) if self._visitor is not None else []
+        earlier = self._config.trail.earlier(self._visitor, self._owner(surely=True)) if self._visitor else []
         return theirs if self._client is None else self._client.with_breadcrumbs(theirs, [*earlier, *ours])
+
+    def _remember(self, status: int, headers: Headers, at: float) -> None:
+        """Let the visitor's story go on with this request and its answer, which may renew the session cookie or end it.
+
+        With its status the request stands where it was answered: after the click that it came from was noted.
+        """
+        stories, scope, key = self._config.trail, self._scope, self._visitor
+        renewed = stories.renewed_key(headers)
+        if renewed is not None:
+            stories.renew(key, renewed)
+            key = renewed or key
+        if not key:
+            return
+        entry = trail.request_entry(at, request.method(scope), request.path(scope), status)
+        entries = (entry,) if self._actions is None else (*self._actions, entry)
+        self._actions = None
+        stories.note(key, (self._owner(surely=renewed is not None), entries))
 
     def _owner(self, *, surely: bool) -> str | None:
         """Whose request it is: an ID, "" for certainly nobody's, None for not known.
@@ -235,7 +256,7 @@ class Record:
 
     def _tell_slow(self) -> None:
         """Warn of a slow request, in the log and as an event of its route."""
-        name, source = self._sentry.transaction if self._sentry is not None else ("", "url")
+        name, source = self._sentry.transaction() if self._sentry is not None else ("", "url")
         called, _ = self._knowledge().transaction_name(name, source)
         method, seconds = request.method(self._scope), self._answered_at - self._arrived_at
         counters.count("requests.slow")
@@ -251,7 +272,7 @@ class Record:
         metering = self._config.metering
         if metering is None or not sentry.client.has_metrics:
             return
-        known, source = sentry.transaction
+        known, source = sentry.transaction()
         named = route.name_of_route(self._scope, self._app, status, known, source)
         errors = sentry.errors
         others: tuple[int, ...] = ()

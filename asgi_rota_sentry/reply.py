@@ -219,6 +219,8 @@ class Reply:
 def headers_of(message: Message) -> Headers:
     """The headers as far as they can be looked at: an iterator would be empty when the server reads it."""
     found = message.get("headers")
+    if type(found) is list:  # as nearly all
+        return found
     return () if not found or _is_iterator(found) else found
 
 

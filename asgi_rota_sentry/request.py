@@ -5,7 +5,7 @@ Nothing here is worked out before somebody asks: a request without an event pays
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -33,6 +33,7 @@ _PERSONAL_HEADERS = frozenset(
 # Gateways have many names for the same: `cf-connecting-ip`, `x-auth-request-email`, `x-goog-authenticated-user-id`.
 _PERSONAL_PARTS = ("-ip", "-user", "-email", "-username", "remote-", "forwarded-for")
 FILTERED = "[Filtered]"
+COOKIE = b"cookie"
 _LONGEST_KNOWN = 100
 _MOST_KNOWN = 1_000
 _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_.~/:@!$&'()*+,;=%-]*").fullmatch
@@ -55,6 +56,21 @@ def first_headers(scope: Scope) -> dict[bytes, bytes]:
     return headers_and_cookies(scope)[0]
 
 
+def cookies_and_headers(scope: Scope, names: Collection[bytes]) -> tuple[bytes, dict[bytes, bytes]]:
+    """The cookies, in one piece, and the other headers of these names; of several of one name the last."""
+    cookies = b""
+    found: dict[bytes, bytes] = {}
+    for name, value in raw_headers(scope):
+        if name in names:
+            if name != COOKIE:
+                found[name] = value
+            elif cookies:
+                cookies = b"; ".join((cookies, value))
+            else:
+                cookies = value
+    return cookies, found
+
+
 def headers_and_cookies(scope: Scope) -> tuple[dict[bytes, bytes], bytes]:
     """The headers by name, of several of one name the first; and the cookies as they were sent, in one piece.
 
@@ -63,8 +79,8 @@ def headers_and_cookies(scope: Scope) -> tuple[dict[bytes, bytes], bytes]:
     found = raw_headers(scope)
     by_name = dict(found)
     if len(by_name) == len(found):
-        return by_name, by_name.get(b"cookie", b"")
-    cookies = b"; ".join([value for name, value in found if name == b"cookie"])
+        return by_name, by_name.get(COOKIE, b"")
+    cookies = b"; ".join([value for name, value in found if name == COOKIE])
     return dict(reversed(list(found))), cookies
 
 
@@ -112,7 +128,7 @@ def path(scope: Scope) -> str:
     `path` includes `root_path` since ASGI 3's clarification; servers and frameworks from before it leave it out.
     """
     own: str = scope.get("path") or ""
-    prefix: str = scope.get("root_path") or ""
+    prefix: str | None = scope.get("root_path")
     if not prefix or own == prefix or own.startswith(prefix.rstrip("/") + "/"):
         return own
     return prefix.rstrip("/") + own
@@ -132,7 +148,8 @@ def local_path(scope: Scope) -> str:
 
 def method(scope: Scope) -> str:
     """The HTTP method; a websocket's handshake is a GET (RFC 6455, section 4.1)."""
-    return str(scope.get("method") or "GET").upper()
+    found = scope.get("method")
+    return found if type(found) is str and found.isupper() else str(found or "GET").upper()
 
 
 def query_string(scope: Scope) -> str:

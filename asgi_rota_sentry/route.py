@@ -14,6 +14,11 @@ from asgi_rota_sentry.types import Scope
 
 # What the SDK's integrations call a source that is no URL.
 _FRAMEWORK_SOURCES = frozenset({"route", "component", "view", "task"})
+_MOST_KNOWN = 1_000
+
+# By the identity of a route (or of what became of it), where it stood last and its template there. All of what the
+# template hangs on is kept, so that identities stay their own.
+_templates: dict[int, tuple[tuple[Any, ...], str]] = {}
 
 
 def name(scope: Scope, app: Any, status: int, known: str, source: str) -> tuple[str, str]:
@@ -49,14 +54,25 @@ def template(scope: Scope, app: Any = None) -> str | None:
     itself was given is left out.
     """
     route = scope.get("route")
-    found = scope.get("path_template") or None
-    if found is None and (route is None or mounts.is_mount(route)):
-        found = find_in_router(app if route is None else route.app, scope)
-    elif found is None:
-        found = _pattern(scope, route)
-    if not isinstance(found, str):
-        return None
-    prefix = mounts.prefix(scope)
+    if route is None or scope.get("path_template"):
+        return _below_prefix(scope, scope.get("path_template") or find_in_router(app, scope))
+    effective = _effective(scope, route)
+    place = (route, effective, scope.get("router"), scope.get("root_path"), scope.get("app_root_path"))
+    known = _templates.get(id(effective or route))
+    if known is not None and known[0] == place:
+        return known[1]
+    if mounts.is_mount(route):
+        return _below_prefix(scope, find_in_router(route.app, scope))
+    found = _below_prefix(scope, _pattern(effective or route))
+    if found is not None:
+        if len(_templates) >= _MOST_KNOWN:
+            _templates.clear()
+        _templates[id(effective or route)] = place, found
+    return found
+
+
+def _below_prefix(scope: Scope, found: Any) -> str | None:
+    prefix = mounts.prefix(scope) if isinstance(found, str) else None
     return None if prefix is None else prefix + found
 
 
@@ -82,13 +98,20 @@ def mount(scope: Scope) -> str | None:
     return prefix + "/{path}" if prefix else None
 
 
-def _pattern(scope: Scope, route: Any) -> str | None:
-    # Of a router that is included in another, FastAPI leaves the route as it was declared, and beside it what became
-    # of it. Private, and not there in versions that copy the route instead.
+def _effective(scope: Scope, route: Any) -> Any:
+    """What became of a route in a router that is included in another; None where it stayed what it was.
+
+    FastAPI leaves the route as it was declared, and this beside it. Private, and not there in versions that copy the
+    route instead.
+    """
     ours = scope.get("fastapi")
     effective = ours.get("effective_route_context") if isinstance(ours, dict) else None
-    if effective is not None and getattr(effective, "original_route", None) is route:
-        route = getattr(effective, "starlette_route", None) or effective
+    if effective is None or getattr(effective, "original_route", None) is not route:
+        return None
+    return getattr(effective, "starlette_route", None) or effective
+
+
+def _pattern(route: Any) -> str | None:
     for name in ("path_format", "path"):
         pattern = getattr(route, name, None)
         if isinstance(pattern, str):

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from asgi_rota_sentry import RotaSentryMiddleware, record_action
 from asgi_rota_sentry.trail import Key, Trail, request_entry
-from asgi_rota_sentry.visitor import Visitor as OneRequest
+from asgi_rota_sentry.types import Message, Receive, Scope, Send
 from tests.conftest import Get, MemoryTransport
 
 Sentry = Callable[..., MemoryTransport]
@@ -36,6 +36,14 @@ def visit(trail: Trail, key: bytes, path: str, owner: str | None = None, at: flo
 
 def story(trail: Trail, key: bytes | None, viewer: str | None = None) -> list[str]:
     return [crumb["message"].removesuffix(" (200 OK)") for crumb in trail.earlier(key, viewer)]
+
+
+async def no_message() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def discard(message: Message) -> None:
+    pass
 
 
 @pytest.mark.parametrize(
@@ -103,15 +111,25 @@ def test_the_story_is_bounded_in_requests_in_age_and_in_visitors() -> None:
     assert story(trail, keys[3]) == ["GET /"]
 
 
-def test_what_is_kept_of_a_request_is_bounded() -> None:
+@pytest.mark.anyio
+async def test_what_is_kept_of_a_request_is_bounded(sentry: Sentry) -> None:
     """A client's endless path and method, and an application's objects, do not stay in memory."""
-    trail, cookies = trail_of(), b"session=a"
-    scope = {"method": "G" * 10_000, "path": "/" + "x" * 100_000}
-    visitor = OneRequest(trail, scope, cookies)
-    for _ in range(100):
-        visitor.act("click", "x" * 10_000, {"form": object(), "n": 1, **{str(n): n for n in range(50)}})
-    visitor.answered(200, [], time.time(), lambda surely: None)
-    crumbs = trail.earlier(trail.key(cookies))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for _ in range(100):
+            record_action("click", "x" * 10_000, form=object(), n=1, **{f"n{n}": n for n in range(50)})
+        await PlainTextResponse("ok")(scope, receive, send)
+
+    sentry()
+    wrapped = RotaSentryMiddleware(app)
+    scope = {
+        "type": "http",
+        "method": "G" * 10_000,
+        "path": "/" + "x" * 100_000,
+        "headers": [(b"cookie", b"session=a")],
+    }
+    await wrapped(scope, no_message, discard)
+    crumbs = wrapped.trail.earlier(wrapped.trail.key(b"session=a"))
     assert len(crumbs) == 20
     assert max(len(crumb["message"]) for crumb in crumbs) < 650
     assert crumbs[0]["data"]["form"] == "<object>"

@@ -81,8 +81,10 @@ def owner(scope: Scope) -> str | None:
     Cheap enough for every request of a session: nothing but IDs is read.
     """
     user = scope.get("user")
-    if user is not None and _has_plain_id(type(user)) and (quickly := _plain_id(user)):
-        return quickly
+    if user is not None:
+        is_plain = _plain_kinds.get(type(user))
+        if (_has_plain_id(type(user)) if is_plain is None else is_plain) and (quickly := _plain_id(user)):
+            return quickly
     known = None
     for candidate in _candidates(scope):
         user = _loaded(candidate)
@@ -96,11 +98,9 @@ def owner(scope: Scope) -> str | None:
 
 def _has_plain_id(kind: type) -> bool:
     """Whether who a user of this class is may simply be asked for."""
-    known = _plain_kinds.get(kind)
-    if known is None:
-        if len(_plain_kinds) >= _MOST_KINDS:
-            _plain_kinds.clear()
-        known = _plain_kinds[kind] = are_plain(kind, _WHO) and not issubclass(kind, LazyUser)
+    if len(_plain_kinds) >= _MOST_KINDS:
+        _plain_kinds.clear()
+    known = _plain_kinds[kind] = are_plain(kind, _WHO) and not issubclass(kind, LazyUser)
     return known
 
 

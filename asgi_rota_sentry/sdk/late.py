@@ -47,6 +47,7 @@ class _MadeScope(Scope):
     """What a late scope becomes: an ordinary one."""
 
     __slots__ = ("_make", "_noted", "_stand_in")
+    __init__ = object.__init__  # made late, so nothing is written into it before
 
 
 class LateScope(Scope):
@@ -83,7 +84,6 @@ class LateScope(Scope):
         _note(self, Scope.set_transaction_name, name, source)
 
 
-_new: Any = object.__new__
 _read: Any = attrgetter(*_SLOTS) if IS_POSSIBLE else None
 _writers: list[Any] = [Scope.__dict__[name].__set__ for name in _SLOTS] if IS_POSSIBLE else []
 _set_spans: list[Any] = [Scope.__dict__[name].__set__ for name in _SPANS] if IS_POSSIBLE else []
@@ -99,7 +99,8 @@ def late(make_current: Make, make_isolation: Make, client: Any, *, has_span: boo
     current scope `has_span`.
     """
     # Late only at last: until then their slots are written as those of any object.
-    current, isolation = _new(_MadeScope), _new(_MadeScope)
+    current: Any = _MadeScope()
+    isolation: Any = _MadeScope()
     current._make, isolation._make = make_current, make_isolation
     current.client = isolation.client = client
     current._noted = isolation._noted = ()

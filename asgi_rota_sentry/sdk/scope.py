@@ -33,7 +33,7 @@ class RequestScope(Scopes):
     make no event, `budget` those that are only counted.
     """
 
-    __slots__ = ("_budget", "_should_drop", "_teller", "errors")
+    __slots__ = ("_budget", "_should_drop", "_teller")
 
     def __init__(
         self,
@@ -43,8 +43,6 @@ class RequestScope(Scopes):
         budget: Budget,
     ) -> None:
         Scopes.__init__(self, client)
-        #: What was captured; None while nothing was.
-        self.errors: RequestErrors | None = None
         self._teller = teller
         self._should_drop = should_drop
         self._budget = budget
@@ -100,7 +98,6 @@ class RequestScope(Scopes):
         found: str = self.propagation_context().trace_id
         return found
 
-    @property
     def transaction(self) -> tuple[str, str]:
         """The name that the SDK's integrations or the application gave the request by now, and its source."""
         return transaction_name(self.current)
@@ -128,8 +125,7 @@ class RequestScope(Scopes):
 
     def _forget_errors(self) -> None:
         """Forget the exceptions, unless the layer around us is yet to see them."""
-        if self.errors is not None:
-            self._errors_by_now().forget(seen=not self.is_adopted)
+        self._errors_by_now().forget(seen=not self.is_adopted)
 
     def _last_event_id(self) -> str | None:
         """That of the request's own scope, in whichever context we are; private, else that of this context."""

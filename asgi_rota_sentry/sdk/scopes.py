@@ -8,6 +8,7 @@ from sentry_sdk.tracing_utils import PropagationContext
 
 from asgi_rota_sentry.sdk import chance, contexts
 from asgi_rota_sentry.sdk.client import Client
+from asgi_rota_sentry.sdk.errors import RequestErrors
 from asgi_rota_sentry.sdk.late import (
     IS_POSSIBLE,
     LateScope,
@@ -43,11 +44,14 @@ class Scopes:
         "_trace",
         "client",
         "current",
+        "errors",
         "is_adopted",
         "outer",
         "scope",
     )
 
+    #: What was captured; None while nothing was.
+    errors: RequestErrors | None
     scope: Scope
     current: Scope
     #: The scopes that the request was begun in, current and isolation; None until it is, and where it is adopted.
@@ -60,7 +64,7 @@ class Scopes:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.is_adopted = self._is_open = False
-        self.outer = self._begin_span = self._session = self._trace = self._draw = None
+        self.outer = self.errors = self._begin_span = self._session = self._trace = self._draw = None
 
     def open(self, began: float, around: Any) -> None:
         """Enter the scope, with no breadcrumb, span or session of an outer one left in it.
@@ -199,7 +203,8 @@ class Scopes:
         self._is_open = False
         outer = self.outer
         try:
-            self._forget_errors()
+            if self.errors is not None:
+                self._forget_errors()
             if outer is not None:
                 if type(self.current) is not LateScope:
                     self._let_go(self.current)

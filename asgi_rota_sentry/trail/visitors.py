@@ -13,6 +13,7 @@ from asgi_rota_sentry.trail.hashing import Key, hashed_here, hashed_with
 from asgi_rota_sentry.trail.memory import Item, MemoryStore
 
 _ENDED = b""
+_SET_COOKIE = (b"set-cookie", b"Set-Cookie")
 
 
 class Store(Protocol):
@@ -67,8 +68,10 @@ class Trail:
 
     def renewed_key(self, headers: Collection[tuple[bytes, bytes]]) -> Key | None:
         """The key of a session cookie that a response sets; empty when it deletes it, None when it does neither."""
-        by_name = dict(headers)
-        if b"set-cookie" not in by_name and b"Set-Cookie" not in by_name:
+        for name, _ in headers:
+            if name in _SET_COOKIE:
+                break
+        else:
             return None
         found = set_session_cookie(headers, self._wanted)
         return self._hash(found) if found else found
