@@ -73,6 +73,14 @@ def test_an_event_tells_of_its_own_error_and_of_the_counted_ones() -> None:
     assert errors_told({"contexts": {"error_budget": {**budget, "event_id": "abc"}}}) == 7
 
 
+def test_the_integrations_alone_cost_what_no_middleware_can_take_away() -> None:
+    """Where they are in the application, their part is told; they make no transaction by themselves."""
+    result = run("--part", "cost", "--case", "100", "--app", "starlette")["cost"]["starlette 100"]
+    assert result["integrations"]["median"] < result["sdk"]["median"]
+    assert set(result["seen"]) == {"requests", "ours", "sdk"}
+    assert result["seen"]["sdk"]["transaction"] == 1.0
+
+
 def test_a_client_is_bound_for_its_own_batches_only() -> None:
     """With tracing off neither variant sends a transaction, and without a client nothing is sent at all."""
     parts = run("--part", "cost", "--case", "off", "--case", "uninitialised", "--app", "raw")["cost"]

@@ -59,7 +59,8 @@ async def measure(
     storm = {"per_minute": PER_MINUTE} if case.is_storm else {}
     make = {"make": lambda _: blunt_app} if case.is_blunt else {}
     handler = fail if case.raises else answer
-    lineup = await line_up(app, handler, case.rate, case.initialised, wire, **storm, **make, **options)
+    own = {**storm, **make, "alone": not case.raises}
+    lineup = await line_up(app, handler, case.rate, case.initialised, wire, **own, **options)
     with logged(case.is_storm):
         return await _measure(lineup, case, seconds, collect)
 
@@ -160,13 +161,20 @@ def summary(rounds: list[dict[str, float]]) -> dict[str, Any]:
     """What was added, from each round's own differences to the bare app, in microseconds, and ours by the SDK's.
 
     The ratio is the median of the rounds' own ratios, so that a machine that slows down for a while changes nothing.
+    Where the SDK's integrations were measured alone, `integrations` is what they add, and `least` that by the SDK's.
     """
     ours = [each["ours"] - each["bare"] for each in rounds]
     sdk = [each["sdk"] - each["bare"] for each in rounds]
+    floor = [each["integrations"] - each["bare"] for each in rounds if "integrations" in each]
     return {
         "rounds": len(rounds),
         "bare": spread([each["bare"] for each in rounds]),
         "ours": spread(ours),
         "sdk": spread(sdk),
-        "ratio": spread([mine / theirs for mine, theirs in zip(ours, sdk, strict=True)]),
+        "ratio": spread(_ratios(ours, sdk)),
+        **({"integrations": spread(floor), "least": spread(_ratios(floor, sdk))} if floor else {}),
     }
+
+
+def _ratios(mine: list[float], theirs: list[float]) -> list[float]:
+    return [one / other for one, other in zip(mine, theirs, strict=True)]

@@ -36,6 +36,11 @@ def share_lines(case: str, result: dict[str, Any]) -> list[str]:
     """
     chosen, seen = CASES[case], result["seen"]
     requests, lines = seen["requests"], []
+    if "integrations" in result:
+        alone, least = result["integrations"]["median"], result["least"]["median"]
+        lines.append(
+            f"  the integrations alone, without any middleware, add {alone:.1f}: {least:.3f} of what the SDK adds"
+        )
     for name in ("ours", "sdk"):
         if name not in seen:
             continue

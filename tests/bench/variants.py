@@ -1,4 +1,4 @@
-"""The three variants of one application (bare, ours, the SDK's), each with its own client, bound in turn."""
+"""The variants of one application (bare, ours, the SDK's), each with its own client, bound in turn."""
 
 import sys
 import threading
@@ -9,11 +9,12 @@ from typing import Any
 
 import sentry_sdk
 from sentry_sdk.envelope import Envelope
-from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
+from sentry_sdk.integrations.asgi import SentryAsgiMiddleware, _asgi_middleware_applied
+from sentry_sdk.scope import _current_scope, _isolation_scope
 from sentry_sdk.transport import Transport
 
 from asgi_rota_sentry import RotaSentryMiddleware, Settings, init
-from asgi_rota_sentry.types import ASGIApp
+from asgi_rota_sentry.types import ASGIApp, Receive, Scope, Send
 from tests.bench.apps import Handler, call, raw_app, starlette_app
 
 DSN = "http://key@127.0.0.1:9/1"
@@ -81,6 +82,30 @@ class Variant:
         """Have what was counted instead of sent told of now, as once a minute; for whoever has a budget."""
         if isinstance(self.app, RotaSentryMiddleware):
             self.app.budget.settle()
+
+
+class IntegrationsAlone:
+    """Starlette with what the SDK's integrations put into it, and no ASGI middleware: what nobody's can take away.
+
+    The middleware in the application believes that one is around it, and does nothing. The scopes, which the
+    integrations write into with every request, are made anew now and then, so that they do not fill up.
+    """
+
+    _REQUESTS = 100
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._scopes: list[tuple[Any, Any]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, in a context of its own."""
+        if not self._scopes:
+            self._scopes = [(sentry_sdk.Scope(), sentry_sdk.Scope())] * self._REQUESTS
+        current, isolation = self._scopes.pop()
+        _asgi_middleware_applied.set(True)
+        _current_scope.set(current)
+        _isolation_scope.set(isolation)
+        await self._app(scope, receive, send)
 
 
 def _patchable() -> dict[tuple[Any, str], Any]:
@@ -168,6 +193,7 @@ async def line_up(
     *,
     make: AppMaker | None = None,
     per_minute: int = 0,
+    alone: bool = False,
     **options: Any,
 ) -> Lineup:
     """Build the variants of `app`: the bare one before the SDK is initialised, the others each under its own client.
@@ -175,7 +201,8 @@ async def line_up(
     `make` builds another application in its place; `per_minute` is our limit of full events, 0 for none.
 
     For `starlette` the SDK's middleware is the one that its integration puts around every Starlette application, as
-    users have it; for the others it is put around by hand.
+    users have it; for the others it is put around by hand. `alone` adds a fourth variant there, `integrations`, which
+    has the integrations alone.
     """
     make, patches = make or APPS[app], Patches()
     variants = [Variant("bare", make(handler))]
@@ -196,5 +223,7 @@ async def line_up(
             wrapped = SentryAsgiMiddleware(wrapped)
         variants.append(Variant(name, wrapped, client, sink))
         await call(wrapped)
+    if by_integration and alone:
+        variants.append(Variant("integrations", IntegrationsAlone(variants[-1].app), variants[-1].client))
     patches.learn()
     return Lineup(variants, patches)
