@@ -38,8 +38,9 @@ def share_lines(case: str, result: dict[str, Any]) -> list[str]:
     requests, lines = seen["requests"], []
     if "integrations" in result:
         alone, least = result["integrations"]["median"], result["least"]["median"]
+        beyond = ": above the goal" if least > chosen.goal else ""
         lines.append(
-            f"  the integrations alone, without any middleware, add {alone:.1f}: {least:.3f} of what the SDK adds"
+            f"  the integrations alone, without a middleware, add {alone:.1f}, {least:.3f} of the SDK's{beyond}"
         )
     for name in ("ours", "sdk"):
         if name not in seen:
