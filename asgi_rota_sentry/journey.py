@@ -91,12 +91,13 @@ class Journey(Record):
     # Open
 
     def _open(self, around: Any) -> None:
-        self._token = sdk.layer.set(self)
-        self.is_open = True
         client = sdk.current_client()
         if client is None:
             return
+        self._token = sdk.layer.set(self)
+        self.is_open = True
         self._client = client
+        self._reply.is_followed = True
         self._arrived_at = time.time()
         sentry = self._sentry = sdk.RequestScope(client, self, expected.should_drop, self._config.budget)
         sentry.open(self._arrived_at, around)
@@ -153,8 +154,6 @@ class Journey(Record):
 
     def on_start(self, status: int, message: Message) -> None:
         """The response begins: the story of the visitor, and the status of the span."""
-        if self._sentry is None:
-            return
         try:
             self._status = status
             self._answered_at = time.time()
@@ -286,6 +285,7 @@ class Journey(Record):
             self._settle(self._sentry)
         self._failed_with = self._last_knowledge = None
         # What would make a cycle is let go, so that the request needs no garbage collector.
+        self._reply.is_followed = False
         del self._reply
         if self._token is not None:
             try:

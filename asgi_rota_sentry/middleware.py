@@ -75,7 +75,7 @@ class RotaSentryMiddleware:
         if kind == "lifespan":
             return await self._lifespan(scope, receive, send)
         around = sdk.layer.get(None)
-        if kind not in ("http", "websocket") or (isinstance(around, Journey) and around.is_answering):
+        if kind not in ("http", "websocket") or (around and isinstance(around, Journey) and around.is_answering):
             return await self.app(scope, receive, send)
         app = self._own_routes.get(request.local_path(scope) if scope.get("root_path") else scope.get("path", ""))
         if app is self.feedback and not self.settings.feedback_transactions:

@@ -13,10 +13,15 @@ from asgi_rota_sentry.types import Message, Receive, Send
 
 MOST_HELD = 64 * 1024
 
-_HTTP_STARTS = ("http.response.start", "websocket.http.response.start")
-# The messages that answer a request, and the HTTP status that stands for each: a websocket's is that of its handshake
-# (RFC 6455, section 4.1; closed before it was accepted: 403, as the ASGI specification has it).
-_STARTS = {**dict.fromkeys(_HTTP_STARTS, 0), "websocket.accept": 101, "websocket.close": 403}
+# The messages that answer a request, and the HTTP status that stands for each: 0 where the message tells it; else that
+# of a websocket's handshake (RFC 6455, section 4.1; closed before it was accepted: 403, as the ASGI specification has
+# it).
+_STARTS = {
+    "http.response.start": 0,
+    "websocket.http.response.start": 0,
+    "websocket.accept": 101,
+    "websocket.close": 403,
+}
 
 # What becomes of a held answer.
 _HOLD, _RELEASE, _REPLACE = "hold", "release", "replace"
@@ -47,7 +52,8 @@ class Reply:
     """Passes on what the application sends, notes how far it has come, and puts pages in place of bare errors.
 
     `take` is where the application's `receive` takes its messages from: the server's own `receive`, until it is set.
-    `pages` is None where no page is ever served (a websocket).
+    `pages` is None where no page is ever served (a websocket). The listener hears of the response's start and end once
+    it is followed.
     """
 
     __slots__ = (
@@ -60,13 +66,14 @@ class Reply:
         "_trailers",
         "client_gone",
         "ended",
+        "is_followed",
         "is_holding",
         "started",
         "take",
     )
 
     def __init__(self, receive: Receive, send: Send, pages: ErrorPages | None, method: str, listener: Listener) -> None:
-        self.started = self.ended = self.client_gone = self.is_holding = self._trailers = False
+        self.started = self.ended = self.client_gone = self.is_holding = self.is_followed = self._trailers = False
         self._body = b""
         self._held: list[Message] = []
         self.take = receive
@@ -111,20 +118,22 @@ class Reply:
             is_last = kind != "http.response.start" and _is_last(message, kind)
         if is_last and not self.ended:
             self.ended = True
-            if kind == "websocket.close":
-                self._listener.on_close(message.get("code", 1000))
-            self._listener.on_end()
+            if self.is_followed:
+                if kind == "websocket.close":
+                    self._listener.on_close(message.get("code", 1000))
+                self._listener.on_end()
 
     def _begin(self, message: Message, kind: str) -> bool:
         """Note what the response begins with; whether it is to be held."""
         try:
-            status = message.get("status", 200) if kind in _HTTP_STARTS else _STARTS[kind]
+            status = _STARTS[kind] or message.get("status", 200)
             if (status == 404 or status >= 500) and self._may_replace(message):
                 self.is_holding = True
                 self._held = [dict(message)]
                 return True
             self._trailers = bool(message.get("trailers"))
-            self._listener.on_start(status, message)
+            if self.is_followed:
+                self._listener.on_start(status, message)
         except Exception:
             faults.report("looking at an answer")
         return False

@@ -45,6 +45,9 @@ def client(known: Any) -> Any:
                 # As nearly always: it is the whole process's.
                 scope = _scope._global_scope
                 found = None if scope is None else scope.client
-        return found if found is known or (found is not None and found.is_active()) else None
+        if found is known:
+            return found
+        is_active = found is not None and type(found) is not NonRecordingClient and found.is_active()
+        return found if is_active else None
     found = sentry_sdk.get_client()
     return found if found.is_active() else None
