@@ -85,6 +85,37 @@ def test_starlette_s_mounts_hosts_and_routers_are_told_as_templates(sentry: Sent
     )
 
 
+def test_a_route_that_stands_in_several_places_is_told_by_the_place_each_time(sentry: Sentry, fetch: Get) -> None:
+    """Asked for by turns, also below a prefix of the server's, and below one of a router that is out of sight."""
+    shared = items()
+    twice = APIRouter()
+    twice.add_api_route("/items/{number}", lambda number: number, methods=["GET"])
+    api = FastAPI()
+    api.include_router(twice, prefix="/one")
+    api.include_router(twice, prefix="/two")
+    app = RotaSentryMiddleware(
+        Starlette(
+            routes=[Mount("/v1", routes=shared), Mount("/{tenant}/v1", routes=shared), Mount("/api", app=api), *shared]
+        )
+    )
+
+    async def proxied(scope: Any, receive: Any, send: Any) -> None:
+        prefix = "/proxied" if scope["path"].startswith("/proxied") else ""
+        await app({**scope, "root_path": prefix}, receive, send)
+
+    urls = ("/v1/items/3", "/acme/v1/items/3", "/items/3", "/api/one/items/3", "/api/two/items/3")
+    names = (
+        "/v1/items/{id}",
+        "/{tenant}/v1/items/{id}",
+        "/items/{id}",
+        "/api/one/items/{number}",
+        "/api/two/items/{number}",
+    )
+    given = [url for turn in range(2) for url in (*urls, f"/proxied{urls[turn]}")]
+    expected = [name for turn in range(2) for name in (*names, names[turn])]
+    assert names_of(sentry(), fetch, proxied, *given) == routes(*expected)
+
+
 def test_a_prefix_that_the_server_was_given_is_no_part_of_the_route(sentry: Sentry, fetch: Get) -> None:
     """`root_path` as a proxy or `--root-path` sets it, with and without a mount inside."""
     inner = Starlette(routes=[*items(), Mount("/{tenant}", routes=items())])
