@@ -93,7 +93,7 @@ class Journey(Record):
     def _open(self, around: Any) -> None:
         client = sdk.current_client()
         if client is None:
-            return
+            return  # only pages are served
         self._token = sdk.layer.set(self)
         self.is_open = True
         self._client = client
@@ -138,7 +138,7 @@ class Journey(Record):
 
     def add_action(self, category: str, message: str, data: dict[str, Any]) -> None:
         """Remember what the user did, for the visitor's later requests."""
-        if self._sentry is None or self._is_excluded:
+        if self._sentry is None or self._is_excluded or not self._config.trail.remembers:
             return
         if self._actions is None:
             self._actions = deque(maxlen=_MOST_ACTIONS)

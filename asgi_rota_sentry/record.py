@@ -166,10 +166,10 @@ class Record:
             key = renewed or key
         if not key:
             return
+        whose = self._owner(surely=renewed is not None)
         entry = trail.request_entry(at, request.method(scope), request.path(scope), status)
-        entries = (entry,) if self._actions is None else (*self._actions, entry)
+        stories.note(key, (whose, (entry,) if self._actions is None else (*self._actions, entry)))
         self._actions = None
-        stories.note(key, (self._owner(surely=renewed is not None), entries))
 
     def _owner(self, *, surely: bool) -> str | None:
         """Whose request it is: an ID, "" for certainly nobody's, None for not known.
