@@ -209,6 +209,19 @@ async def test_never_two_events_or_two_spans_for_one_request(sentry: Sentry, fet
     assert len(server.spans) == 2
 
 
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("path", ["/shifts/7/", "/shifts/7/broken/", "/nowhere/"])
+async def test_without_the_sdk_the_pages_are_served_once(fetch: Get, stack: str, path: str) -> None:
+    """Not initialised, no layer knows of another; the visitor sees one answer, and the server the one exception."""
+    once = await fetch(STACKS["around Starlette"](), path)
+    layered = await fetch(STACKS[stack](), path)
+    assert (layered.status_code, layered.text) == (once.status_code, once.text)
+    assert layered.headers.get_list("content-length") == once.headers.get_list("content-length")
+    if "broken" in path:
+        with pytest.raises(ValueError, match="invalid literal"):
+            await fetch(STACKS[stack](), path, raises=True)
+
+
 async def test_a_server_that_logs_the_exception_makes_no_second_event(sentry: Sentry, fetch: Get) -> None:
     """uvicorn logs what was re-raised, with `exc_info`, after the middleware is left."""
     server = sentry()
