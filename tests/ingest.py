@@ -48,7 +48,7 @@ class Ingest:
     def event_ids(self) -> list[str]:
         return [event["event_id"] for event in self.items("event")]
 
-    def wait_for(self, condition: Callable[["Ingest"], bool], timeout: float = 10.0) -> None:
+    def wait_for(self, condition: Callable[["Ingest"], bool], timeout: float = 30.0) -> None:
         deadline = time.monotonic() + timeout
         while not condition(self):
             assert time.monotonic() < deadline, f"not within {timeout} s; seen: {[(s, e) for _, e, s in self.seen]}"

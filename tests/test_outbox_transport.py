@@ -75,7 +75,7 @@ def feedback(message: str) -> None:
     transport.capture_envelope(envelope)
 
 
-def wait_until(condition: Callable[[], Any], timeout: float = 10.0) -> None:
+def wait_until(condition: Callable[[], Any], timeout: float = 30.0) -> None:
     deadline = time.monotonic() + timeout
     while True:
         with contextlib.suppress(OutboxMissingError):  # not written yet
