@@ -106,7 +106,7 @@ class Journey(Record):
         if config.excludes and config.is_excluded(scope):
             self._is_excluded = True
             return
-        cookies, told = request.cookies_and_headers(scope, _TELLING_HEADERS)
+        told, cookies = request.some_headers_and_cookies(scope, _TELLING_HEADERS)
         headers = None
         if told:
             headers = trace_context.trace_headers(told)

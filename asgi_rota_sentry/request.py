@@ -56,8 +56,11 @@ def first_headers(scope: Scope) -> dict[bytes, bytes]:
     return headers_and_cookies(scope)[0]
 
 
-def cookies_and_headers(scope: Scope, names: Collection[bytes]) -> tuple[bytes, dict[bytes, bytes]]:
-    """The cookies, in one piece, and the other headers of these names; of several of one name the last."""
+def some_headers_and_cookies(scope: Scope, names: Collection[bytes]) -> tuple[dict[bytes, bytes], bytes]:
+    """The headers of these names, of which `COOKIE` is one: of several of one name the last, the cookies in one piece.
+
+    Unlike `headers_and_cookies` it gathers nothing that no one asked for: every request pays for it.
+    """
     cookies = b""
     found: dict[bytes, bytes] = {}
     for name, value in raw_headers(scope):
@@ -68,7 +71,7 @@ def cookies_and_headers(scope: Scope, names: Collection[bytes]) -> tuple[bytes, 
                 cookies = b"; ".join((cookies, value))
             else:
                 cookies = value
-    return cookies, found
+    return found, cookies
 
 
 def headers_and_cookies(scope: Scope) -> tuple[dict[bytes, bytes], bytes]:

@@ -53,9 +53,9 @@ def template(scope: Scope, app: Any = None) -> str | None:
     `app` is the application that served the request. The prefix is what was mounted inside it; one that the server
     itself was given is left out.
     """
-    route = scope.get("route")
-    if route is None or scope.get("path_template"):
-        return _below_prefix(scope, scope.get("path_template") or find_in_router(app, scope))
+    route, found = scope.get("route"), scope.get("path_template")
+    if route is None or found:
+        return _below_prefix(scope, found or find_in_router(app, scope))
     effective = _effective(scope, route)
     place = (route, effective, scope.get("router"), scope.get("root_path"), scope.get("app_root_path"))
     known = _templates.get(id(effective or route))

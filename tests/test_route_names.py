@@ -86,7 +86,7 @@ def test_starlette_s_mounts_hosts_and_routers_are_told_as_templates(sentry: Sent
 
 
 def test_a_route_that_stands_in_several_places_is_told_by_the_place_each_time(sentry: Sentry, fetch: Get) -> None:
-    """Asked for by turns, also below a prefix of the server's, and below one of a router that is out of sight."""
+    """Asked for by turns, also below a prefix of the server's, and of a router that is included twice."""
     shared = items()
     twice = APIRouter()
     twice.add_api_route("/items/{number}", lambda number: number, methods=["GET"])

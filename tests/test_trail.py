@@ -14,8 +14,9 @@ from starlette.routing import Route
 
 from asgi_rota_sentry import RotaSentryMiddleware, record_action
 from asgi_rota_sentry.trail import Key, Trail, request_entry
-from asgi_rota_sentry.types import Message, Receive, Scope, Send
+from asgi_rota_sentry.types import Receive, Scope, Send
 from tests.conftest import Get, MemoryTransport
+from tests.wire import Wire, http
 
 Sentry = Callable[..., MemoryTransport]
 
@@ -36,14 +37,6 @@ def visit(trail: Trail, key: bytes, path: str, owner: str | None = None, at: flo
 
 def story(trail: Trail, key: bytes | None, viewer: str | None = None) -> list[str]:
     return [crumb["message"].removesuffix(" (200 OK)") for crumb in trail.earlier(key, viewer)]
-
-
-async def no_message() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
-
-
-async def discard(message: Message) -> None:
-    pass
 
 
 @pytest.mark.parametrize(
@@ -122,13 +115,8 @@ async def test_what_is_kept_of_a_request_is_bounded(sentry: Sentry) -> None:
 
     sentry()
     wrapped = RotaSentryMiddleware(app)
-    scope = {
-        "type": "http",
-        "method": "G" * 10_000,
-        "path": "/" + "x" * 100_000,
-        "headers": [(b"cookie", b"session=a")],
-    }
-    await wrapped(scope, no_message, discard)
+    scope = http("G" * 10_000, "/" + "x" * 100_000, headers=[(b"cookie", b"session=a")])
+    assert len((await Wire().run(wrapped, scope)).sent) == 2
     crumbs = wrapped.trail.earlier(wrapped.trail.key(b"session=a"))
     assert len(crumbs) == 20
     assert max(len(crumb["message"]) for crumb in crumbs) < 650

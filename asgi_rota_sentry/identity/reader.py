@@ -12,8 +12,6 @@ from asgi_rota_sentry.types import Scope
 #: The owner of a request whose user is known to be nobody.
 ANONYMOUS = ""
 
-# By class, whether who a user of it is may simply be asked for.
-_plain_kinds: dict[type, bool] = {}
 _MOST_KINDS = 1024
 
 _IDS = ("id", "pk", "sub", "user_id", "uid")
@@ -75,16 +73,27 @@ def loaded_user(scope: Scope) -> Any:
     return None
 
 
+class _PlainKinds(dict[type, bool]):
+    """By class, whether who a user of it is may simply be asked for; each found out when it is met."""
+
+    def __missing__(self, kind: type) -> bool:
+        if len(self) >= _MOST_KINDS:
+            self.clear()
+        known = self[kind] = are_plain(kind, _WHO) and not issubclass(kind, LazyUser)
+        return known
+
+
+_plain_kinds = _PlainKinds()
+
+
 def owner(scope: Scope) -> str | None:
     """Whose request this is: the user's ID, `ANONYMOUS` when it is known to be nobody's, None when it is not known.
 
     Cheap enough for every request of a session: nothing but IDs is read.
     """
     user = scope.get("user")
-    if user is not None:
-        is_plain = _plain_kinds.get(type(user))
-        if (_has_plain_id(type(user)) if is_plain is None else is_plain) and (quickly := _plain_id(user)):
-            return quickly
+    if user is not None and _plain_kinds[type(user)] and (quickly := _plain_id(user)):
+        return quickly
     known = None
     for candidate in _candidates(scope):
         user = _loaded(candidate)
@@ -93,14 +102,6 @@ def owner(scope: Scope) -> str | None:
         if not _is_nobody(user):
             return _id(user)
         known = ANONYMOUS
-    return known
-
-
-def _has_plain_id(kind: type) -> bool:
-    """Whether who a user of this class is may simply be asked for."""
-    if len(_plain_kinds) >= _MOST_KINDS:
-        _plain_kinds.clear()
-    known = _plain_kinds[kind] = are_plain(kind, _WHO) and not issubclass(kind, LazyUser)
     return known
 
 
