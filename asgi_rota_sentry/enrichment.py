@@ -10,6 +10,7 @@ from typing import Any
 from asgi_rota_sentry import faults, request, route, trail
 from asgi_rota_sentry.identity import Identity
 from asgi_rota_sentry.person import Person, User
+from asgi_rota_sentry.request_body import Body
 from asgi_rota_sentry.semantics import Collection
 from asgi_rota_sentry.types import Scope
 from asgi_rota_sentry.values import Network
@@ -51,7 +52,7 @@ class Enrichment:
         self.collection = collection
         self.story = story
         self.plain = False
-        self.body: request.Body | None = None
+        self.body: Body | None = None
         self.arrived_at = time.time()
         self.answered_at = 0.0
         self.app: Any = None

@@ -18,6 +18,7 @@ from asgi_rota_sentry.pages import Answer, Situation
 from asgi_rota_sentry.receives import BodyReceive, SocketReceive
 from asgi_rota_sentry.record import Configuration, Record
 from asgi_rota_sentry.reply import Headers, Reply, headers_of
+from asgi_rota_sentry.request_body import Body
 from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
 
 # The methods that make no transaction, as in the SDK's own ASGI layer.
@@ -111,7 +112,7 @@ class Journey(Record):
         if told:
             headers = trace_context.trace_headers(told)
             if client.max_body and not _BODY_HEADERS.isdisjoint(told):
-                self._body = request.Body(client.max_body)
+                self._body = Body(client.max_body)
                 self._reply.take = BodyReceive(self._reply.take, self._body)
         if client.tracing and scope.get("method") not in _UNTRACED_METHODS:
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from asgi_rota_sentry import faults
-from asgi_rota_sentry.request import Body
+from asgi_rota_sentry.request_body import Body
 from asgi_rota_sentry.types import Message, Receive
 
 

@@ -18,6 +18,7 @@ from asgi_rota_sentry.metering import Metering
 from asgi_rota_sentry.pages import ErrorPages
 from asgi_rota_sentry.person import Person, User
 from asgi_rota_sentry.reply import Headers
+from asgi_rota_sentry.request_body import Body
 from asgi_rota_sentry.settings import Settings
 from asgi_rota_sentry.slow import SlowRequests
 from asgi_rota_sentry.types import ASGIApp, Scope
@@ -84,7 +85,7 @@ class Record:
     _span: sdk.RequestSpan | None
     _ended_span: sdk.RequestSpan | None
     _last_knowledge: Enrichment | None
-    _body: request.Body | None
+    _body: Body | None
     # The visitor's key, as the request's session cookie gives it, and what the user did in this request.
     _visitor: trail.Key | None
     _actions: deque[trail.Entry] | None

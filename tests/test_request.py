@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from asgi_rota_sentry import request
+from asgi_rota_sentry.request_body import Body
 
 
 def scope_of(**fields: Any) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def test_cookies_are_read_by_name() -> None:
 
 
 def body_of(content: bytes, content_type: str, limit: int = 1000) -> Any:
-    body = request.Body(limit)
+    body = Body(limit)
     for chunk in (content[:7], content[7:]):
         body.note({"type": "http.request", "body": chunk})
     return body.data(scope_of(headers=[(b"content-type", content_type.encode())]))
@@ -100,7 +101,7 @@ def test_a_body_is_shown_by_its_type() -> None:
 
 def test_a_body_over_the_limit_is_marked_and_not_kept() -> None:
     """Memory is bounded whatever a client sends."""
-    body = request.Body(10)
+    body = Body(10)
     for _ in range(1000):
         body.note({"type": "http.request", "body": b"x" * 100})
     assert body.truncated
