@@ -282,6 +282,24 @@ async def test_a_user_that_the_app_set_is_neither_mixed_nor_changed(sentry: Sent
     assert ("email" in second) == pii
 
 
+async def test_a_property_that_fails_hides_nothing_else(sentry: Sentry, fetch: Get) -> None:
+    """The next of its names is asked for; nobody hears of the fault, and the rest of the user is told."""
+
+    class Broken:
+        id = "7"
+        display_name = "Sam Wood"
+        role = "Manager"
+
+        @property
+        def username(self) -> str:
+            raise RuntimeError("the connection is closed")
+
+    server = sentry(send_default_pii=True)
+    await fetch(RotaSentryMiddleware(signed_in(fails(), Broken())), "/")
+    assert {"id": "7", "username": "Sam Wood", "role": "Manager"}.items() <= server.events[0]["user"].items()
+    assert server.events[0]["tags"]["user.role"] == "Manager"
+
+
 async def test_an_error_page_knows_whom_it_speaks_to(sentry: Sentry, fetch: Get) -> None:
     """The name, the address, the theme and the language, as the application has them."""
     sentry()
