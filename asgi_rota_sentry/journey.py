@@ -1,14 +1,13 @@
-"""The journey of one request: it arrives, is opened, run, answered or failed, and left.
+"""The journey of one request: it is opened, is answered, fails or is abandoned, and is left, in that order.
 
-`Journey.run` reads in that order. What is costly waits until there is an event or a sampled span.
+What is costly waits until there is an event or a sampled span.
 """
 
 import inspect
-import sys
 import time
 from collections import deque
 from contextvars import Token
-from typing import Any, cast
+from typing import Any
 
 import anyio
 
@@ -36,7 +35,7 @@ _TELLING_HEADERS = trace_context.NAMES | _BODY_HEADERS | {request.COOKIE}
 class Journey(Record):
     """One request's way through the middleware."""
 
-    __slots__ = ("_is_cancelled", "_reply", "_token", "is_open", "outer_scopes")
+    __slots__ = ("_is_cancelled", "_token", "is_open", "outer_scopes", "reply")
 
     def __init__(self, config: Configuration, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         self._config = config
@@ -54,32 +53,7 @@ class Journey(Record):
         self.outer_scopes: Any = None
         self._token: Token[Any] | None = None
         is_http = scope.get("type") == "http"
-        self._reply = Reply(receive, send, config.pages if is_http else None, scope.get("method") or "GET", self)
-
-    async def run(self, around: Any) -> Any:
-        """Take the request to the application and its answer back; `around` is the layer that it came in."""
-        __tracebackhide__ = True
-        try:
-            self._open(around)
-            if self._config.identifies_async and self._sentry is not None:
-                await self._resolve_identity()
-        except Exception:
-            faults.report("opening a request")
-        try:
-            result = await self._app(self._scope, self._reply.receive, self._reply.send)
-            if self._reply.is_holding:
-                await self._reply.conclude(failed=False)
-        # Without a name for the exception: the SDK looks at the variables of this frame, which the exception knows.
-        except Exception:
-            await self._fail(cast(Exception, sys.exc_info()[1]))
-            raise
-        except BaseException:
-            await self._abandon(cast(BaseException, sys.exc_info()[1]))
-            raise
-        else:
-            return result
-        finally:
-            self._leave()
+        self.reply = Reply(receive, send, config.pages if is_http else None, scope.get("method") or "GET", self)
 
     @property
     def is_answering(self) -> bool:
@@ -87,18 +61,22 @@ class Journey(Record):
 
         After the last byte it is another one, which the server began in the context that this one left behind.
         """
-        return self.is_open and not self._reply.ended
+        return self.is_open and not self.reply.ended
 
     # Open
 
-    def _open(self, around: Any) -> None:
+    def open(self, around: Any) -> None:
+        """Enter the request's own scope, with all that is to be known before the application is called.
+
+        `around` is the layer that the request came in.
+        """
         client = sdk.current_client()
         if client is None:
             return  # only pages are served
         self._token = sdk.layer.set(self)
         self.is_open = True
         self._client = client
-        self._reply.is_followed = True
+        self.reply.is_followed = True
         self._arrived_at = time.time()
         sentry = self._sentry = sdk.RequestScope(client, self, expected.should_drop, self._config.budget)
         sentry.open(self._arrived_at, around)
@@ -113,13 +91,13 @@ class Journey(Record):
             headers = trace_context.trace_headers(told)
             if client.max_body and not _BODY_HEADERS.isdisjoint(told):
                 self._body = Body(client.max_body)
-                self._reply.take = BodyReceive(self._reply.take, self._body)
+                self.reply.take = BodyReceive(self.reply.take, self._body)
         if client.tracing and scope.get("method") not in _UNTRACED_METHODS:
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
         elif headers and not sentry.is_adopted:
             sdk.continue_trace(client, sentry, headers)
         if scope.get("type") == "websocket":
-            self._reply.take = SocketReceive(self._reply.take, self.on_close)
+            self.reply.take = SocketReceive(self.reply.take, self.on_close)
         if cookies and config.trail.remembers:
             self._visitor = config.trail.key(cookies)
 
@@ -127,8 +105,10 @@ class Journey(Record):
         """The span's name before the application has routed: what the SDK's own layer would call it."""
         return request.url(self._scope, without_host=True)
 
-    async def _resolve_identity(self) -> None:
+    async def resolve_identity(self) -> None:
         """Await an async `identify`; one that hangs is given up (a sync one cannot be interrupted)."""
+        if self._sentry is None:
+            return
         try:
             with anyio.fail_after(_IDENTIFY_SECONDS):
                 found = self._config.identify(self._scope)
@@ -221,11 +201,11 @@ class Journey(Record):
 
     # Fail
 
-    async def _fail(self, exc: Exception) -> None:
+    async def fail(self, exc: Exception) -> None:
         """Capture the exception once, and answer with the page when nothing was sent yet."""
         __tracebackhide__ = True
         try:
-            if expected.is_disconnect(exc) or (self._reply.client_gone and isinstance(exc, OSError)):
+            if expected.is_disconnect(exc) or (self.reply.client_gone and isinstance(exc, OSError)):
                 sdk.mark_settled(exc)
                 self._cancel()
                 return
@@ -237,7 +217,7 @@ class Journey(Record):
         except Exception:
             faults.report("capturing an exception")
         try:
-            await self._reply.conclude(failed=True)
+            await self.reply.conclude(failed=True)
         except Exception:
             # The client is gone, or the server refuses: the application's own exception is the one to tell.
             faults.report("answering a failed request")
@@ -252,7 +232,7 @@ class Journey(Record):
             sdk.capture_exception(client, exc)
         counters.count("errors")
 
-    async def _abandon(self, exc: BaseException) -> None:
+    async def abandon(self, exc: BaseException) -> None:
         """Leave a request that was cancelled, or whose process is about to end."""
         __tracebackhide__ = True
         try:
@@ -261,33 +241,34 @@ class Journey(Record):
             self._cancel()
         except Exception:
             faults.report("leaving a cancelled request")
-        if self._reply.is_holding and not isinstance(exc, GeneratorExit):
+        if self.reply.is_holding and not isinstance(exc, GeneratorExit):
             await self._release_at_last()
 
     async def _release_at_last(self) -> None:
         """The application has sent its answer before it was cancelled, so the client shall have it."""
         with anyio.move_on_after(_LAST_SECONDS, shield=True):
             try:
-                await self._reply.conclude(failed=False)
+                await self.reply.conclude(failed=False)
             except Exception:
                 faults.report("answering a cancelled request")
 
     def _cancel(self) -> None:
         self._is_cancelled = True
         counters.count("requests.cancelled")
-        if self._span is not None and not self._reply.ended:
+        if self._span is not None and not self.reply.ended:
             self._span.cancel()
 
     # Leave
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Have Sentry told of the request, and leave its scope, whichever way it ended."""
         self.is_open = False
         if self._sentry is not None:
             self._settle(self._sentry)
         self._failed_with = self._last_knowledge = None
         # What would make a cycle is let go, so that the request needs no garbage collector.
-        self._reply.is_followed = False
-        del self._reply
+        self.reply.is_followed = False
+        del self.reply
         if self._token is not None:
             try:
                 sdk.layer.reset(self._token)
@@ -297,7 +278,7 @@ class Journey(Record):
     def _settle(self, sentry: sdk.RequestScope) -> None:
         """Have Sentry told of the request, and leave its scope."""
         try:
-            is_unanswered = not self._reply.started and self._is_unanswered()
+            is_unanswered = not self.reply.started and self._is_unanswered()
             if is_unanswered and self._visitor is not None:
                 self._remember(500, (), time.time())
             if self._span is not None:

@@ -1,17 +1,18 @@
-"""The middleware: what is configured once, and which requests go on a journey."""
+"""The middleware: what is configured once, and the way of each request to the application and back."""
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, cast
 
-from asgi_rota_sentry import expected, faults, identity, journey, request, sdk, start, trail
+from asgi_rota_sentry import expected, faults, identity, request, sdk, start, trail
 from asgi_rota_sentry.asgi2 import as_asgi3
 from asgi_rota_sentry.budget import Budget
 from asgi_rota_sentry.deliberate_error import deliberate_error
 from asgi_rota_sentry.feedback import FeedbackRoute, OnFeedback
 from asgi_rota_sentry.identity import Identify
-from asgi_rota_sentry.journey import Journey
+from asgi_rota_sentry.journey import Journey, here
 from asgi_rota_sentry.metering import Metering
 from asgi_rota_sentry.pages import ErrorPages
 from asgi_rota_sentry.settings import Settings
@@ -81,7 +82,30 @@ class RotaSentryMiddleware:
         if app is self.feedback and not self.settings.feedback_transactions:
             with sdk.isolated():
                 return await app(scope, receive, send)
-        return await Journey(self, app or self.app, scope, receive, send).run(around)
+        app = app or self.app
+        journey = Journey(self, app, scope, receive, send)
+        try:
+            journey.open(around)
+        except Exception:
+            faults.report("opening a request")
+        reply = journey.reply
+        try:
+            if self.identifies_async:
+                await journey.resolve_identity()
+            result = await app(scope, reply.receive, reply.send)
+            if reply.is_holding:
+                await reply.conclude(failed=False)
+        # Without a name for the exception: the SDK looks at the variables of this frame, which the exception knows.
+        except Exception:
+            await journey.fail(cast(Exception, sys.exc_info()[1]))
+            raise
+        except BaseException:
+            await journey.abandon(cast(BaseException, sys.exc_info()[1]))
+            raise
+        else:
+            return result
+        finally:
+            journey.leave()
 
     def is_excluded(self, scope: Scope) -> bool:
         """Whether this path gets isolation and error capture only."""
@@ -126,9 +150,9 @@ def record_action(category: str, message: str, **data: Any) -> None:
     """
     try:
         sdk.add_breadcrumb({"category": category, "message": message, "level": "info", "data": data})
-        here = journey.here()
-        if here is not None and here.is_open:
-            here.add_action(category, message, data)
+        current = here()
+        if current is not None and current.is_open:
+            current.add_action(category, message, data)
     except Exception:
         faults.report("recording an action")
 

@@ -555,6 +555,35 @@ async def test_identify_reads_whatever_the_app_has(
     assert caplog.text.count("A fault while reading the identity") == (1 if kind == "failing" else 0)
 
 
+async def test_a_request_that_is_cancelled_while_its_user_is_read_leaves_its_scope(sentry: Sentry) -> None:
+    """As one that is cancelled anywhere else: no event, and nothing of it in what comes after in the same context."""
+    server = sentry()
+
+    async def identify(scope: Any) -> Identity | None:
+        sentry_sdk.set_tag("leaked", "yes")
+        reading.set()
+        await anyio.sleep_forever()
+        return None
+
+    reading = anyio.Event()
+    before = sentry_sdk.get_isolation_scope()
+    counted = counters.counts().get("requests.cancelled", 0)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+
+            async def cancel() -> None:
+                await reading.wait()
+                scope.cancel()
+
+            tasks.start_soon(cancel)
+            await RotaSentryMiddleware(rota(), identify=identify)(http(), Wire().receive, Wire().send)
+    assert scope.cancelled_caught
+    assert sentry_sdk.get_isolation_scope() is before
+    sentry_sdk.capture_message("after")
+    assert ["leaked" in event.get("tags", {}) for event in server.events] == [False]
+    assert counters.counts()["requests.cancelled"] == counted + 1
+
+
 async def test_excluded_paths_get_isolation_and_error_capture_only(sentry: Sentry, fetch: Get) -> None:
     """No span and no breadcrumb of ours for a health check; its error is an event all the same."""
     server = sentry(exclude_paths=("/healthz", "/static/*"))
