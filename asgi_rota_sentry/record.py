@@ -168,8 +168,8 @@ class Record:
         if not key:
             return
         whose = self._owner(surely=renewed is not None)
-        entry = trail.request_entry(at, request.method(scope), request.path(scope), status)
-        stories.note(key, (whose, (entry,) if self._actions is None else (*self._actions, entry)))
+        method, path, root_path = scope.get("method"), scope.get("path"), scope.get("root_path")
+        stories.note(key, (whose, at, method, path, root_path, status, self._actions))
         self._actions = None
 
     def _owner(self, *, surely: bool) -> str | None:

@@ -11,7 +11,7 @@ import pytest
 import sentry_sdk
 
 from asgi_rota_sentry import RotaSentryMiddleware, forks
-from asgi_rota_sentry.trail import Trail, request_entry
+from asgi_rota_sentry.trail import Trail
 from asgi_rota_sentry.trail.memory import MemoryStore
 from tests.conftest import MemoryTransport
 from tests.forked import in_child
@@ -24,7 +24,7 @@ def test_a_visitor_s_story_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The child is not kept waiting by a thread of its parent that was busy with the stories."""
     trail = Trail(["session"], visitors=10, length=5, seconds=60)
     key = trail.key(b"session=abc")
-    trail.note(key, (None, (request_entry(time.time(), "GET", "/", 200),)))
+    trail.note(key, (None, time.time(), "GET", "/", "", 200, None))
     is_busy, is_forked, is_done = threading.Event(), threading.Event(), threading.Event()
 
     def slow(store: MemoryStore) -> None:

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from asgi_rota_sentry import RotaSentryMiddleware, record_action
-from asgi_rota_sentry.trail import Key, Trail, request_entry
+from asgi_rota_sentry.trail import Key, Trail
 from asgi_rota_sentry.types import Receive, Scope, Send
 from tests.conftest import Get, MemoryTransport
 from tests.wire import Wire, http
@@ -32,7 +32,7 @@ def key_of(trail: Trail, value: str) -> Key:
 
 
 def visit(trail: Trail, key: bytes, path: str, owner: str | None = None, at: float | None = None) -> None:
-    trail.note(key, (owner, [request_entry(time.time() if at is None else at, "GET", path, 200)]))
+    trail.note(key, (owner, time.time() if at is None else at, "GET", path, "", 200, None))
 
 
 def story(trail: Trail, key: bytes | None, viewer: str | None = None) -> list[str]:
@@ -122,6 +122,29 @@ async def test_what_is_kept_of_a_request_is_bounded(sentry: Sentry) -> None:
     assert max(len(crumb["message"]) for crumb in crumbs) < 650
     assert crumbs[0]["data"]["form"] == "<object>"
     assert len(crumbs[0]["data"]) == 10
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("path", "root_path", "told"),
+    [
+        ("/shifts/7/", "", "/shifts/7/"),
+        ("/rota/shifts/7/", "/rota", "/rota/shifts/7/"),
+        ("/shifts/7/", "/rota/", "/rota/shifts/7/"),
+        ("", "/rota", "/rota"),
+        ("", "", ""),
+    ],
+)
+async def test_what_is_kept_has_the_path_as_the_client_sent_it(
+    sentry: Sentry, path: str, root_path: str, told: str
+) -> None:
+    """With the mount prefix exactly once, whether the server's path includes it or not; the method as HTTP has it."""
+    sentry()
+    wrapped = RotaSentryMiddleware(PlainTextResponse("ok"))
+    await Wire().run(wrapped, http("get", path, root_path=root_path, headers=[(b"cookie", b"session=a")]))
+    (crumb,) = wrapped.trail.earlier(wrapped.trail.key(b"session=a"))
+    assert crumb["message"] == f"GET {told} (200 OK)"
+    assert crumb["data"] == {"method": "GET", "url": told, "status_code": 200}
 
 
 @pytest.mark.parametrize("given", [{"visitors": 0}, {"length": 0}])

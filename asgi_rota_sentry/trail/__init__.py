@@ -8,7 +8,6 @@ from asgi_rota_sentry.trail.breadcrumbs import (
     arrival,
     breadcrumb,
     exception,
-    request_entry,
 )
 from asgi_rota_sentry.trail.hashing import Key
 from asgi_rota_sentry.trail.visitors import Trail
@@ -23,5 +22,4 @@ __all__ = [
     "arrival",
     "breadcrumb",
     "exception",
-    "request_entry",
 ]

@@ -4,7 +4,7 @@ https://develop.sentry.dev/sdk/data-model/event-payloads/breadcrumbs/
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from sys import intern
 from typing import Any
@@ -16,9 +16,16 @@ Breadcrumb = dict[str, Any]
 #: `("request", at, method, path, status)` or `("action", at, category, message, data)`; `at` in seconds of the epoch.
 Entry = tuple[Any, ...]
 
+#: One answered request as it is noted: whose it was (an ID, "" for certainly nobody's, None for not known), when it
+#: was answered, its scope's `method`, `path` and `root_path` by then, the status, and what the user did in it.
+Visit = tuple[str | None, float, Any, Any, Any, int, Sequence[Entry] | None]
+#: The same as it is kept: whose it was, and its entries.
+Item = tuple[str | None, Sequence[Entry]]
+
 #: Of the texts that are kept, in characters.
 LONGEST = 300
 _MOST_DATA = 10
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
 def breadcrumb(category: str, message: str, *, at: float | None = None, **fields: Any) -> Breadcrumb:
@@ -64,10 +71,15 @@ def remembered(entry: Entry) -> Breadcrumb:
     return breadcrumb(category, message, at=at, data=dict(data)) if data else breadcrumb(category, message, at=at)
 
 
-def request_entry(at: float, method: str, path: str, status: int) -> Entry:
+def kept(visit: Visit) -> Item:
     """An answered request as it is kept: its texts short, and once in memory, for many visitors ask for the same."""
-    kept = intern(path) if type(path) is str and len(path) <= LONGEST else _short(path)
-    return ("request", at, intern(method[:LONGEST]), kept, status)
+    owner, at, method, path, root_path, status, actions = visit
+    if root_path or not path:
+        path = request.path({"path": path, "root_path": root_path})
+    if method not in _METHODS:
+        method = request.method({"method": method})
+    entry = ("request", at, _short(method), _short(path), status)
+    return owner, (*actions, entry) if actions else (entry,)
 
 
 def action_entry(at: float, category: str, message: str, data: Mapping[Any, Any]) -> Entry:

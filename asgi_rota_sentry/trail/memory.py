@@ -1,18 +1,14 @@
 """The visitors of one process."""
 
 from collections import OrderedDict, deque
-from collections.abc import Sequence
 from threading import Lock
 
 from asgi_rota_sentry import forks
-from asgi_rota_sentry.trail.breadcrumbs import Entry
+from asgi_rota_sentry.trail.breadcrumbs import Item, Visit, kept
 from asgi_rota_sentry.trail.hashing import Key
 
 # So many requests are filed together: one at a time they would cost their own requests three times as much.
-_MOST_UNFILED = 256
-
-#: What one request left behind: whose it was (an ID, "" for certainly nobody's, None for not known), and its entries.
-Item = tuple[str | None, Sequence[Entry]]
+_MOST_UNFILED = 64
 
 
 class Story:
@@ -37,7 +33,7 @@ class MemoryStore:
         # One story may stand under several keys: a session cookie that is renewed is still sent by requests under way.
         self._stories: OrderedDict[Key, Story] = OrderedDict()
         # What was noted and is not filed yet: before anybody looks, it is.
-        self._unfiled: deque[tuple[Key, Item]] = deque()
+        self._unfiled: deque[tuple[Key, Visit]] = deque()
         self._renew_lock()
         forks.in_child(self._renew_lock)
         # Stands for a cookie that was given to more than one visitor, and so tells nobody apart.
@@ -53,9 +49,9 @@ class MemoryStore:
             story = self._stories.get(key)
             return (story.owner, list(story.items)) if story is not None else (None, [])
 
-    def note(self, key: Key, item: Item) -> None:
+    def note(self, key: Key, visit: Visit) -> None:
         """Add a request; one of another user begins a new story, for the browser has changed hands."""
-        self._unfiled.append((key, item))
+        self._unfiled.append((key, visit))
         if len(self._unfiled) >= _MOST_UNFILED:
             with self._lock:
                 self._file()
@@ -64,17 +60,18 @@ class MemoryStore:
         """Put what was noted into the stories, in the order in which it was noted; with the lock held."""
         unfiled, stories, shared = self._unfiled, self._stories, self._shared
         for _ in range(len(unfiled)):
-            key, (owner, entries) = unfiled.popleft()
+            key, visit = unfiled.popleft()
             story = stories.get(key)
             if story is None:
                 story = stories[key] = Story(self._length)
             if story is shared:
                 continue
-            if owner:
+            item = kept(visit)
+            if owner := item[0]:
                 if story.owner != owner and story.owner is not None:
                     story.items.clear()
                 story.owner = owner
-            story.items.append((owner, entries))
+            story.items.append(item)
             stories.move_to_end(key)
         self._forget_oldest()
 

@@ -23,7 +23,7 @@ from redis.retry import Retry
 from asgi_rota_sentry import counters, forks
 from asgi_rota_sentry.outbox.writer import start_thread
 from asgi_rota_sentry.trail import redis_scripts as scripts
-from asgi_rota_sentry.trail.memory import Item
+from asgi_rota_sentry.trail.breadcrumbs import Item, Visit, kept
 
 PREFIX = "asgi_rota_sentry:trail:"
 
@@ -84,9 +84,9 @@ class RedisStore:
         owner, *items = reading.answer or [b""]
         return owner.decode() or None, [tuple(json.loads(item)) for item in items]
 
-    def note(self, key: bytes, item: Item) -> None:
+    def note(self, key: bytes, visit: Visit) -> None:
         """Add a request; one of another user begins a new story."""
-        self._put((scripts.NOTE, (key,), (item,), None))
+        self._put((scripts.NOTE, (key,), kept(visit), None))
 
     def renew(self, old: bytes | None, new: bytes) -> None:
         """The same visitor goes on under a new session cookie."""
@@ -160,7 +160,7 @@ class RedisStore:
         common = [PREFIX, secrets.token_hex(8)]
         if not own:
             return [*common, "", self._milliseconds]
-        ((owner, entries),) = own
+        owner, entries = own
         item = json.dumps((owner, entries), separators=(",", ":"))
         return [*common, owner or "", self._milliseconds, self._length, item]
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from asgi_rota_sentry.trail.breadcrumbs import Breadcrumb, Entry, remembered
+from asgi_rota_sentry.trail.breadcrumbs import Breadcrumb, Entry, Item, Visit, remembered
 from asgi_rota_sentry.trail.cookies import session_cookie, set_session_cookie
 from asgi_rota_sentry.trail.hashing import Key, hashed_here, hashed_with
-from asgi_rota_sentry.trail.memory import Item, MemoryStore
+from asgi_rota_sentry.trail.memory import MemoryStore
 
 _ENDED = b""
 _SET_COOKIE = (b"set-cookie", b"Set-Cookie")
@@ -22,7 +22,7 @@ class Store(Protocol):
     def read(self, key: Key) -> tuple[str | None, list[Item]]:
         """Whose story it is, and its requests, oldest first."""
 
-    def note(self, key: Key, item: Item) -> None:
+    def note(self, key: Key, visit: Visit) -> None:
         """Add a request; one of another user begins a new story."""
 
     def renew(self, old: Key | None, new: Key) -> None:
@@ -57,9 +57,9 @@ class Trail:
         else:
             self._hash = hashed_here()
             self._store = MemoryStore(visitors=visitors, length=length)
-        #: Remember one request: its key, whose it was, and its entries (its actions, and how it was answered), bounded.
-        #: An owner other than the remembered one begins a new story: the browser changed hands.
-        self.note: Callable[[Key, Item], None] = self._store.note
+        #: Remember one request, bounded. An owner other than the remembered one begins a new story: the browser changed
+        #: hands.
+        self.note: Callable[[Key, Visit], None] = self._store.note
 
     def key(self, cookies: bytes) -> Key | None:
         """The visitor's key from the value of a Cookie header: a keyed hash of the session cookie; None without one."""
