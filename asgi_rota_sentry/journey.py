@@ -216,11 +216,15 @@ class Journey(Record):
                 self._span.fail()
         except Exception:
             faults.report("capturing an exception")
+        # Whatever becomes of the answer, the application's own exception is the one to tell.
+        await self._conclude("answering a failed request", failed=True)
+
+    async def _conclude(self, doing: str, *, failed: bool) -> None:
         try:
-            await self.reply.conclude(failed=True)
+            await self.reply.conclude(failed=failed)
         except Exception:
-            # The client is gone, or the server refuses: the application's own exception is the one to tell.
-            faults.report("answering a failed request")
+            if not self.reply.client_gone:
+                faults.report(doing)
 
     def _capture(self, exc: BaseException) -> None:
         client, sentry = self._client, self._sentry
@@ -247,10 +251,7 @@ class Journey(Record):
     async def _release_at_last(self) -> None:
         """The application has sent its answer before it was cancelled, so the client shall have it."""
         with anyio.move_on_after(_LAST_SECONDS, shield=True):
-            try:
-                await self.reply.conclude(failed=False)
-            except Exception:
-                faults.report("answering a cancelled request")
+            await self._conclude("answering a cancelled request", failed=False)
 
     def _cancel(self) -> None:
         self._is_cancelled = True

@@ -101,9 +101,10 @@ class Reply:
             return
         try:
             kind = message.get("type")
-        except AttributeError:
-            kind = None  # no message at all: for the server to refuse
-        if not self.started and kind in _STARTS:
+            begins = not self.started and kind in _STARTS
+        except Exception:
+            kind, begins = "", False  # no message at all: for the server to refuse
+        if begins:
             if self._begin(message, kind):
                 return
             self.started = True
@@ -123,7 +124,7 @@ class Reply:
                     self._listener.on_close(message.get("code", 1000))
                 self._listener.on_end()
 
-    def _begin(self, message: Message, kind: str) -> bool:
+    def _begin(self, message: Message, kind: Any) -> bool:
         """Note what the response begins with; whether it is to be held."""
         try:
             status = _STARTS[kind] or message.get("status", 200)
@@ -176,7 +177,7 @@ class Reply:
 
     def _judge(self, message: Message) -> str:
         """What becomes of the held answer, now that this message of it has come."""
-        if message.get("type") != "http.response.body":
+        if not isinstance(message, MutableMapping) or message.get("type") != "http.response.body":
             return _RELEASE
         self._body += message.get("body") or b""
         if message.get("more_body", False):

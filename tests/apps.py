@@ -339,8 +339,16 @@ async def two_starts(scope: Any, receive: Any, send: Any) -> None:
 @case()
 async def no_messages(scope: Any, receive: Any, send: Any) -> None:
     """Things that are no messages; the server will say so."""
-    for thing in (None, 7, "text", [], {}, {"type": None}, {"type": "x.y", "z": 1}):
+    for thing in (None, 7, "text", [], {}, {"type": None}, {"type": ["x"]}, {"type": "x.y", "z": 1}):
         await send(thing)
+
+
+@case()
+async def no_message_in_an_error(scope: Any, receive: Any, send: Any) -> None:
+    """As before, while an answer may be held."""
+    await send({"type": "http.response.start", "status": 404})
+    await send(7)
+    await send({"type": "http.response.body"})
 
 
 @case()

@@ -286,6 +286,26 @@ async def test_a_client_that_leaves_is_no_event_but_counted(sentry: Sentry, kind
     assert counters.counts()["requests.cancelled"] == before + 1
 
 
+@pytest.mark.parametrize("gone_at", [0, 1])
+async def test_a_client_that_leaves_while_its_error_is_answered_is_nobody_s_fault(
+    sentry: Sentry, gone_at: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The application's exception is the one event, and the one that the server gets; ours is no log line."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError("the application's own")
+
+    wire = Wire(gone_at=gone_at)
+    await wire.run(RotaSentryMiddleware(app), http())
+    assert len(wire.sent) == gone_at + 1
+    assert [event["exception"]["values"][-1]["type"] for event in server.events] == ["ValueError"]
+    assert [entry[:3] for entry in wire.log if entry[0] == "raised"] == [
+        ("raised", "ValueError", "the application's own")
+    ]
+    assert "A fault while" not in caplog.text
+
+
 @pytest.mark.parametrize("protocol", SCOPES)
 async def test_a_server_that_shuts_down_cancels_the_same_way(sentry: Sentry, protocol: str) -> None:
     """A real cancellation, in the midst of an answer and of a websocket's conversation."""

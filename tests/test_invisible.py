@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asgi_rota_sentry import RotaSentryMiddleware
+from asgi_rota_sentry import RotaSentryMiddleware, faults
 from asgi_rota_sentry.asgi2 import is_asgi2
 from tests.apps import CASES, LAST, OK
 from tests.conftest import MemoryTransport
@@ -20,13 +20,19 @@ Sentry = Callable[..., MemoryTransport]
 
 
 @pytest.mark.parametrize("pages", ["never", "bare"])
-async def test_each_application_of_the_table_behaves_as_without_us(sentry: Sentry, pages: str) -> None:
+async def test_each_application_of_the_table_behaves_as_without_us(
+    sentry: Sentry, pages: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """The two logs are equal, entry by entry; where a page takes the place of a bare answer, but for what is sent."""
     sentry(pages=pages)
-    different = {}
+    different, faulty = {}, set()
     for name, case in CASES.items():
         bare = await case.wire().run(case.app, case.scope)
+        caplog.clear()
+        faults.forget()
         wrapped = await case.wire().run(RotaSentryMiddleware(case.app), case.scope)
+        if "A fault while" in caplog.text:
+            faulty.add(name)
         if pages == "bare" and case.answers_bare:
             assert _statuses(wrapped) == (_statuses(bare) or [500])
             bare.log, wrapped.log = _without_sends(bare), _without_sends(wrapped)
@@ -35,6 +41,8 @@ async def test_each_application_of_the_table_behaves_as_without_us(sentry: Sentr
     for name, logs in different.items():
         print(name, *map(pformat, logs), sep="\n")
     assert list(different) == []
+    # Whose messages have everything a message needs, and nonsense in it.
+    assert faulty <= {"nonsense_in_the_start", "nonsense_in_an_error"}
     assert len(CASES) > 50
 
 
