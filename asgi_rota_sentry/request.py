@@ -168,7 +168,7 @@ def url(scope: Scope, *, without_host: bool = False) -> str:
     host = (None if without_host else header(scope, b"host")) or _server(scope, scheme)
     here = path(scope)
     if not without_host and not _NEEDS_NO_QUOTES(here):
-        here = quote(here, safe="/:@!$&'()*+,;=~%")
+        here = quote(here, safe="/:@!$&'()*+,;=~%", errors="replace")
     return f"{scheme}://{host}{here}" if host else here
 
 

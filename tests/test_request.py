@@ -16,6 +16,7 @@ def scope_of(**fields: Any) -> dict[str, Any]:
     ("fields", "url"),
     [
         ({"headers": [(b"host", b"rota.example")], "path": "/a b"}, "https://rota.example/a%20b"),
+        ({"headers": [(b"host", b"h")], "path": "/ü\udcff"}, "https://h/%C3%BC%3F"),
         ({"server": ("127.0.0.1", 8000), "path": "/x"}, "https://127.0.0.1:8000/x"),
         ({"server": ("127.0.0.1", 443), "path": "/x"}, "https://127.0.0.1/x"),
         ({"server": ("/run/app.sock", None), "scheme": "http"}, "/"),

@@ -43,10 +43,15 @@ def _is_telling(text: str) -> bool:
 
 
 def _spellings(text: str) -> set[str]:
-    """The text as it stands in a URL, a form, a repr, a JSON text and a page."""
+    """The text as it stands in a URL, a form, a repr, a JSON text and a page.
+
+    It may have surrogates: Python decodes what is no UTF-8 in file names and the environment to them (PEP 383).
+    """
     escaped = text.encode("unicode_escape").decode("ascii")
     html = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
-    return {text, quote(text, safe=""), quote_plus(text), escaped, text.replace('"', '\\"').replace("'", "\\'"), html}
+    in_url = quote(text, safe="", errors="surrogatepass")
+    in_form = quote_plus(text, errors="surrogatepass")
+    return {text, in_url, in_form, escaped, text.replace('"', '\\"').replace("'", "\\'"), html}
 
 
 def present(secrets: list[str], texts: Iterable[str]) -> list[str]:
