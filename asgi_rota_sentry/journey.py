@@ -279,6 +279,8 @@ class Journey(Record):
     def _settle(self, sentry: sdk.RequestScope) -> None:
         """Have Sentry told of the request, and leave its scope."""
         try:
+            if self._is_given_up():
+                self._cancel()
             is_unanswered = not self.reply.started and self._is_unanswered()
             if is_unanswered and self._visitor is not None:
                 self._remember(500, (), time.time())
@@ -296,6 +298,16 @@ class Journey(Record):
             sentry.close()
         except Exception:
             faults.report("leaving a request")
+
+    def _is_given_up(self) -> bool:
+        """Whether the application has ended before its answer had, and without an exception, for the client had left.
+
+        So Starlette ends a stream whose client leaves, and Django any request.
+        """
+        reply = self.reply
+        if reply.ended or not (reply.client_left or reply.client_gone):
+            return False
+        return self._failed_with is None and not self._is_cancelled
 
     def _is_unanswered(self) -> bool:
         """Whether the server has to answer in the application's place: it does so with a 500."""

@@ -4,7 +4,7 @@ Every message passes at once and unchanged, save one case: an error answer that 
 known to be the framework's own bare answer.
 """
 
-from collections.abc import Awaitable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any, Protocol
 
 from asgi_rota_sentry import faults
@@ -65,6 +65,7 @@ class Reply:
         "_send",
         "_trailers",
         "client_gone",
+        "client_left",
         "ended",
         "is_followed",
         "is_holding",
@@ -73,7 +74,9 @@ class Reply:
     )
 
     def __init__(self, receive: Receive, send: Send, pages: ErrorPages | None, method: str, listener: Listener) -> None:
-        self.started = self.ended = self.client_gone = self.is_holding = self.is_followed = self._trailers = False
+        self.started = self.ended = self.is_holding = self.is_followed = self._trailers = False
+        #: Whether a message could not be sent; and whether the server said that nobody waits for the answer any more.
+        self.client_gone = self.client_left = False
         self._body = b""
         self._held: list[Message] = []
         self.take = receive
@@ -82,16 +85,18 @@ class Reply:
         self._method = method
         self._listener = listener
 
-    def receive(self) -> Awaitable[Message]:
+    async def receive(self) -> Message:
         """The `receive` that the application gets.
 
         What it waits for may come only when the client has the answer (its leaving, most of all): none is held then.
         """
-        return self._settle_and_take() if self.is_holding else self.take()
-
-    async def _settle_and_take(self) -> Message:
-        await self.conclude(failed=False)
-        return await self.take()
+        __tracebackhide__ = True
+        if self.is_holding:
+            await self.conclude(failed=False)
+        message = await self.take()
+        if not self.ended and _is_disconnect(message):
+            self.client_left = True
+        return message
 
     async def send(self, message: Message) -> None:
         """The `send` that the application gets."""
@@ -236,6 +241,10 @@ def headers_of(message: Message) -> Headers:
 
 def _is_iterator(found: Any) -> bool:
     return type(found) is not list and hasattr(found, "__next__")
+
+
+def _is_disconnect(message: Message) -> bool:
+    return isinstance(message, MutableMapping) and message.get("type") == "http.disconnect"
 
 
 def _is_last(message: Message, kind: Any) -> bool:

@@ -89,6 +89,12 @@ def _segment(span: dict[str, Any]) -> dict[str, Any]:
 LIFECYCLES = ["static", "stream"] if HAS_TRANSACTIONS else ["stream"]
 
 
+def is_cancelled(span: dict[str, Any]) -> bool:
+    """Whether the span says so: by its status, or where spans are streamed and have none for it, by an attribute."""
+    attributes = span["payload"].get("attributes")
+    return span["status"] == "cancelled" if attributes is None else "asgi.cancelled" in attributes
+
+
 @pytest.fixture(params=LIFECYCLES)
 def lifecycle(request: pytest.FixtureRequest) -> str:
     """How this SDK sends spans: in transactions, or streamed."""

@@ -16,7 +16,7 @@ from django.template import Context, Template
 from django.urls import path
 
 from asgi_rota_sentry import RotaSentryMiddleware, Settings, init
-from tests.conftest import MemoryTransport
+from tests.conftest import MemoryTransport, is_cancelled
 from tests.wire import Wire, http
 
 
@@ -55,6 +55,20 @@ async def stream_view(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(lines())
 
 
+async def slow_view(request: HttpRequest) -> HttpResponse:
+    await asyncio.sleep(30)
+    return HttpResponse("nobody waits for it")
+
+
+async def endless_view(request: HttpRequest) -> StreamingHttpResponse:
+    async def lines() -> Any:
+        while True:
+            yield "one"
+            await asyncio.sleep(0.01)
+
+    return StreamingHttpResponse(lines())
+
+
 def fine_view(request: HttpRequest) -> HttpResponse:
     return HttpResponse("fine")
 
@@ -69,7 +83,8 @@ def failing_middleware(get_response: Any) -> Any:
 
 
 VIEWS = (sync_view, async_view, logging_view, group_view, template_view, stream_view, fine_view)
-urlpatterns = [path(view.__name__, view) for view in VIEWS]
+LEFT = (slow_view, endless_view)
+urlpatterns = [path(view.__name__, view) for view in (*VIEWS, *LEFT)]
 
 
 async def main() -> None:
@@ -104,6 +119,12 @@ async def main() -> None:
         is_shown = shown == [event["event_id"].encode() for event in events]
         found = f"{len(events)} event, {len(spans)} span, {'ID on the page' if is_shown else shown}"
         print(f"{view.__name__}: {found}")
+    for view in LEFT:
+        transport.envelopes.clear()
+        wire = Wire([{"type": "http.request"}, {"type": "http.disconnect"}])
+        await app(http(path=f"/{view.__name__}"), wire.receive, wire.send)
+        found = [is_cancelled(span) for span in transport.spans]
+        print(f"{view.__name__}: {len(transport.events)} events, cancelled {found}")
 
 
 logging.getLogger("uvicorn.error").addHandler(logging.NullHandler())

@@ -1,6 +1,7 @@
 """One exception is one event, however many layers see it; two exceptions are two."""
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import subprocess
@@ -26,7 +27,7 @@ from starlette.routing import Mount, Route
 from starlette.websockets import WebSocketDisconnect
 
 from asgi_rota_sentry import RotaSentryMiddleware, counters
-from tests.conftest import Get, MemoryTransport
+from tests.conftest import Get, MemoryTransport, is_cancelled
 from tests.wire import Ended, Wire, http, websocket
 
 pytestmark = pytest.mark.anyio
@@ -262,12 +263,6 @@ GONE: dict[str, Callable[[], BaseException]] = {
 SCOPES = {"http": http, "websocket": websocket}
 
 
-def _is_cancelled(span: dict[str, Any]) -> bool:
-    """Whether the span says so: by its status, or where spans are streamed and have none for it, by an attribute."""
-    attributes = span["payload"].get("attributes")
-    return span["status"] == "cancelled" if attributes is None else "asgi.cancelled" in attributes
-
-
 @pytest.mark.parametrize("protocol", SCOPES)
 @pytest.mark.parametrize("kind", GONE)
 async def test_a_client_that_leaves_is_no_event_but_counted(sentry: Sentry, kind: str, protocol: str) -> None:
@@ -282,8 +277,65 @@ async def test_a_client_that_leaves_is_no_event_but_counted(sentry: Sentry, kind
     with pytest.raises(BaseException):  # noqa: B017,PT011 - any of them
         await RotaSentryMiddleware(app)(SCOPES[protocol](), wire.receive, wire.send)
     assert (server.events, wire.sent) == ([], [])
-    assert [(span["failed"], _is_cancelled(span)) for span in server.spans] == [(False, True)]
+    assert [(span["failed"], is_cancelled(span)) for span in server.spans] == [(False, True)]
     assert counters.counts()["requests.cancelled"] == before + 1
+
+
+async def _lines() -> Any:
+    while True:
+        yield "data: 1\n\n"
+        await anyio.sleep(0.001)
+
+
+async def _stream(request: Request) -> Response:
+    return StreamingResponse(_lines(), media_type="text/event-stream")
+
+
+async def _minds_nothing(scope: Any, receive: Any, send: Any) -> None:
+    with contextlib.suppress(OSError):
+        await PlainTextResponse("nobody reads it")(scope, receive, send)
+
+
+async def _looks(scope: Any, receive: Any, send: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+LEFT_ALONE: dict[str, tuple[Any, str]] = {
+    "Starlette's stream": (Starlette(routes=[Route("/", _stream)]), "2.3"),
+    "the same, told by send": (Starlette(routes=[Route("/", _stream)]), "2.4"),
+    "FastAPI's stream": (FastAPI(routes=[Route("/", _stream)]), "2.3"),
+    "an answer that could not be sent": (_minds_nothing, "2.4"),
+    "before the answer": (_looks, "2.3"),
+}
+
+
+@pytest.mark.parametrize("kind", LEFT_ALONE)
+async def test_an_application_that_ends_since_its_client_left_is_cancelled(sentry: Sentry, kind: str) -> None:
+    """Without a word: it has heard of it from `receive`, or has seen `send` fail, and returns."""
+    server = sentry()
+    before = counters.counts().get("requests.cancelled", 0)
+    app, spec = LEFT_ALONE[kind]
+    told = [{"type": "http.request"}, *([{"type": "http.disconnect"}] if spec == "2.3" else [])]
+    await Wire(told, gone_at=1 if spec == "2.4" else -1).run(
+        RotaSentryMiddleware(app), http(asgi={"version": "3.0", "spec_version": spec})
+    )
+    assert server.events == []
+    assert [(span["failed"], is_cancelled(span)) for span in server.spans] == [(False, True)]
+    assert counters.counts()["requests.cancelled"] == before + 1
+
+
+async def test_a_client_that_leaves_with_the_answer_has_had_it(sentry: Sentry) -> None:
+    """Its leaving after the last byte, which servers tell by the same message, cancels nothing."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await PlainTextResponse("ok")(scope, receive, send)
+        assert (await receive())["type"] == "http.disconnect"
+
+    await Wire([{"type": "http.request"}, {"type": "http.disconnect"}]).run(RotaSentryMiddleware(app), http())
+    assert [(span["failed"], is_cancelled(span)) for span in server.spans] == [(False, False)]
 
 
 @pytest.mark.parametrize("gone_at", [0, 1])
@@ -324,7 +376,7 @@ async def test_a_server_that_shuts_down_cancels_the_same_way(sentry: Sentry, pro
     wire = Wire(cancelled_at=1)
     await wire.run(RotaSentryMiddleware(app), SCOPES[protocol]())
     assert server.events == []
-    assert [(span["failed"], _is_cancelled(span)) for span in server.spans] == [(False, True)]
+    assert [(span["failed"], is_cancelled(span)) for span in server.spans] == [(False, True)]
     assert counters.counts()["requests.cancelled"] == before + 1
 
 
@@ -402,7 +454,10 @@ _DJANGO = Path(__file__).with_name("django_once.py")
 
 @pytest.mark.parametrize("lifecycle", ["static", "stream"])
 def test_django_s_handlers_make_one_event_each(lifecycle: str) -> None:
-    """Sync and async views and middleware, streams, templates, logged by Django itself: in a process of its own."""
+    """Sync and async views and middleware, streams, templates, logged by Django itself: in a process of its own.
+
+    A client that leaves makes none, and its span is cancelled.
+    """
     done = subprocess.run(
         [sys.executable, "-W", "error", str(_DJANGO), lifecycle],
         capture_output=True,
@@ -412,5 +467,7 @@ def test_django_s_handlers_make_one_event_each(lifecycle: str) -> None:
     )
     assert done.stderr == ""
     lines = dict(line.split(": ") for line in done.stdout.splitlines())
+    left = {name: lines.pop(name) for name in ("slow_view", "endless_view")}
+    assert left == dict.fromkeys(left, "0 events, cancelled [True]")
     assert lines == dict.fromkeys(lines, "1 event, 1 span, ID on the page")
     assert len(lines) == 7
