@@ -3,10 +3,9 @@
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from typing import Any, cast
 
-from asgi_rota_sentry import expected, faults, identity, request, sdk, start, trail
+from asgi_rota_sentry import faults, identity, lifespan, request, sdk, start, trail
 from asgi_rota_sentry.asgi2 import as_asgi3
 from asgi_rota_sentry.budget import Budget
 from asgi_rota_sentry.deliberate_error import deliberate_error
@@ -17,7 +16,7 @@ from asgi_rota_sentry.metering import Metering
 from asgi_rota_sentry.pages import ErrorPages
 from asgi_rota_sentry.settings import Settings
 from asgi_rota_sentry.slow import SlowRequests
-from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
+from asgi_rota_sentry.types import ASGIApp, Receive, Scope, Send
 
 
 class RotaSentryMiddleware:
@@ -74,7 +73,7 @@ class RotaSentryMiddleware:
         __tracebackhide__ = True
         kind = scope.get("type")
         if kind == "lifespan":
-            return await self._lifespan(scope, receive, send)
+            return await lifespan.run(self.app, scope, receive, send)
         around = sdk.layer.get(None)
         if kind not in ("http", "websocket") or (around and isinstance(around, Journey) and around.is_answering):
             return await self.app(scope, receive, send)
@@ -112,35 +111,6 @@ class RotaSentryMiddleware:
         path = request.local_path(scope)
         return path in self._excluded_exact or path.startswith(self._excluded_prefixes)
 
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> Any:
-        __tracebackhide__ = True
-        noted = _Noted(receive)
-        # An application that knows no lifespan (Django) raises before it asks for the startup message: no fault.
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(sdk.muted(lambda: not noted.called))
-            except Exception:
-                faults.report("opening the lifespan")
-            try:
-                return await self.app(scope, noted, send)
-            except Exception as exc:
-                _capture_quietly(exc)
-                raise
-
-
-class _Noted:
-    """A `receive` that remembers whether it was called."""
-
-    __slots__ = ("_receive", "called")
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self.called = False
-
-    async def __call__(self) -> Message:
-        self.called = True
-        return await self._receive()
-
 
 def record_action(category: str, message: str, **data: Any) -> None:
     """Note what the user did, as a breadcrumb of this and of the same visitor's later requests.
@@ -159,12 +129,3 @@ def record_action(category: str, message: str, **data: Any) -> None:
 
 def _is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-
-
-def _capture_quietly(exc: Exception) -> None:
-    try:
-        client = sdk.current_client()
-        if client is not None and not expected.should_drop(exc):
-            sdk.capture_exception(client, exc)
-    except Exception:
-        faults.report("capturing a lifespan exception")

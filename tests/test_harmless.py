@@ -108,8 +108,9 @@ HANG_SECONDS = 0.05
 # The doors to the application itself, and what keeps the faults: without them there is nothing to be tested.
 _DOORS = {
     "asgi_rota_sentry.middleware.RotaSentryMiddleware",
-    "asgi_rota_sentry.middleware._Noted",
-    "asgi_rota_sentry.middleware._capture_quietly",
+    "asgi_rota_sentry.lifespan.run",
+    "asgi_rota_sentry.lifespan._Noted",
+    "asgi_rota_sentry.lifespan._capture_quietly",
     "asgi_rota_sentry.journey.Journey",
     "asgi_rota_sentry.receives.BodyReceive",
     "asgi_rota_sentry.reply.Reply",

@@ -77,6 +77,11 @@ def isolated() -> Iterator[None]:
         yield
 
 
+def flush(seconds: float) -> None:
+    """Wait so long at most until what the SDK has queued is sent, its counts of sessions included; in a thread."""
+    sentry_sdk.flush(timeout=seconds)
+
+
 def remember_exception(client: Client, exc: BaseException) -> None:
     """Let the SDK know that this exception has been seen, so that a logger further out does not report it again."""
     if client.last_seen is None or is_last_seen(client, exc):

@@ -70,6 +70,7 @@ class Client:
         "session_flusher",
         "sessions",
         "sessions_counted_by",
+        "shutdown_seconds",
         "streaming",
         "traces_sample_rate",
         "tracing",
@@ -120,6 +121,8 @@ class Client:
         self.collection = Collection(lists)
         # Whether name, e-mail and address may leave the process.
         self.collects_personal_data = bool(options.get("send_default_pii") if lists is None else lists.get("user_info"))
+        # How long the SDK waits for what is queued when the process ends.
+        self.shutdown_seconds = float(options.get("shutdown_timeout") or 0)
         self.max_body = {"never": 0, "small": 1_000, "medium": 10_000, "always": 1_000_000}.get(
             options.get("max_request_body_size") or "medium", 10_000
         )

@@ -1,0 +1,88 @@
+"""The lifespan of the application: no transaction, its exceptions captured, and nothing left untold at its end.
+
+https://asgi.readthedocs.io/en/latest/specs/lifespan.html
+"""
+
+from collections.abc import MutableMapping
+from contextlib import ExitStack
+from typing import Any
+
+import anyio
+
+from asgi_rota_sentry import expected, faults, sdk
+from asgi_rota_sentry.budget import BUDGETS
+from asgi_rota_sentry.metering import METERINGS
+from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
+
+_ENDS = ("lifespan.shutdown.complete", "lifespan.shutdown.failed")
+# How much longer than the SDK's own `shutdown_timeout` the server is kept from ending, at most.
+_GRACE_SECONDS = 1.0
+
+
+async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Any:
+    """Serve the application's lifespan.
+
+    Before the server hears that the application has shut down, what was counted is told, and what the SDK has queued is
+    flushed, for as long as its `shutdown_timeout` (2 s): a server that ends by the signal that stopped it, as uvicorn
+    does, leaves no time for it at the process's exit.
+    """
+    __tracebackhide__ = True
+    noted = _Noted(receive)
+
+    async def send_at_last(message: Message) -> None:
+        __tracebackhide__ = True
+        if isinstance(message, MutableMapping) and message.get("type") in _ENDS:
+            await _settle()
+        await send(message)
+
+    # An application that knows no lifespan (Django) raises before it asks for the startup message: no fault.
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(sdk.muted(lambda: not noted.called))
+        except Exception:
+            faults.report("opening the lifespan")
+        try:
+            return await app(scope, noted, send_at_last)
+        except Exception as exc:
+            _capture_quietly(exc)
+            raise
+
+
+class _Noted:
+    """A `receive` that remembers whether it was called."""
+
+    __slots__ = ("_receive", "called")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.called = False
+
+    async def __call__(self) -> Message:
+        self.called = True
+        return await self._receive()
+
+
+async def _settle() -> None:
+    try:
+        client = sdk.current_client()
+        if client is not None:
+            seconds = client.shutdown_seconds
+            with anyio.move_on_after(seconds + _GRACE_SECONDS):
+                await anyio.to_thread.run_sync(_tell_all, seconds, abandon_on_cancel=True)
+    except Exception:
+        faults.report("telling what is left at the end")
+
+
+def _tell_all(seconds: float) -> None:
+    BUDGETS.settle()
+    METERINGS.settle()
+    sdk.flush(seconds)
+
+
+def _capture_quietly(exc: Exception) -> None:
+    try:
+        client = sdk.current_client()
+        if client is not None and not expected.should_drop(exc):
+            sdk.capture_exception(client, exc)
+    except Exception:
+        faults.report("capturing a lifespan exception")
