@@ -32,7 +32,10 @@ async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Any:
     async def send_at_last(message: Message) -> None:
         __tracebackhide__ = True
         if isinstance(message, MutableMapping) and message.get("type") in _ENDS:
-            await _settle()
+            try:
+                await _settle()
+            except Exception:
+                faults.report("telling what is left at the end")
         await send(message)
 
     # An application that knows no lifespan (Django) raises before it asks for the startup message: no fault.
@@ -63,14 +66,11 @@ class _Noted:
 
 
 async def _settle() -> None:
-    try:
-        client = sdk.current_client()
-        if client is not None:
-            seconds = client.shutdown_seconds
-            with anyio.move_on_after(seconds + _GRACE_SECONDS):
-                await anyio.to_thread.run_sync(_tell_all, seconds, abandon_on_cancel=True)
-    except Exception:
-        faults.report("telling what is left at the end")
+    client = sdk.current_client()
+    if client is not None:
+        seconds = client.shutdown_seconds
+        with anyio.move_on_after(seconds + _GRACE_SECONDS):
+            await anyio.to_thread.run_sync(_tell_all, seconds, abandon_on_cancel=True)
 
 
 def _tell_all(seconds: float) -> None:

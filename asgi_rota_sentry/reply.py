@@ -94,7 +94,11 @@ class Reply:
         if self.is_holding:
             await self.conclude(failed=False)
         message = await self.take()
-        if not self.ended and _is_disconnect(message):
+        try:
+            is_disconnect = message.get("type") == "http.disconnect"
+        except Exception:
+            return message  # no message at all: for the application to refuse
+        if is_disconnect and not self.ended:
             self.client_left = True
         return message
 
@@ -241,10 +245,6 @@ def headers_of(message: Message) -> Headers:
 
 def _is_iterator(found: Any) -> bool:
     return type(found) is not list and hasattr(found, "__next__")
-
-
-def _is_disconnect(message: Message) -> bool:
-    return isinstance(message, MutableMapping) and message.get("type") == "http.disconnect"
 
 
 def _is_last(message: Message, kind: Any) -> bool:

@@ -53,7 +53,7 @@ REQUESTS: tuple[tuple[dict[str, Any], tuple[dict[str, Any], ...]], ...] = (
     (http("HEAD", "/fails midway"), ()),
     (websocket("/live"), (CONNECT, {"type": "websocket.receive", "text": "hello"})),
     (websocket("/fails"), (CONNECT,)),
-    ({"type": "lifespan", "path": ""}, ({"type": "lifespan.startup"},)),
+    ({"type": "lifespan", "path": ""}, ({"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})),
     ({"type": "lifespan", "path": "/fails"}, ({"type": "lifespan.startup"},)),
 )
 
@@ -70,6 +70,8 @@ async def app(scope: Any, receive: Any, send: Any) -> str:
         raise OSError("the application's own")
     if scope["type"] == "lifespan":
         await send({"type": "lifespan.startup.complete"})
+        scope["wire"].note(await receive())
+        await send({"type": "lifespan.shutdown.complete"})
     elif scope["type"] == "websocket":
         await send({"type": "websocket.accept"})
         await send({"type": "websocket.send", "text": str(await receive())})
