@@ -10,6 +10,7 @@ from sentry_sdk.tracing_utils import has_tracing_enabled
 from asgi_rota_sentry import faults, forks
 from asgi_rota_sentry.sdk import batched, children, contexts, metrics, ready
 from asgi_rota_sentry.sdk.collection import Collection
+from asgi_rota_sentry.sdk.session import SessionCounts
 
 Breadcrumb = dict[str, Any]
 
@@ -21,11 +22,6 @@ BACKGROUND_OP = "task.background"
 
 #: The key in an event's hint under which our hook finds what takes out the names that must not leave.
 WITHHOLD = "asgi_rota_sentry.withhold"
-
-#: Where sessions are counted: the SDK's counts that it has not sent yet, and among them those of one minute, which
-#: begins at this moment, by status.
-SessionCounts = tuple[Any, float, dict[str, Any]]
-NO_COUNTS: SessionCounts = None, 0.0, {}
 
 #: Whether this SDK still has the transactions of 2.x.
 HAS_TRANSACTIONS = "before_send_transaction" in DEFAULT_OPTIONS
@@ -65,11 +61,7 @@ class Client:
         "sampler",
         "sdk_info",
         "segment_facts",
-        "session_attributes",
-        "session_counts",
-        "session_flusher",
         "sessions",
-        "sessions_counted_by",
         "shutdown_seconds",
         "streaming",
         "traces_sample_rate",
@@ -97,14 +89,9 @@ class Client:
         self.traces_sample_rate: Any = (rate := options.get("traces_sample_rate"))
         is_sentry = options.get("instrumenter") in (None, "sentry")
         self._has_usable_rate = is_sentry and isinstance(rate, int | float) and 0 <= rate <= 1
-        known = {name: options.get(name) for name in ("release", "environment")}
-        self.session_attributes = {name: str(value) for name, value in known.items() if value is not None}
-        self.sessions_counted_by = tuple(sorted(self.session_attributes.items()))
-        self.session_counts = NO_COUNTS
-        # What counts the sessions of each minute; None where this SDK does it otherwise.
-        flusher = getattr(raw, "session_flusher", None)
-        self.session_flusher: Any = flusher if hasattr(flusher, "_aggregate_lock") else None
-        self.sessions = bool(options.get("auto_session_tracking") and options.get("release"))
+        # What counts the sessions of the requests; None where they are not to be counted.
+        counts = options.get("auto_session_tracking") and options.get("release")
+        self.sessions = SessionCounts(raw) if counts else None
         # A scrubber of the SDK's puts marks into the event that only its serializer understands; it also cuts texts.
         self.prepares_events = not options.get("event_scrubber") and options.get("max_value_length") is None
         if self.prepares_events and HAS_TRANSACTIONS:
@@ -186,9 +173,9 @@ def _client_of(raw: Any) -> Client:
 
 
 def _begin_counts_anew() -> None:
-    """In the child of a fork: the SDK, given a session of the child's own, begins a thread that sends it."""
     for client in _known:
-        client.session_counts = NO_COUNTS
+        if client.sessions is not None:
+            client.sessions.begin_anew()
 
 
 forks.in_child(_begin_counts_anew)

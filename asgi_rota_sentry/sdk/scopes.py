@@ -19,7 +19,7 @@ from asgi_rota_sentry.sdk.late import (
     take_out_spans,
     was_late,
 )
-from asgi_rota_sentry.sdk.session import RequestSession, count, count_session, new_session, note_error
+from asgi_rota_sentry.sdk.session import RequestSession, SessionCounts, note_error
 
 _PRISTINE = Scope(ty=ScopeType.CURRENT), Scope(ty=ScopeType.ISOLATION)
 
@@ -128,10 +128,8 @@ class Scopes:
             scope._propagation_context = self._new_trace()
         scope.clear_breadcrumbs()
         self._describe(scope)
-        if self._is_open and self.client.sessions:
-            scope._session = self._session or new_session(self.client, self._began)
-        else:
-            scope._session = None
+        sessions = self.client.sessions
+        scope._session = (self._session or sessions.new(self._began)) if self._is_open and sessions else None
         return scope
 
     def _new_trace(self) -> Any:
@@ -159,12 +157,13 @@ class Scopes:
 
     def note_error(self, *, crashed: bool) -> None:
         """Note an error of which no event tells the session."""
-        if not self.client.sessions:
+        sessions = self.client.sessions
+        if sessions is None:
             return
         if not is_late(self.scope):
             note_error(self.scope._session, crashed=crashed)
             return
-        self._session = self._session or new_session(self.client, self._began)
+        self._session = self._session or sessions.new(self._began)
         note_error(self._session, crashed=crashed)
 
     @property
@@ -208,8 +207,11 @@ class Scopes:
             if outer is not None:
                 if type(self.current) is not LateScope:
                     self._let_go(self.current)
-                if self.client.sessions:
-                    self._count_session()
+                if (sessions := self.client.sessions) is not None:
+                    if self._session is None and type(self.scope) is LateScope:
+                        sessions.note(self._began)
+                    else:
+                        self._count_session(sessions)
         finally:
             # What runs on has the scopes from its context; that we no longer know them leaves no cycle.
             del self.current, self.scope
@@ -225,11 +227,8 @@ class Scopes:
         if self.client.streaming and hasattr(current, "_server_segment_span"):
             current._server_segment_span = None  # the segment knows the scope, too
 
-    def _count_session(self) -> None:
+    def _count_session(self, sessions: SessionCounts) -> None:
         if type(self.scope) is not LateScope:
             self._session, self.scope._session = self.scope._session, None  # type: ignore[assignment]
-        elif self._session is None:
-            count(self.client, self._began, "exited")
-            return
         if isinstance(self._session, RequestSession):
-            count_session(self.client, self._session)
+            sessions.note_ended(self._session)

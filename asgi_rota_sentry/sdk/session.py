@@ -3,15 +3,20 @@
 As the SDK's own, without what a count does not need (its ID, its user, its clock readings).
 """
 
+from collections import Counter, deque
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from sentry_sdk.session import Session
 
-from asgi_rota_sentry.sdk.client import NO_COUNTS, Client, SessionCounts
+from asgi_rota_sentry import faults
 
 _MINUTE = 60.0
-_last_minute = 0.0, datetime.fromtimestamp(0, UTC)
+# So many are added up together.
+_MOST_NOTED = 1_000
+# A session that is under way, and one that is not any more.
+_USUAL = frozenset({"ok", "exited"})
 
 
 class RequestSession(Session):
@@ -22,9 +27,8 @@ class RequestSession(Session):
     errors = 0
     user_agent = ip_address = did = duration = None
 
-    def __init__(self, attributes: dict[str, str], counted_by: tuple[tuple[str, str], ...], began: float) -> None:
+    def __init__(self, attributes: dict[str, str], began: float) -> None:
         self._attributes = attributes
-        self.counted_by = counted_by
         self.release = attributes["release"]
         self.environment = attributes.get("environment")
         self.began = began
@@ -32,7 +36,7 @@ class RequestSession(Session):
     @property
     def truncated_started(self) -> datetime:
         """The minute in which the request arrived."""
-        return _minute_of(self.began)
+        return _beginning(self.began // _MINUTE)
 
     def close(self, status: Any = None) -> None:
         """End the session; one that nothing went wrong in has exited."""
@@ -46,9 +50,93 @@ class RequestSession(Session):
         return self._attributes
 
 
-def new_session(client: Client, began: float) -> RequestSession:
-    """The session of a request; the SDK notes on it what the events of its scope tell (an error, a crash)."""
-    return RequestSession(client.session_attributes, client.sessions_counted_by, began)
+class SessionCounts:
+    """Counts the sessions of one client's requests: they are noted, and added to the SDK's own counts many at a time.
+
+    Before the SDK sends its counts, those that were noted are among them. Safe to be used from many threads.
+    """
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        known = {name: raw.options.get(name) for name in ("release", "environment")}
+        self._attributes = attributes = {name: str(value) for name, value in known.items() if value is not None}
+        self._counted_by = tuple(sorted(attributes.items()))
+        # By the minute that they began in, and by how they ended.
+        self._noted: deque[tuple[float, str]] = deque()
+        # Until the SDK has got a session, it has no thread that sends any.
+        self._is_awaited = False
+        # Private; without it each session is handed to the SDK at once.
+        flusher: Any = getattr(raw, "session_flusher", None)
+        self._flusher = flusher if hasattr(flusher, "_aggregate_lock") else None
+        if self._flusher is not None:
+            self._send = flusher.flush
+            flusher.flush = self._send_all
+
+    def new(self, began: float) -> RequestSession:
+        """The session of a request; the SDK notes on it what the events of its scope tell (an error, a crash)."""
+        return RequestSession(self._attributes, began)
+
+    def note(self, began: float, status: str = "exited") -> None:
+        """Count the session of a request that began at this moment, in seconds of the epoch."""
+        self._noted.append((began // _MINUTE, status))
+        if len(self._noted) >= _MOST_NOTED or not self._is_awaited:
+            self._add_up()
+
+    def note_ended(self, session: RequestSession) -> None:
+        """Count this session, which ends now."""
+        status: str = session.status
+        if status == "crashed":
+            self.note(session.began, status)
+        elif status in _USUAL:
+            self.note(session.began, "errored" if session.errors else "exited")
+        else:
+            self._raw.capture_session(session)
+
+    def _add_up(self) -> None:
+        self._is_awaited = self._flusher is not None
+        for (minute, status), times in Counter(self._taken()).items():
+            missing = times
+            while missing:
+                # The SDK begins a count with the first; to that the others are added, unless it has sent it meanwhile.
+                self._raw.capture_session(self._ended(minute, status))
+                missing = self._add(minute, status, missing - 1)
+
+    def _taken(self) -> Iterator[tuple[float, str]]:
+        """What is noted by now; of two who take at the same time each gets a part."""
+        for _ in range(len(self._noted)):
+            try:
+                yield self._noted.popleft()
+            except IndexError:
+                return
+
+    def _add(self, minute: float, status: str, times: int) -> int:
+        """Add to what the SDK counts of this minute; how many could not be."""
+        if self._flusher is None or not times:
+            return times
+        with self._flusher._aggregate_lock:
+            counts = self._flusher.pending_aggregates.get(self._counted_by, {}).get(_beginning(minute))
+            if not counts:
+                return times
+            counts[status] = counts.get(status, 0) + times
+            return 0
+
+    def _ended(self, minute: float, status: str) -> RequestSession:
+        session = self.new(minute * _MINUTE)
+        session.errors = int(status == "errored")
+        session.close("crashed" if status == "crashed" else None)
+        return session
+
+    def _send_all(self) -> None:
+        try:
+            self._add_up()
+        except Exception:
+            faults.report("counting sessions")
+        self._send()
+
+    def begin_anew(self) -> None:
+        """In the child of a fork: what the parent noted it tells; the child's SDK has no thread yet."""
+        self._noted.clear()
+        self._is_awaited = False
 
 
 def note_error(session: Session | None, *, crashed: bool) -> None:
@@ -57,54 +145,6 @@ def note_error(session: Session | None, *, crashed: bool) -> None:
         session.update(status="crashed" if crashed else None, errors=session.errors + 1)
 
 
-def count_session(client: Client, session: RequestSession) -> None:
-    """End a session, and have it counted."""
-    status: str = session.status
-    if status == "ok" and not session.errors:
-        count(client, session.began, "exited", session)
-    elif status == "crashed":
-        count(client, session.began, "crashed", session)
-    else:
-        session.close()
-        client.raw.capture_session(session)
-
-
-def count(client: Client, began: float, status: str, session: RequestSession | None = None) -> None:
-    """Count the session of a request, which ended with this status.
-
-    The SDK gets the first one of each minute, and begins a count with it. To that count the others are added, as long
-    as the SDK has not sent it.
-    """
-    flusher = client.session_flusher
-    if flusher is not None:
-        lock = flusher._aggregate_lock
-        lock.acquire()  # at half the price of `with`
-        try:
-            pending, since, counts = client.session_counts
-            if pending is flusher.pending_aggregates and 0 <= began - since < _MINUTE:
-                counts[status] = counts.get(status, 0) + 1
-                return
-        finally:
-            lock.release()
-    if session is None:
-        session = new_session(client, began)
-    session.close()
-    client.raw.capture_session(session)
-    if flusher is not None and began >= since:
-        client.session_counts = _counts_of(client, flusher, began)
-
-
-def _counts_of(client: Client, flusher: Any, began: float) -> SessionCounts:
-    """What the SDK counts in now, for the minute in which a request began."""
-    with flusher._aggregate_lock:
-        pending = flusher.pending_aggregates
-        counts = pending.get(client.sessions_counted_by, {}).get(_minute_of(began))
-    return (pending, began // _MINUTE * _MINUTE, counts) if counts else NO_COUNTS
-
-
-def _minute_of(moment: float) -> datetime:
-    global _last_minute  # noqa: PLW0603 - the same for thousands of requests
-    minute = moment // _MINUTE
-    if _last_minute[0] != minute:
-        _last_minute = minute, datetime.fromtimestamp(minute * _MINUTE, UTC)
-    return _last_minute[1]
+def _beginning(minute: float) -> datetime:
+    """The moment in which this minute of the epoch begins."""
+    return datetime.fromtimestamp(minute * _MINUTE, UTC)
