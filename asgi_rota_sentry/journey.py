@@ -52,8 +52,12 @@ class Journey(Record):
         #: The SDK's scopes that the request began in.
         self.outer_scopes: Any = None
         self._token: Token[Any] | None = None
-        is_http = scope.get("type") == "http"
-        self.reply = Reply(receive, send, config.pages if is_http else None, scope.get("method") or "GET", self)
+        self.reply = Reply(receive, send, config.pages if scope.get("type") == "http" else None, self)
+
+    @property
+    def method(self) -> str:
+        """The request's method."""
+        return request.method(self._scope)
 
     @property
     def is_answering(self) -> bool:
@@ -171,7 +175,7 @@ class Journey(Record):
         event_id = self._failure_id() if status >= 500 else None
         situation = Situation(
             status=status,
-            method=request.method(scope),
+            method=self.method,
             path=request.path(scope),
             root_path=self._root_path,
             accept=_text(asked.get(b"accept")),
@@ -279,16 +283,16 @@ class Journey(Record):
     def _settle(self, sentry: sdk.RequestScope) -> None:
         """Have Sentry told of the request, and leave its scope."""
         try:
-            if self._is_given_up():
+            if not self.reply.ended and self._is_given_up():
                 self._cancel()
             is_unanswered = not self.reply.started and self._is_unanswered()
             if is_unanswered and self._visitor is not None:
                 self._remember(500, (), time.time())
             if self._span is not None:
                 self._end_span()
-            ended, self._ended_span = self._ended_span, None
-            if ended is not None:
-                self._follow(ended)
+            if self._ended_span is not None:
+                self._follow(self._ended_span)
+                self._ended_span = None
             if not self._is_excluded:
                 self._count(sentry, self._status or (500 if is_unanswered else 0))
         except Exception:
@@ -300,14 +304,12 @@ class Journey(Record):
             faults.report("leaving a request")
 
     def _is_given_up(self) -> bool:
-        """Whether the application has ended before its answer had, and without an exception, for the client had left.
+        """Whether the application ended without an exception, and before its answer had ended, for the client had left.
 
         So Starlette ends a stream whose client leaves, and Django any request.
         """
-        reply = self.reply
-        if reply.ended or not (reply.client_left or reply.client_gone):
-            return False
-        return self._failed_with is None and not self._is_cancelled
+        is_gone = self.reply.client_left or self.reply.client_gone
+        return is_gone and self._failed_with is None and not self._is_cancelled
 
     def _is_unanswered(self) -> bool:
         """Whether the server has to answer in the application's place: it does so with a 500."""

@@ -19,50 +19,70 @@ _ENDS = ("lifespan.shutdown.complete", "lifespan.shutdown.failed")
 _GRACE_SECONDS = 1.0
 
 
-async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Any:
-    """Serve the application's lifespan.
+async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, answers: bool = False) -> Any:
+    """Serve the application's lifespan; with `answers` also that of an application that knows none, such as Django.
 
     Before the server hears that the application has shut down, what was counted is told, and what the SDK has queued is
     flushed, for as long as its `shutdown_timeout` (2 s): a server that ends by the signal that stopped it, as uvicorn
     does, leaves no time for it at the process's exit.
     """
     __tracebackhide__ = True
-    noted = _Noted(receive)
+    events = _Events(receive, send)
+    # An application that knows no lifespan (Django) raises before it asks for the startup message: no fault.
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(sdk.muted(lambda: not events.received))
+        except Exception:
+            faults.report("opening the lifespan")
+        try:
+            result = await app(scope, events.receive, events.send)
+        except Exception as exc:
+            if not answers or events.are_known:
+                _capture_quietly(exc)
+                raise
+            result = None
+    if answers and not events.are_known:
+        await events.answer()
+    return result
 
-    async def send_at_last(message: Message) -> None:
+
+class _Events:
+    """The lifespan events between server and application, and which of the two has begun to speak of them."""
+
+    __slots__ = ("_receive", "_send", "received", "sent")
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.received = self.sent = False
+
+    @property
+    def are_known(self) -> bool:
+        """Whether the application has asked for an event, or told of one."""
+        return self.received or self.sent
+
+    async def receive(self) -> Message:
+        """The `receive` that the application gets."""
         __tracebackhide__ = True
+        self.received = True
+        return await self._receive()
+
+    async def send(self, message: Message) -> None:
+        """The `send` that the application gets."""
+        __tracebackhide__ = True
+        self.sent = True
         if isinstance(message, MutableMapping) and message.get("type") in _ENDS:
             try:
                 await _settle()
             except Exception:
                 faults.report("telling what is left at the end")
-        await send(message)
+        await self._send(message)
 
-    # An application that knows no lifespan (Django) raises before it asks for the startup message: no fault.
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(sdk.muted(lambda: not noted.called))
-        except Exception:
-            faults.report("opening the lifespan")
-        try:
-            return await app(scope, noted, send_at_last)
-        except Exception as exc:
-            _capture_quietly(exc)
-            raise
-
-
-class _Noted:
-    """A `receive` that remembers whether it was called."""
-
-    __slots__ = ("_receive", "called")
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self.called = False
-
-    async def __call__(self) -> Message:
-        self.called = True
-        return await self._receive()
+    async def answer(self) -> None:
+        """Speak in place of an application that knows no lifespan."""
+        for event in ("lifespan.startup", "lifespan.shutdown"):
+            await self._receive()
+            await self.send({"type": f"{event}.complete"})
 
 
 async def _settle() -> None:

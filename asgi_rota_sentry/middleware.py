@@ -61,7 +61,7 @@ class RotaSentryMiddleware:
         self.slow = SlowRequests(self.settings.slow_request_seconds, self.settings.slow_request_routes)
         self.metering = Metering(sdk.send_sums) if self.settings.metrics else None
         # The middleware's own applications, by path.
-        self._own_routes: dict[str, ASGIApp] = {self.settings.feedback_path: self.feedback}
+        self._own_routes: dict[Any, ASGIApp] = {self.settings.feedback_path: self.feedback}
         if self.settings.debug:
             self._own_routes[self.settings.test_error_path] = deliberate_error
         self.excludes = bool(self.settings.exclude_paths)
@@ -73,15 +73,15 @@ class RotaSentryMiddleware:
         __tracebackhide__ = True
         kind = scope.get("type")
         if kind == "lifespan":
-            return await lifespan.run(self.app, scope, receive, send)
+            answers = self.settings.answer_lifespan
+            return await lifespan.run(self.app, scope, receive, send, answers=answers)
         around = sdk.layer.get(None)
         if kind not in ("http", "websocket") or (around and isinstance(around, Journey) and around.is_answering):
             return await self.app(scope, receive, send)
-        app = self._own_routes.get(request.local_path(scope) if scope.get("root_path") else scope.get("path", ""))
+        app = self._own_routes.get(request.local_path(scope) if scope.get("root_path") else scope.get("path"), self.app)
         if app is self.feedback and not self.settings.feedback_transactions:
             with sdk.isolated():
                 return await app(scope, receive, send)
-        app = app or self.app
         journey = Journey(self, app, scope, receive, send)
         try:
             journey.open(around)

@@ -32,6 +32,10 @@ Headers = Sequence[tuple[bytes, bytes]]
 class Listener(Protocol):
     """Who follows the response: the journey of its request."""
 
+    @property
+    def method(self) -> str:
+        """The request's."""
+
     def on_start(self, status: int, message: Message) -> None:
         """The response is about to begin, with this message."""
 
@@ -60,7 +64,6 @@ class Reply:
         "_body",
         "_held",
         "_listener",
-        "_method",
         "_pages",
         "_send",
         "_trailers",
@@ -73,7 +76,7 @@ class Reply:
         "take",
     )
 
-    def __init__(self, receive: Receive, send: Send, pages: ErrorPages | None, method: str, listener: Listener) -> None:
+    def __init__(self, receive: Receive, send: Send, pages: ErrorPages | None, listener: Listener) -> None:
         self.started = self.ended = self.is_holding = self.is_followed = self._trailers = False
         #: Whether a message could not be sent; and whether the server said that nobody waits for the answer any more.
         self.client_gone = self.client_left = False
@@ -82,7 +85,6 @@ class Reply:
         self.take = receive
         self._send = send
         self._pages = pages
-        self._method = method
         self._listener = listener
 
     async def receive(self) -> Message:
@@ -117,21 +119,27 @@ class Reply:
             if self._begin(message, kind):
                 return
             self.started = True
+        send = self._send  # by itself: what is no method is looked up at a fifth of the price
         try:
-            await self._send(message)
+            await send(message)
         except OSError:
             self.client_gone = True
             raise
         if kind == "http.response.body":  # as nearly all
-            is_last = not (self._trailers or message.get("more_body", False))
+            is_last = not (message.get("more_body", False) or self._trailers)
+        elif kind == "http.response.start":
+            return
         else:
-            is_last = kind != "http.response.start" and _is_last(message, kind)
+            is_last = _is_last(message, kind)
         if is_last and not self.ended:
             self.ended = True
             if self.is_followed:
-                if kind == "websocket.close":
-                    self._listener.on_close(message.get("code", 1000))
-                self._listener.on_end()
+                self._tell_end(message, kind)
+
+    def _tell_end(self, message: Message, kind: Any) -> None:
+        if kind == "websocket.close":
+            self._listener.on_close(message.get("code", 1000))
+        self._listener.on_end()
 
     def _begin(self, message: Message, kind: Any) -> bool:
         """Note what the response begins with; whether it is to be held."""
@@ -141,7 +149,8 @@ class Reply:
                 self.is_holding = True
                 self._held = [dict(message)]
                 return True
-            self._trailers = bool(message.get("trailers"))
+            if "trailers" in message:
+                self._trailers = bool(message["trailers"])
             if self.is_followed:
                 self._listener.on_start(status, message)
         except Exception:
@@ -162,7 +171,8 @@ class Reply:
             return 0
         try:
             if not self.is_holding:
-                return 500 if failed and not self.started and self._pages.may_replace(500, (), self._method) else 0
+                may = failed and not self.started and self._pages.may_replace(500, (), self._listener.method)
+                return 500 if may else 0
             complete = len(self._held) > 1 and not self._held[-1].get("more_body", False)
             if (complete or (failed and not self._body)) and self._is_bare():
                 return int(self._held[0].get("status", 500)) if complete else 500
@@ -226,13 +236,14 @@ class Reply:
     def _may_replace(self, message: Message) -> bool:
         if self._pages is None or message.get("trailers") or _is_iterator(message.get("headers")):
             return False
-        return self._pages.may_replace(message.get("status", 200), list(headers_of(message)), self._method, self._body)
+        status, headers = message.get("status", 200), list(headers_of(message))
+        return self._pages.may_replace(status, headers, self._listener.method, self._body)
 
     def _is_bare(self) -> bool:
         start = self._held[0]
         if self._pages is None:
             return False
-        return self._pages.is_bare(start.get("status", 200), list(headers_of(start)), self._body, self._method)
+        return self._pages.is_bare(start.get("status", 200), list(headers_of(start)), self._body, self._listener.method)
 
 
 def headers_of(message: Message) -> Headers:

@@ -61,7 +61,8 @@ def some_headers_and_cookies(scope: Scope, names: Collection[bytes]) -> tuple[di
     """
     cookies = b""
     found: dict[bytes, bytes] = {}
-    for name, value in raw_headers(scope):
+    headers = scope.get("headers")
+    for name, value in headers if type(headers) is list else raw_headers(scope):
         if name in names:
             if name != COOKIE:
                 found[name] = value

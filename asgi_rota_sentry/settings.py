@@ -72,6 +72,7 @@ class Settings:
     errors_per_minute: int = _option(
         60, "ROTA_SENTRY_ERRORS_PER_MINUTE", values.count, "a whole number, 0 for no limit"
     )
+    answer_lifespan: bool = _option(False, "ROTA_SENTRY_ANSWER_LIFESPAN", values.boolean, "true or false")
     outbox_path: str = _option(
         ".asgi_rota_sentry/outbox.sqlite3", "ROTA_SENTRY_OUTBOX", values.path, "a file's path, empty for no outbox"
     )

@@ -111,7 +111,7 @@ HANG_SECONDS = 0.05
 _DOORS = {
     "asgi_rota_sentry.middleware.RotaSentryMiddleware",
     "asgi_rota_sentry.lifespan.run",
-    "asgi_rota_sentry.lifespan._Noted",
+    "asgi_rota_sentry.lifespan._Events",
     "asgi_rota_sentry.lifespan._capture_quietly",
     "asgi_rota_sentry.journey.Journey",
     "asgi_rota_sentry.receives.BodyReceive",

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from asgi_rota_sentry import RotaSentryMiddleware
+from asgi_rota_sentry import RotaSentryMiddleware, Settings
 from tests.conftest import MemoryTransport
 from tests.ingest import Ingest, ingest, unused_port
 from tests.wire import Wire, http
@@ -81,6 +81,49 @@ async def test_a_transport_that_does_not_let_go_delays_the_end_and_no_more(
     assert ("telling what is left" in caplog.text) == (way == "fails")
 
 
+async def without(scope: Any, receive: Any, send: Any) -> None:
+    """As Django: refuses a lifespan before it asks for anything."""
+    if scope["type"] == "lifespan":
+        raise ValueError("no lifespan here")
+
+
+async def silent(scope: Any, receive: Any, send: Any) -> None:
+    """Returns from a lifespan at once."""
+
+
+async def half(scope: Any, receive: Any, send: Any) -> None:
+    """Knows a lifespan, and fails in it."""
+    await receive()
+    raise ValueError("no database")
+
+
+async def early(scope: Any, receive: Any, send: Any) -> None:
+    """Knows a lifespan, and refuses before it was asked."""
+    await send({"type": "lifespan.startup.failed", "message": "no database"})
+    raise ValueError("no database")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("bare", [without, silent])
+async def test_a_lifespan_is_answered_in_the_application_s_place(sentry: Sentry, bare: Any) -> None:
+    """When that is wished for; it then ends as one of the application's own does, and is no event."""
+    transport = sentry()
+    wrapped = RotaSentryMiddleware(bare, Settings(answer_lifespan=True))
+    wire = await Wire(TOLD).run(wrapped, LIFESPAN)
+    assert [message["type"] for message in wire.sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert ("returned", None) in wire.log
+    assert transport.events == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("bare", [app, half, early])
+async def test_a_lifespan_that_the_application_knows_is_its_own(sentry: Sentry, bare: Any) -> None:
+    """Whether it succeeds or fails: the server hears nothing but the application."""
+    sentry()
+    wrapped = RotaSentryMiddleware(bare, Settings(answer_lifespan=True))
+    assert (await Wire(TOLD).run(wrapped, LIFESPAN)).log == (await Wire(TOLD).run(bare, LIFESPAN)).log
+
+
 _SERVED = """
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -91,6 +134,21 @@ async def fails(request):
 
 init()
 app = RotaSentryMiddleware(Starlette(routes=[Route("/", fails)]))
+"""
+
+_SERVED_DJANGO = """
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.urls import path
+from asgi_rota_sentry import RotaSentryMiddleware, init
+
+async def fails(request):
+    raise ValueError("nothing works")
+
+urlpatterns = [path("", fails)]
+settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, SECRET_KEY="x")
+init()
+app = RotaSentryMiddleware(get_asgi_application())
 """
 
 
@@ -108,9 +166,12 @@ def _not_sent(server: Ingest) -> int:
     return sum(event["contexts"].get("error_budget", {}).get("not_sent", 0) for event in server.items("event"))
 
 
-def test_a_server_that_a_signal_stops_leaves_nothing_uncounted(tmp_path: Path) -> None:
-    """uvicorn ends by the very signal, so that nothing runs at the process's exit."""
-    (tmp_path / "served.py").write_text(_SERVED)
+@pytest.mark.parametrize(
+    ("served", "answers"), [(_SERVED, "false"), (_SERVED_DJANGO, "true")], ids=["starlette", "django"]
+)
+def test_a_server_that_a_signal_stops_leaves_nothing_uncounted(tmp_path: Path, served: str, answers: str) -> None:
+    """uvicorn ends by the very signal, so that nothing runs at the process's exit; Django knows no lifespan."""
+    (tmp_path / "served.py").write_text(served)
     port = unused_port()
     url = f"http://127.0.0.1:{port}/"
     with ingest() as server:
@@ -120,8 +181,9 @@ def test_a_server_that_a_signal_stops_leaves_nothing_uncounted(tmp_path: Path) -
             "SENTRY_RELEASE": "rota@1",
             "ROTA_SENTRY_ERRORS_PER_MINUTE": "2",
             "ROTA_SENTRY_OUTBOX": "",
+            "ROTA_SENTRY_ANSWER_LIFESPAN": answers,
         }
-        served = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "uvicorn", "served:app", "--port", str(port), "--log-level", "critical"],
             env={**os.environ, **given},
             cwd=tmp_path,
@@ -133,10 +195,10 @@ def test_a_server_that_a_signal_stops_leaves_nothing_uncounted(tmp_path: Path) -
                 time.sleep(0.05)
             for _ in range(19):
                 assert _answers(url)
-            served.send_signal(signal.SIGTERM)
-            assert served.wait(20) == -signal.SIGTERM
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == -signal.SIGTERM
         finally:
-            served.kill()
+            process.kill()
         assert len(server.items("event")) + _not_sent(server) - 1 == 20  # the last of the events stands for the rest
         counted: Counter[str] = Counter()
         for sessions in server.items("sessions"):

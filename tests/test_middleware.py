@@ -1,7 +1,9 @@
 """The journey of a request, seen through real apps and a real SDK client on both of its lifecycles."""
 
 import logging
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
@@ -667,6 +669,46 @@ async def test_the_options_for_breadcrumbs_are_the_user_s(sentry: Sentry) -> Non
     (event,) = server.events
     told = [crumb["message"] for crumb in event["breadcrumbs"]["values"]]
     assert told == ["(3)", "(4)", "(GET /shifts/ (500 Internal Server Error))"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [time.time, lambda: datetime.now(UTC).replace(tzinfo=None), lambda: datetime.now(UTC).isoformat()],
+    ids=["seconds", "no zone", "text"],
+)
+async def test_breadcrumbs_stand_in_the_order_of_time(sentry: Sentry, given: Callable[[], Any]) -> None:
+    """However the application tells the time of its own."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sentry_sdk.add_breadcrumb({"message": "first", "timestamp": given()})
+        record_action("click", "second")
+        sentry_sdk.add_breadcrumb({"message": "third", "timestamp": given()})
+        raise ValueError("no")
+
+    server = sentry()
+    await Wire().run(RotaSentryMiddleware(app), http(path="/shifts/"))
+    (event,) = server.events
+    told = [crumb["message"] for crumb in event["breadcrumbs"]["values"]]
+    assert told[:4] == ["GET /shifts/", "first", "second", "third"]
+    assert len(told) == 6
+
+
+@pytest.mark.parametrize("given", ["yesterday", None, float("nan"), 10**400, [1]], ids=lambda given: f"{given!r:.9}")
+async def test_a_breadcrumb_without_a_time_stays_where_it_stands(sentry: Sentry, given: Any) -> None:
+    """And costs nobody the story."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        record_action("click", "first")
+        sentry_sdk.add_breadcrumb({"message": "second", "timestamp": given})
+        record_action("click", "third")
+        raise ValueError("no")
+
+    server = sentry()
+    await Wire().run(RotaSentryMiddleware(app), http(path="/shifts/"))
+    (event,) = server.events
+    told = [crumb["message"] for crumb in event["breadcrumbs"]["values"]]
+    assert told[:4] == ["GET /shifts/", "first", "second", "third"]
+    assert len(told) == 6
 
 
 @pytest.mark.parametrize("holder", ["current", "isolation"])

@@ -9,10 +9,9 @@ from sentry_sdk.tracing_utils import has_tracing_enabled
 
 from asgi_rota_sentry import faults, forks
 from asgi_rota_sentry.sdk import batched, children, contexts, metrics, ready
+from asgi_rota_sentry.sdk.breadcrumbs import Breadcrumb, in_order
 from asgi_rota_sentry.sdk.collection import Collection
 from asgi_rota_sentry.sdk.session import SessionCounts
-
-Breadcrumb = dict[str, Any]
 
 _PROFILING = ("profiles_sample_rate", "profiles_sampler", "profile_session_sample_rate")
 
@@ -129,7 +128,7 @@ class Client:
         """The scope's breadcrumbs with ours among them in the order of time; the user's options hold for ours, too."""
         if callable(self.before_breadcrumb):
             ours = [crumb for crumb in (self._asked(crumb) for crumb in ours) if crumb is not None]
-        merged = sorted([*theirs, *ours], key=lambda crumb: crumb["timestamp"])
+        merged = in_order([*theirs, *ours])
         return merged[max(0, len(merged) - self.max_breadcrumbs) :]
 
     def _asked(self, crumb: Breadcrumb) -> Breadcrumb | None:

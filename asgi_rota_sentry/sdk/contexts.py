@@ -39,15 +39,15 @@ def client(known: Any) -> Any:
     """
     if _is_known:
         scope = _current.get()
-        if scope is None or type(found := scope.client) is NonRecordingClient or not found.is_active():
+        if scope is None or type(scope.client) is NonRecordingClient:
             scope = _isolation.get()
-            if scope is None or type(found := scope.client) is NonRecordingClient or not found.is_active():
+            if scope is None or type(scope.client) is NonRecordingClient:
                 # As nearly always: it is the whole process's.
                 scope = _scope._global_scope
                 found = None if scope is None else scope.client
-        if found is known:
-            return found
-        is_active = found is not None and type(found) is not NonRecordingClient and found.is_active()
-        return found if is_active else None
+                if found is known:
+                    return found
+                if found is None or type(found) is NonRecordingClient:
+                    return None
     found = sentry_sdk.get_client()
     return found if found.is_active() else None
