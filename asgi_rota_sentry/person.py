@@ -56,7 +56,8 @@ class Person:
 
     def describe(self, set_by_app: Mapping[str, Any] | None, who: Identity) -> User:
         """The user as an event shows them; what the application set itself is never overwritten."""
-        theirs = dict(set_by_app or {})
+        # Whatever else was set is no user: the SDK tells of it as it is.
+        theirs = dict(set_by_app) if isinstance(set_by_app, Mapping) else {}
         if self._is_integrations(theirs):
             theirs = {}
         if not _is_same(theirs, who):
@@ -73,7 +74,7 @@ class Person:
         if given is None and not self.personal:
             return user
         address = self.address
-        is_invented = given is not None and given != address and given in forwarded.claimed_addresses(self._scope)
+        is_invented = isinstance(given, str) and given != address and given in forwarded.claimed_addresses(self._scope)
         if self.personal and address and (given is None or is_invented):
             return {**user, "ip_address": address}
         return {key: value for key, value in user.items() if key != "ip_address"} if is_invented else user

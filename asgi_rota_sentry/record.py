@@ -26,6 +26,8 @@ from asgi_rota_sentry.types import ASGIApp, Scope
 # From when on what runs after the last byte is work in the background, and not the end of the request.
 _BACKGROUND_SECONDS = 0.25
 _EVERYTHING = sdk.Collection(None)
+# The name of a request that could not be described.
+_UNKNOWN = "(unknown)"
 
 
 class Configuration(Protocol):
@@ -187,7 +189,12 @@ class Record:
         if span is None:
             return
         if span.sampled:
-            self._describe(span)
+            try:
+                self._describe(span)
+            except Exception:
+                faults.report("describing a request")
+                # What must not leave may not be taken out of its name yet.
+                span.rename(_UNKNOWN, "custom")
             self._ended_span = span
         try:
             span.end(datetime.fromtimestamp(self._ended_at, UTC) if self._ended_at and span.sampled else None)

@@ -129,8 +129,7 @@ def path(scope: Scope) -> str:
 
     `path` includes `root_path` since ASGI 3's clarification; servers and frameworks from before it leave it out.
     """
-    own: str = scope.get("path") or ""
-    prefix: str | None = scope.get("root_path")
+    own, prefix = _text(scope, "path"), _text(scope, "root_path")
     if not prefix or own == prefix or own.startswith(prefix.rstrip("/") + "/"):
         return own
     return prefix.rstrip("/") + own
@@ -138,14 +137,19 @@ def path(scope: Scope) -> str:
 
 def local_path(scope: Scope) -> str:
     """The URL path below the mount prefix: what this application routes on."""
-    own: str = scope.get("path") or ""
-    prefix = scope.get("root_path")
+    own, prefix = _text(scope, "path"), _text(scope, "root_path")
     if not prefix:
         return own
     prefix = prefix.rstrip("/")
     if own == prefix or own.startswith(prefix + "/"):
         return own[len(prefix) :] or "/"
     return own
+
+
+def _text(scope: Scope, key: str) -> str:
+    """What the scope has there; empty where that is no text, for an application may write into it what it likes."""
+    found = scope.get(key)
+    return found if isinstance(found, str) else ""
 
 
 def method(scope: Scope) -> str:

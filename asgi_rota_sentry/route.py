@@ -21,12 +21,13 @@ _MOST_KNOWN = 1_000
 _templates: dict[int, tuple[tuple[Any, ...], str]] = {}
 
 
-def name(scope: Scope, app: Any, status: int, known: str, source: str) -> tuple[str, str]:
+def name(scope: Scope, app: Any, status: int, known: Any, source: str) -> tuple[str, str]:
     """The name of a request and its source: the application's own, else the route template, else the URL path.
 
-    `known` is what the SDK's integrations or the application call it, `status` that of the answer, 0 before it. What
-    was not found and has no route shares one name for each method.
+    `known` is what the SDK's integrations or the application call it (what is no text is no name), `status` that of the
+    answer, 0 before it. What was not found and has no route shares one name for each method.
     """
+    known = known if isinstance(known, str) else ""
     return name_of_route(scope, app, status, known, source) or (request.path(scope), "url")
 
 

@@ -46,36 +46,16 @@ class Withheld:
         """Replace what is withheld in this event."""
         if not self._whole and self._user is None:
             return
-        try:
-            self._withhold(event)
-        except Exception:
-            faults.report("withholding a name")
-
-    def _withhold(self, event: Event) -> None:
         if event.get("type") == "transaction" and not self._may_tell([event.get(key) for key in _TELLING]):
             return
         self._nodes = _MOST_NODES
-        for value in _values(event, "exception"):
-            self._exception(value)
-        for thread in _values(event, "threads"):
-            self._frames(thread)
-        self._spans(event)
-        self._crumbs(event)
-        for key in ("message", "logentry", "extra"):
-            self._at(event, key, self.text)
-        contexts = event.get("contexts") or {}
-        event["contexts"] = {
-            name: context
-            if name in _FIXED_CONTEXTS or not self._may_tell(context)
-            else self._clean(context, self.path, _DEEPEST)
-            for name, context in contexts.items()
-        }
-        for key in ("request", "tags", "transaction"):
-            self._at(event, key, self.path)
-        request = event.get("request")
-        if isinstance(request, dict):
-            for key in ("data", "cookies"):
-                self._at(request, key, self.text)
+        for key, withhold in _PARTS_OF_AN_EVENT:
+            try:
+                if event.get(key) is not None:
+                    withhold(self, event, key)
+            except Exception:
+                faults.report("withholding a name")
+                del event[key]  # what cannot be looked through does not leave
 
     def text(self, value: str) -> str:
         """A free text, or the repr of a value, without any of the names."""
@@ -87,26 +67,31 @@ class Withheld:
         """A path, URL or tag, without those names that cannot be a word of its own there."""
         return self._of_distinct.sub(FILTERED, value) if any(part in value for part in self._distinct) else value
 
-    def _exception(self, value: dict[str, Any]) -> None:
-        self._at(value, "value", self.text)
-        self._frames(value)
-        mechanism = value.get("mechanism")
-        if isinstance(mechanism, dict):
-            self._at(mechanism, "data", self.text)
+    def _exceptions(self, event: Event, key: str) -> None:
+        for value in _values(event, key):
+            self._at(value, "value", self.text)
+            self._frames(value)
+            mechanism = value.get("mechanism")
+            if isinstance(mechanism, dict):
+                self._at(mechanism, "data", self.text)
+
+    def _threads(self, event: Event, key: str) -> None:
+        for thread in _values(event, key):
+            self._frames(thread)
 
     def _frames(self, holder: dict[str, Any]) -> None:
         for frame in (holder.get("stacktrace") or {}).get("frames") or ():
             if frame.get("vars"):
                 self._at(frame, "vars", self.text)
 
-    def _spans(self, event: Event) -> None:
-        for span in event.get("spans") or ():
+    def _spans(self, event: Event, key: str) -> None:
+        for span in event[key]:
             if isinstance(span, dict):
-                for key in ("description", "data", "tags"):
-                    self._at(span, key, self.path)
+                for part in ("description", "data", "tags"):
+                    self._at(span, part, self.path)
 
-    def _crumbs(self, event: Event) -> None:
-        crumbs = event.get("breadcrumbs")
+    def _crumbs(self, event: Event, key: str) -> None:
+        crumbs = event[key]
         values = crumbs.get("values") if isinstance(crumbs, dict) else None
         if isinstance(crumbs, dict) and values and self._may_tell(values):
             crumbs["values"] = [
@@ -115,6 +100,26 @@ class Withheld:
                 else self._clean(crumb, self.path if crumb.get("category") in ("request", "httplib") else self.text, 4)
                 for crumb in values
             ]
+
+    def _contexts(self, event: Event, key: str) -> None:
+        event[key] = {
+            name: context
+            if name in _FIXED_CONTEXTS or not self._may_tell(context)
+            else self._clean(context, self.path, _DEEPEST)
+            for name, context in event[key].items()
+        }
+
+    def _request(self, event: Event, key: str) -> None:
+        self._as_path(event, key)
+        if isinstance(event[key], dict):
+            for part in ("data", "cookies"):
+                self._at(event[key], part, self.text)
+
+    def _as_text(self, event: Event, key: str) -> None:
+        self._at(event, key, self.text)
+
+    def _as_path(self, event: Event, key: str) -> None:
+        self._at(event, key, self.path)
 
     @cached_property
     def _of_parts(self) -> re.Pattern[str]:
@@ -157,6 +162,21 @@ class Withheld:
         if self._user is None or type(node) in (int, float, bool, type(None)):
             return False
         return node is self._user or getattr(node, "__dict__", {}).get("_wrapped") is self._user
+
+
+_PARTS_OF_AN_EVENT: tuple[tuple[str, Callable[[Withheld, Event, str], None]], ...] = (
+    ("exception", Withheld._exceptions),
+    ("threads", Withheld._threads),
+    ("spans", Withheld._spans),
+    ("breadcrumbs", Withheld._crumbs),
+    ("message", Withheld._as_text),
+    ("logentry", Withheld._as_text),
+    ("extra", Withheld._as_text),
+    ("contexts", Withheld._contexts),
+    ("request", Withheld._request),
+    ("tags", Withheld._as_path),
+    ("transaction", Withheld._as_path),
+)
 
 
 @lru_cache(maxsize=256)

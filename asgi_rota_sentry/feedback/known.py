@@ -37,9 +37,9 @@ class KnownEvents:
             faults.report("remembering an event for feedback on it")
 
     def _remember(self, event_id: str, event: Mapping[str, Any]) -> None:
-        user = event.get("user") or {}
-        trace = (event.get("contexts") or {}).get("trace") or {}
-        role = user.get("role") or (event.get("tags") or {}).get("user.role")
+        user, contexts, tags = (_mapping(event.get(name)) for name in ("user", "contexts", "tags"))
+        trace = _mapping(contexts.get("trace"))
+        role = user.get("role") or tags.get("user.role")
         trace_id, span_id = _text(trace.get("trace_id")), _text(trace.get("span_id"))
         facts = EventFacts(_text(user.get("id")), _text(role), trace_id, span_id)
         with self._lock:
@@ -51,6 +51,10 @@ class KnownEvents:
         """The facts of one event, or None for one that was not made here or too long ago."""
         with self._lock:
             return self._facts.get(event_id or "")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _text(value: Any) -> str | None:

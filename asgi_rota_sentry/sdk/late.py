@@ -136,14 +136,15 @@ def was_late(scope: Scope) -> bool:
 
 def transaction_name(scope: Scope) -> tuple[str, str]:
     """The name of the transaction that was set on the scope, and its source; "" and `url` where none was."""
-    if type(scope) is not LateScope:
-        name = getattr(scope, "_transaction", None) or ""
-        return name, str((getattr(scope, "_transaction_info", None) or {}).get("source") or "url")
     name, source = "", "url"
-    for do, args in scope._noted:
-        if do is Scope.set_transaction_name:
-            name, source = args[0] or "", str(args[1] or source)
-    return name, source
+    if type(scope) is not LateScope:
+        info = getattr(scope, "_transaction_info", None)
+        name, source = getattr(scope, "_transaction", None) or "", str((info or {}).get("source") or source)
+    else:
+        for do, args in scope._noted:
+            if do is Scope.set_transaction_name:
+                name, source = args[0] or "", str(args[1] or source)
+    return (name, source) if isinstance(name, str) else ("", "url")
 
 
 def make_now(scope: Scope) -> None:

@@ -38,6 +38,13 @@ class RequestSession(Session):
         """The minute in which the request arrived."""
         return _beginning(self.began // _MINUTE)
 
+    def update(self, *_: Any, status: Any = None, errors: int | None = None, **__: Any) -> None:
+        """Note what an event tells; its user is not looked at, for no count tells of one."""
+        if status is not None:
+            self.status = status
+        if errors is not None:
+            self.errors = errors
+
     def close(self, status: Any = None) -> None:
         """End the session; one that nothing went wrong in has exited."""
         if status is not None or self.status == "ok":
