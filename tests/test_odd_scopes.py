@@ -114,3 +114,27 @@ async def test_a_name_stays_withheld_whatever_became_of_the_event(sentry: Sentry
     told = json.dumps([item.payload.json for envelope in server.envelopes for item in envelope.items])
     assert "ValueError" in told or part == "exception"
     assert NAME not in told
+
+
+@pytest.mark.parametrize("part", ["breadcrumbs", "contexts", "exception", "extra", "request", "tags", "user"])
+async def test_an_event_processor_that_comes_after_ours_may_add_anything(sentry: Sentry, part: str) -> None:
+    """As it may where the SDK's own middleware is around the application: what is no plain data becomes text."""
+    server = sentry()
+    odd = {"when": datetime.datetime.now(datetime.UTC), "who": uuid.uuid4(), "what": object(), "raw": b"raw"}
+
+    def add(event: Any, hint: Any) -> Any:
+        if part == "breadcrumbs":
+            event["breadcrumbs"]["values"].append({"timestamp": odd["when"], "message": "added", "data": odd})
+        elif part == "exception":
+            event["exception"]["values"][0]["mechanism"]["data"] = odd
+        else:
+            event.setdefault(part, {})["odd"] = odd
+        return event
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sentry_sdk.get_current_scope().add_event_processor(add)
+        raise ValueError("no")
+
+    await Wire().run(RotaSentryMiddleware(app), http(path="/shifts/"))
+    (event,) = server.events
+    assert str(odd["who"]) in json.dumps(event[part])

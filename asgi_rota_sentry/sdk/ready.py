@@ -1,8 +1,8 @@
 """Parts of an event that are plain data already, and so need no second walk by the SDK's serializer.
 
 The serializer asks each object for `__sentry_repr__` first and takes what that returns as it is. Most of an event is
-plain strings and numbers by the time our event processor, the last one, sees it; a copy that checks as it goes costs a
-tenth of the serializer's walk, and what it does not know for sure it leaves to the serializer.
+plain strings and numbers by the time it is serialized; a copy that checks as it goes costs a tenth of the serializer's
+walk, and what it does not know for sure it leaves to the serializer.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -48,19 +48,22 @@ class _ReadyList(list[Any]):
 
 
 class _ReadyEvent(dict[str, Any]):
-    """An event that the serializer takes as it is, if all of it is plain when its turn comes; else in parts."""
+    """An event that the serializer takes as it is, looked at when its turn comes: an event processor may follow ours.
+
+    A transaction whole, if all of it is plain by then, another in parts.
+    """
 
     client: "Facts"
 
     def __sentry_repr__(self) -> dict[str, Any]:
-        try:
-            return {
-                name: value if type(value) is str and len(value) <= _LONGEST else self._whole(name, value)
-                for name, value in self.items()
-            }
-        except _NotPlainError:
-            how = {name: self.client.options.get(name) for name in _HOW}
-            return dict(serialize(_in_parts(dict(self)), **how))
+        if self.get("type") == "transaction":
+            with suppress(_NotPlainError):
+                return {
+                    name: value if type(value) is str and len(value) <= _LONGEST else self._whole(name, value)
+                    for name, value in self.items()
+                }
+        how = {name: self.client.options.get(name) for name in _HOW}
+        return dict(serialize(_in_parts(dict(self)), **how))
 
     def _whole(self, name: str, value: Any) -> Any:
         if name == "sdk" and value == self.client.sdk_info:  # known to be plain, and a fifth of all there is
@@ -99,11 +102,9 @@ def pass_over_serializer() -> None:
 
 
 def prepare(event: Event, client: Facts) -> Event:
-    """The event with its plain parts replaced by copies that the serializer passes over."""
+    """The event, whose plain parts the serializer will pass over."""
     if client.sdk_info is not None:
         event.setdefault("sdk", dict(client.sdk_info))
-    if event.get("type") != "transaction":
-        return _in_parts(event)
     whole = _ReadyEvent(event)
     whole.client = client
     return whole
