@@ -4,6 +4,7 @@ import gc
 import math
 import random
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -196,6 +197,21 @@ async def test_request_sessions_are_counted_by_their_outcome(sentry: Sentry) -> 
         for outcome in {"exited", "errored", "crashed"} & set(aggregate):
             totals[outcome] = totals.get(outcome, 0) + aggregate[outcome]
     assert totals == {"exited": 3, "errored": 1, "crashed": 1}
+
+
+async def test_no_session_is_lost_or_counted_twice_whenever_the_sdk_sends_them(sentry: Sentry) -> None:
+    """They are added to the SDK's counts a thousand at a time, and before it sends those."""
+    server = sentry(release="rota@1", environment="test", traces_sample_rate=1e-9)
+    app = RotaSentryMiddleware(App())
+    for number in range(1, 2_301):
+        await run(app, scope_of("/broken" if number % 23 == 0 else "/"))
+        if number in (1, 2, 57, 58, 1_900):
+            sentry_sdk.flush()
+    totals: Counter[str] = Counter()
+    for session in server.items("sessions"):
+        for aggregate in session["aggregates"]:
+            totals.update({outcome: count for outcome, count in aggregate.items() if outcome != "started"})
+    assert totals == {"exited": 2_200, "crashed": 100}
 
 
 @pytest.mark.parametrize("rate", [1.0, 1e-9], ids=["sampled", "unsampled"])
