@@ -141,7 +141,7 @@ class Enrichment:
         name, source = self.transaction_name(event.get("transaction") or "", str(source or "url"))
         event["transaction"], event["transaction_info"] = name, {"source": source}
 
-    def transaction_name(self, name: str, source: str) -> tuple[str, str]:
+    def transaction_name(self, name: Any, source: str) -> tuple[str, str]:
         """The name of the request's span, of what it is called so far."""
         if (name, source) != self._named:
             self._named = route.name(self.scope, self.app, self.status, name, source)

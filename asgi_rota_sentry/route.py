@@ -27,12 +27,12 @@ def name(scope: Scope, app: Any, status: int, known: Any, source: str) -> tuple[
     `known` is what the SDK's integrations or the application call it (what is no text is no name), `status` that of the
     answer, 0 before it. What was not found and has no route shares one name for each method.
     """
-    known = known if isinstance(known, str) else ""
     return name_of_route(scope, app, status, known, source) or (request.path(scope), "url")
 
 
-def name_of_route(scope: Scope, app: Any, status: int, known: str, source: str) -> tuple[str, str] | None:
+def name_of_route(scope: Scope, app: Any, status: int, known: Any, source: str) -> tuple[str, str] | None:
     """As `name`, but None where there is only the URL path."""
+    known = known if isinstance(known, str) else ""
     if known and source == "custom":
         return known, source
     if "route" in scope or "path_template" in scope or has_router(app):

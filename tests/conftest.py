@@ -3,7 +3,8 @@
 import json
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 import httpx
@@ -87,6 +88,15 @@ def _segment(span: dict[str, Any]) -> dict[str, Any]:
 
 
 LIFECYCLES = ["static", "stream"] if HAS_TRANSACTIONS else ["stream"]
+
+
+def session_counts(payloads: Iterable[dict[str, Any]]) -> Counter[str]:
+    """The sessions that these items of the type `sessions` tell of, by outcome."""
+    totals: Counter[str] = Counter()
+    for payload in payloads:
+        for counts in payload["aggregates"]:
+            totals.update({outcome: count for outcome, count in counts.items() if outcome != "started"})
+    return totals
 
 
 def is_cancelled(span: dict[str, Any]) -> bool:

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from asgi_rota_sentry import RotaSentryMiddleware
 from asgi_rota_sentry.budget import MOST_KINDS, Budget, Tally, kind_of
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
-from tests.conftest import Get, MemoryTransport
+from tests.conftest import Get, MemoryTransport, session_counts
 from tests.wire import Wire, websocket
 
 Sentry = Callable[..., MemoryTransport]
@@ -225,8 +225,8 @@ async def test_beyond_the_budget_no_event_is_built(
         "last": "1970-01-01T00:17:39.000+00:00",
     }
     sentry_sdk.flush()
-    sessions = [counts for sent in server.items("sessions") for counts in sent["aggregates"]]
-    assert sum(counts.get("crashed", 0) + counts.get("errored", 0) for counts in sessions) == 12
+    counts = session_counts(server.items("sessions"))
+    assert counts["crashed"] + counts["errored"] == 12
 
 
 @pytest.mark.anyio

@@ -16,7 +16,7 @@ from sentry_sdk.scope import Scope
 
 from asgi_rota_sentry import RotaSentryMiddleware
 from asgi_rota_sentry.sdk import chance, scopes
-from tests.conftest import MemoryTransport
+from tests.conftest import MemoryTransport, session_counts
 from tests.forked import in_child
 from tests.wire import Wire, http
 
@@ -114,7 +114,7 @@ async def test_work_that_looks_when_the_request_is_over(
     traces = [event["contexts"]["trace"]["trace_id"] for event in events]
     assert [traceparent.partition("-")[0] for traceparent in traceparents] == traces
     assert len(set(traces)) == MANY
-    assert _sessions(server) == {"exited": MANY}
+    assert session_counts(server.items("sessions")) == {"exited": MANY}
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -143,7 +143,7 @@ async def test_the_trace_on_a_page_is_that_of_what_follows(sentry: Sentry, fetch
     traces = [event["contexts"]["trace"]["trace_id"] for event in (first, *messages)]
     assert [answer.json()["trace_id"] for answer in answers] == traces
     assert len(set(traces)) == 1 + MANY
-    assert _sessions(server) == {"crashed": 1 + MANY}
+    assert session_counts(server.items("sessions")) == {"crashed": 1 + MANY}
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -181,15 +181,6 @@ async def test_a_fork_may_look(
         await _answer(send)
 
     await fetch(RotaSentryMiddleware(app), "/")
-
-
-def _sessions(server: MemoryTransport) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for sent in server.items("sessions"):
-        for counts in sent["aggregates"]:
-            for outcome in {"exited", "errored", "crashed"} & set(counts):
-                found[outcome] = found.get(outcome, 0) + counts[outcome]
-    return found
 
 
 @pytest.mark.parametrize("looks", ["not", "at the span", "at the scope"])

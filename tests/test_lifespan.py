@@ -8,7 +8,6 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from asgi_rota_sentry import RotaSentryMiddleware, Settings
-from tests.conftest import MemoryTransport
+from tests.conftest import MemoryTransport, session_counts
 from tests.ingest import Ingest, ingest, unused_port
 from tests.wire import Wire, http
 
@@ -54,7 +53,7 @@ async def test_what_was_counted_is_told_before_the_server_may_end(sentry: Sentry
     contexts = [event["contexts"] for event in transport.events]
     assert [context.get("error_budget", {}).get("not_sent") for context in contexts] == [None, 4]
     (sessions,) = transport.items("sessions")
-    assert sum(counts.get("crashed", 0) for counts in sessions["aggregates"]) == 5
+    assert session_counts([sessions])["crashed"] == 5
 
 
 @pytest.mark.anyio
@@ -200,8 +199,4 @@ def test_a_server_that_a_signal_stops_leaves_nothing_uncounted(tmp_path: Path, s
         finally:
             process.kill()
         assert len(server.items("event")) + _not_sent(server) - 1 == 20  # the last of the events stands for the rest
-        counted: Counter[str] = Counter()
-        for sessions in server.items("sessions"):
-            for counts in sessions["aggregates"]:
-                counted.update({kind: number for kind, number in counts.items() if kind != "started"})
-        assert counted == {"crashed": 20}
+        assert session_counts(server.items("sessions")) == {"crashed": 20}

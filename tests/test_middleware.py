@@ -671,6 +671,14 @@ async def test_the_options_for_breadcrumbs_are_the_user_s(sentry: Sentry) -> Non
     assert told == ["(3)", "(4)", "(GET /shifts/ (500 Internal Server Error))"]
 
 
+async def _tells_first_second_third(server: MemoryTransport, app: Any) -> None:
+    await Wire().run(RotaSentryMiddleware(app), http(path="/shifts/"))
+    (event,) = server.events
+    told = [crumb["message"] for crumb in event["breadcrumbs"]["values"]]
+    assert told[:4] == ["GET /shifts/", "first", "second", "third"]
+    assert len(told) == 6
+
+
 @pytest.mark.parametrize(
     "given",
     [time.time, lambda: datetime.now(UTC).replace(tzinfo=None), lambda: datetime.now(UTC).isoformat()],
@@ -685,12 +693,7 @@ async def test_breadcrumbs_stand_in_the_order_of_time(sentry: Sentry, given: Cal
         sentry_sdk.add_breadcrumb({"message": "third", "timestamp": given()})
         raise ValueError("no")
 
-    server = sentry()
-    await Wire().run(RotaSentryMiddleware(app), http(path="/shifts/"))
-    (event,) = server.events
-    told = [crumb["message"] for crumb in event["breadcrumbs"]["values"]]
-    assert told[:4] == ["GET /shifts/", "first", "second", "third"]
-    assert len(told) == 6
+    await _tells_first_second_third(sentry(), app)
 
 
 @pytest.mark.parametrize("given", ["yesterday", None, float("nan"), 10**400, [1]], ids=lambda given: f"{given!r:.9}")
@@ -703,12 +706,7 @@ async def test_a_breadcrumb_without_a_time_stays_where_it_stands(sentry: Sentry,
         record_action("click", "third")
         raise ValueError("no")
 
-    server = sentry()
-    await Wire().run(RotaSentryMiddleware(app), http(path="/shifts/"))
-    (event,) = server.events
-    told = [crumb["message"] for crumb in event["breadcrumbs"]["values"]]
-    assert told[:4] == ["GET /shifts/", "first", "second", "third"]
-    assert len(told) == 6
+    await _tells_first_second_third(sentry(), app)
 
 
 @pytest.mark.parametrize("holder", ["current", "isolation"])

@@ -4,7 +4,6 @@ import gc
 import math
 import random
 import re
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ import sentry_sdk
 from asgi_rota_sentry import RotaSentryMiddleware
 from asgi_rota_sentry.journey import Journey
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
-from tests.conftest import Get, MemoryTransport
+from tests.conftest import Get, MemoryTransport, session_counts
 from tests.wire import Wire, http
 
 pytestmark = pytest.mark.anyio
@@ -192,11 +191,7 @@ async def test_request_sessions_are_counted_by_their_outcome(sentry: Sentry) -> 
         await run(app, scope_of(path))
     sessions = server.items("sessions")
     assert {session["attrs"]["release"] for session in sessions} == {"rota@1"}
-    totals: dict[str, int] = {}
-    for aggregate in (one for session in sessions for one in session["aggregates"]):
-        for outcome in {"exited", "errored", "crashed"} & set(aggregate):
-            totals[outcome] = totals.get(outcome, 0) + aggregate[outcome]
-    assert totals == {"exited": 3, "errored": 1, "crashed": 1}
+    assert session_counts(sessions) == {"exited": 3, "errored": 1, "crashed": 1}
 
 
 async def test_no_session_is_lost_or_counted_twice_whenever_the_sdk_sends_them(sentry: Sentry) -> None:
@@ -207,11 +202,7 @@ async def test_no_session_is_lost_or_counted_twice_whenever_the_sdk_sends_them(s
         await run(app, scope_of("/broken" if number % 23 == 0 else "/"))
         if number in (1, 2, 57, 58, 1_900):
             sentry_sdk.flush()
-    totals: Counter[str] = Counter()
-    for session in server.items("sessions"):
-        for aggregate in session["aggregates"]:
-            totals.update({outcome: count for outcome, count in aggregate.items() if outcome != "started"})
-    assert totals == {"exited": 2_200, "crashed": 100}
+    assert session_counts(server.items("sessions")) == {"exited": 2_200, "crashed": 100}
 
 
 @pytest.mark.parametrize("rate", [1.0, 1e-9], ids=["sampled", "unsampled"])

@@ -134,8 +134,8 @@ def was_late(scope: Scope) -> bool:
     return type(scope) is _MadeScope
 
 
-def transaction_name(scope: Scope) -> tuple[str, str]:
-    """The name of the transaction that was set on the scope, and its source; "" and `url` where none was."""
+def transaction_name(scope: Scope) -> tuple[Any, str]:
+    """The name of the transaction that was set on the scope, as it was, and its source; "" and `url` where none was."""
     name, source = "", "url"
     if type(scope) is not LateScope:
         info = getattr(scope, "_transaction_info", None)
@@ -144,7 +144,7 @@ def transaction_name(scope: Scope) -> tuple[str, str]:
         for do, args in scope._noted:
             if do is Scope.set_transaction_name:
                 name, source = args[0] or "", str(args[1] or source)
-    return (name, source) if isinstance(name, str) else ("", "url")
+    return name, source
 
 
 def make_now(scope: Scope) -> None:

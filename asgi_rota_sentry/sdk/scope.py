@@ -98,7 +98,7 @@ class RequestScope(Scopes):
         found: str = self.propagation_context().trace_id
         return found
 
-    def transaction(self) -> tuple[str, str]:
+    def transaction(self) -> tuple[Any, str]:
         """The name that the SDK's integrations or the application gave the request by now, and its source."""
         return transaction_name(self.current)
 
