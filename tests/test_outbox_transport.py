@@ -85,6 +85,10 @@ def wait_until(condition: Callable[[], Any], timeout: float = 30.0) -> None:
         time.sleep(0.01)
 
 
+def running_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate()]
+
+
 def retry_soon() -> None:
     """Cut the waiting between attempts short, so that a test need not sit through it."""
     transport: Any = sentry_sdk.get_client().transport
@@ -374,6 +378,46 @@ def test_a_locked_database_is_waited_for_and_then_done_without(start: Start, pat
     crash("fine again")
     wait_until(lambda: health().sent == 2)
     assert outbox.entries() == []
+
+
+def test_what_is_written_after_the_client_closed_stays_for_the_next_one(
+    start: Start, path: Path, server: Ingest
+) -> None:
+    """The disk is busy while the client closes: no sender is left behind, which would lead and send for ever."""
+    start(server.dsn)
+    crash("before")
+    wait_until(lambda: health().sent == 1)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as locker:
+        locker.execute("BEGIN IMMEDIATE")
+        event_id = crash("while it closes")
+        time.sleep(0.2)  # the writer has it and waits
+        sentry_sdk.get_client().close(timeout=0)
+        locker.execute("ROLLBACK")
+    outbox = Outbox(path, create=False)
+    wait_until(lambda: [kept.event_id for kept in outbox.entries()] == [event_id])
+    wait_until(lambda: not any(name.startswith("asgi-rota-sentry.") for name in running_threads()))
+    outbox.close()
+    assert not Path(f"{path}-wal").exists()  # SQLite removes it with the last connection
+    assert event_id not in server.event_ids()
+    start(server.dsn)
+    server.wait_for(lambda it: event_id in it.event_ids())
+
+
+def test_a_sender_that_was_stopped_and_started_again_sends_once(start: Start, server: Ingest) -> None:
+    """It still waits for an answer when the next one starts: that one takes its turn after it."""
+    server.script = [HANG]
+    start(server.dsn)
+    transport: Any = sentry_sdk.get_client().transport
+    event_ids = [crash("hangs")]
+    server.wait_for(lambda it: len(it.seen) == 1)
+    transport.kill()
+    event_ids.append(crash("after"))
+    time.sleep(0.5)
+    assert len(server.seen) == 1
+    server.released.set()  # the SDK's pool tries again by itself
+    server.wait_for(lambda it: len(it.taken) >= 2)
+    wait_until(lambda: health().queued == 0)
+    assert sorted(server.event_ids()) == sorted(event_ids)
 
 
 def test_a_damaged_file_is_replaced_and_what_is_readable_is_saved(

@@ -1,5 +1,6 @@
 """The sender: takes the oldest kept envelope to the server, again and again, from a thread of its own."""
 
+import functools
 import random
 import threading
 import time
@@ -85,7 +86,7 @@ class Sender:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._wake = threading.Event()
-        self._stopped = threading.Event()
+        self._stopped = threading.Event()  # of its own for each thread: one that was stopped stays so
         self._settled: dict[int, Settled] = {}
         self._tidied_at = 0.0
         self._leads = False
@@ -93,22 +94,25 @@ class Sender:
     def start(self) -> None:
         """Start the thread, or wake it up."""
         self._wake.set()
-        if self._thread is not None and self._thread.is_alive():
+        if self._runs():
             return
         with self._starting:
-            if self._thread is None or not self._thread.is_alive():
-                self._stopped.clear()
-                self._thread = start_thread(self._run, "asgi-rota-sentry.sender")
+            if not self._runs():
+                self._stopped = threading.Event()
+                run = functools.partial(self._run, self._stopped, self._thread)
+                self._thread = start_thread(run, "asgi-rota-sentry.sender")
+
+    def _runs(self) -> bool:
+        return self._thread is not None and self._thread.is_alive() and not self._stopped.is_set()
 
     def stop(self) -> None:
         """End the thread soon; what is not sent stays kept."""
         self._stopped.set()
         self._wake.set()
-        self._thread = None
 
     def flush(self, timeout: float) -> bool:
         """Wait until all queued envelopes are sent; False after `timeout` seconds or when it is no use to wait."""
-        if self._thread is None:
+        if not self._runs():
             return True
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -142,8 +146,10 @@ class Sender:
         limited = self.outbox.next((), self._settled) is not None
         return "The server does not want more of these for now (rate limit)." if limited else ""
 
-    def _run(self) -> None:
-        stopped, wake = self._stopped, self._wake
+    def _run(self, stopped: threading.Event, earlier: threading.Thread | None) -> None:
+        if earlier is not None:
+            earlier.join()  # it may still wait for an answer, and leads until then
+        wake = self._wake
         while not stopped.is_set():
             wake.clear()
             try:

@@ -98,6 +98,7 @@ class Keeping(BaseHttpTransport):
         self.outbox = Outbox(self.settings.outbox_path, bounds)
         self._complaint = Complaint()
         self._attempt = threading.local()
+        self._killing = threading.Lock()
         pace = Pace(self.settings.outbox_sends_per_second)
         self._writer = Writer(self.outbox, QUEUED, self._written, self._refused)
         sending = Outbox(self.settings.outbox_path, bounds)
@@ -110,6 +111,7 @@ class Keeping(BaseHttpTransport):
 
     def _after_fork_in_child(self) -> None:
         self.drops.reset()
+        self._killing = threading.Lock()
         self._pool = self._make_pool()  # two processes must not talk over one connection
 
     def on_dropped_event(self, reason: str) -> None:
@@ -138,8 +140,9 @@ class Keeping(BaseHttpTransport):
 
     def kill(self) -> None:
         """End the threads; what is not sent stays on disk."""
-        self._writer.stop()
-        self._sender.stop()
+        with self._killing:
+            self._writer.stop()
+            self._sender.stop()
         super().kill()
 
     def send_all(self) -> str:
@@ -149,7 +152,9 @@ class Keeping(BaseHttpTransport):
     def _written(self, _number: int, dropped: list[Dropped]) -> None:
         self._complaint.over("The outbox %s can be written again.", self.outbox.path)
         self._dropped(dropped)
-        self._sender.start()
+        with self._killing:  # what is written last, after `kill`, must not leave a sender behind
+            if not self._writer.stopped:
+                self._sender.start()
 
     def _dropped(self, dropped: list[Dropped]) -> None:
         for each in dropped:

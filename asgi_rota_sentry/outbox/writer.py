@@ -58,11 +58,14 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._not_before = 0.0
+        self.stopped = False
+        """Whether nothing was handed over since the last `stop`; what came before it may still be written."""
 
     def put(self, envelope: Envelope) -> bool:
         """Hand over an envelope; False when too many wait already. Costs microseconds and never blocks."""
         if self._queue.qsize() >= CAPACITY:
             return False
+        self.stopped = False
         self._queue.put((time.time(), envelope))
         self._ensure_thread()
         return True
@@ -78,6 +81,7 @@ class Writer:
 
     def stop(self) -> None:
         """Write what waits and end the thread; a later `put` starts it again."""
+        self.stopped = True
         if self._thread is not None:
             self._thread = None
             self._queue.put(None)
