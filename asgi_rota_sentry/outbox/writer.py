@@ -1,6 +1,7 @@
 """The writer: takes envelopes from any thread at once and puts them into the file from a thread of its own."""
 
 import contextvars
+import functools
 import queue
 import threading
 import time
@@ -56,6 +57,7 @@ class Writer:
         """Forget everything, as a forked child must: what waits here is the parent's to write."""
         self._queue: queue.SimpleQueue[_Waiting] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._earlier: threading.Thread | None = None  # told to stop; it takes all that was handed over until then
         self._starting = threading.Lock()
         self._not_before = 0.0
         self.stopped = False
@@ -72,8 +74,10 @@ class Writer:
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that was handed over is written (or refused); False after `timeout` seconds."""
-        if self._queue.empty() and self._thread is None:
-            return True
+        if self._thread is None:
+            if self._earlier is not None:
+                self._earlier.join(timeout)
+            return self._earlier is None or not self._earlier.is_alive()
         done = threading.Event()
         self._queue.put(done)
         self._ensure_thread()
@@ -83,7 +87,7 @@ class Writer:
         """Write what waits and end the thread; a later `put` starts it again."""
         self.stopped = True
         if self._thread is not None:
-            self._thread = None
+            self._thread, self._earlier = None, self._thread
             self._queue.put(None)
 
     def _ensure_thread(self) -> None:
@@ -91,12 +95,14 @@ class Writer:
             return
         with self._starting:
             if self._thread is None or not self._thread.is_alive():
-                self._thread = start_thread(self._run, "asgi-rota-sentry.writer")
+                self._thread = start_thread(functools.partial(self._run, self._earlier), "asgi-rota-sentry.writer")
         if self._thread is None:
             self._queue.put(None)
             self._run()  # nothing else runs any more: write here and now
 
-    def _run(self) -> None:
+    def _run(self, earlier: threading.Thread | None = None) -> None:
+        if earlier is not None:
+            earlier.join()  # two that take from one queue might take each other's end
         while True:
             waiting = self._take()
             batch = [each for each in waiting if isinstance(each, tuple)]
