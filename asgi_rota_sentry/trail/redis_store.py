@@ -138,9 +138,10 @@ class RedisStore:
                     self._paused_until = 0.0
             except Exception as fault:
                 self._pause(fault)
+                jobs += self._forgotten()
             finally:
-                for job in todo:
-                    if job[3] is not None:
+                for job in jobs:
+                    if job is not None and job[3] is not None:
                         job[3].done.set()
             if None in jobs:
                 return
@@ -174,15 +175,18 @@ class RedisStore:
         return self._secret
 
     def _pause(self, fault: Exception) -> None:
-        """Leave Redis alone for a while, longer with each failure, and forget what waits."""
+        """Leave Redis alone for a while, longer with each failure."""
         pause = _PAUSES[min(self._failures, len(_PAUSES) - 1)]
         self._paused_until = time.monotonic() + pause
         if not self._failures:
             _logger.warning("The trail's Redis fails (%s); it is left alone, first for %g s.", fault, pause)
         self._failures += 1
         counters.count("trail.failures")
+
+    def _forgotten(self) -> list[_Job | None]:
+        """What waits, taken out of the line and not done; the word to end may be among it."""
+        forgotten = []
         with suppress(queue.Empty):
             while True:
-                job = self._jobs.get_nowait()
-                if job is not None and job[3] is not None:
-                    job[3].done.set()
+                forgotten.append(self._jobs.get_nowait())
+        return forgotten

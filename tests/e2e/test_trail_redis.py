@@ -3,6 +3,8 @@
 import gc
 import multiprocessing
 import os
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -173,6 +175,22 @@ def test_a_redis_that_was_never_there_changes_nothing(tmp_path: Path) -> None:
 def _note_in_child(trail: Trail, key: bytes) -> None:
     visit(trail, key, f"/child/{os.getpid() != 0}/")
     assert story(trail, key)
+
+
+def test_closing_while_redis_hangs_leaves_no_thread() -> None:
+    """The word to end comes while the thread waits for an answer, and everything that waits is then forgotten."""
+    before = set(threading.enumerate())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        trail = Trail(["session"], visitors=10, length=3, seconds=1800, redis_url=url)
+        visit(trail, key_of(trail, "abc"), "/")
+        time.sleep(0.05)
+        assert {thread.name for thread in set(threading.enumerate()) - before} == {"asgi_rota_sentry-trail"}
+        trail.close()
+        deadline = time.monotonic() + 10
+        while set(threading.enumerate()) - before:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 def test_a_forked_child_has_a_thread_of_its_own(server: RedisServer) -> None:
