@@ -19,6 +19,7 @@ from asgi_rota_sentry.outbox import Outbox
 from asgi_rota_sentry.outbox.feedback import FeedbackStore
 from tests.conftest import Get
 from tests.ingest import Ingest, ingest, unused_port
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -66,13 +67,6 @@ def listed(path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
         return found
 
     return run
-
-
-def wait_until(condition: Callable[[], Any], timeout: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout} s"
-        time.sleep(0.02)
 
 
 Start = Callable[..., RotaSentryMiddleware]

@@ -22,6 +22,7 @@ from sentry_sdk.transport import HttpTransport
 from asgi_rota_sentry import Settings
 from asgi_rota_sentry.outbox import LOCAL, QUEUED, SET_ASIDE, Outbox, OutboxMissingError, health, transport_for
 from asgi_rota_sentry.outbox.leadership import Leadership
+from tests import waiting
 from tests.ingest import HANG, RESET, Ingest, ingest, unused_port
 
 Start = Callable[..., Outbox]
@@ -76,13 +77,11 @@ def feedback(message: str) -> None:
 
 
 def wait_until(condition: Callable[[], Any], timeout: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout
-    while True:
+    def is_so() -> Any:
         with contextlib.suppress(OutboxMissingError):  # not written yet
-            if condition():
-                return
-        assert time.monotonic() < deadline, f"not within {timeout} s"
-        time.sleep(0.01)
+            return condition()
+
+    waiting.wait_until(is_so, timeout)
 
 
 def running_threads() -> list[str]:

@@ -99,8 +99,9 @@ class Sender:
         with self._starting:
             if not self._runs():
                 self._stopped = threading.Event()
-                run = functools.partial(self._run, self._stopped, self._thread)
-                self._thread = start_thread(run, "asgi-rota-sentry.sender")
+                run = functools.partial(self._run, self._stopped)
+                # The one before may still wait for an answer, and leads until then.
+                self._thread = start_thread(run, "asgi-rota-sentry.sender", self._thread)
 
     def _runs(self) -> bool:
         return self._thread is not None and self._thread.is_alive() and not self._stopped.is_set()
@@ -146,9 +147,7 @@ class Sender:
         limited = self.outbox.next((), self._settled) is not None
         return "The server does not want more of these for now (rate limit)." if limited else ""
 
-    def _run(self, stopped: threading.Event, earlier: threading.Thread | None) -> None:
-        if earlier is not None:
-            earlier.join()  # it may still wait for an answer, and leads until then
+    def _run(self, stopped: threading.Event) -> None:
         wake = self._wake
         while not stopped.is_set():
             wake.clear()

@@ -1,7 +1,6 @@
 """The writer: takes envelopes from any thread at once and puts them into the file from a thread of its own."""
 
 import contextvars
-import functools
 import queue
 import threading
 import time
@@ -22,9 +21,20 @@ _PAUSE_SECONDS = 1.0
 _Waiting = tuple[float, Envelope] | threading.Event | None
 
 
-def start_thread(target: Callable[[], None], name: str) -> threading.Thread | None:
-    """A running daemon thread that has nothing of the current request's context; None when none can start any more."""
-    thread = threading.Thread(target=target, name=name, daemon=True)
+def start_thread(
+    target: Callable[[], None], name: str, after: threading.Thread | None = None
+) -> threading.Thread | None:
+    """A running daemon thread that has nothing of the current request's context; None when none can start any more.
+
+    It begins when the one that it comes `after` has ended, so that the two do not do the same work at once.
+    """
+
+    def run() -> None:
+        if after is not None:
+            after.join()
+        target()
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
     try:
         contextvars.Context().run(thread.start)
     except RuntimeError:
@@ -57,7 +67,7 @@ class Writer:
         """Forget everything, as a forked child must: what waits here is the parent's to write."""
         self._queue: queue.SimpleQueue[_Waiting] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._earlier: threading.Thread | None = None  # told to stop; it takes all that was handed over until then
+        self._earlier: threading.Thread | None = None  # told to stop, and still the one to take that word
         self._starting = threading.Lock()
         self._not_before = 0.0
         self.stopped = False
@@ -74,7 +84,7 @@ class Writer:
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that was handed over is written (or refused); False after `timeout` seconds."""
-        if self._thread is None:
+        if self.stopped or (self._queue.empty() and self._thread is None):
             if self._earlier is not None:
                 self._earlier.join(timeout)
             return self._earlier is None or not self._earlier.is_alive()
@@ -95,14 +105,12 @@ class Writer:
             return
         with self._starting:
             if self._thread is None or not self._thread.is_alive():
-                self._thread = start_thread(functools.partial(self._run, self._earlier), "asgi-rota-sentry.writer")
+                self._thread = start_thread(self._run, "asgi-rota-sentry.writer", self._earlier)
         if self._thread is None:
             self._queue.put(None)
             self._run()  # nothing else runs any more: write here and now
 
-    def _run(self, earlier: threading.Thread | None = None) -> None:
-        if earlier is not None:
-            earlier.join()  # two that take from one queue might take each other's end
+    def _run(self) -> None:
         while True:
             waiting = self._take()
             batch = [each for each in waiting if isinstance(each, tuple)]

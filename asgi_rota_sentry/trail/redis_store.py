@@ -9,6 +9,7 @@ that fails is left alone for a while; stories then begin anew.
 import hashlib
 import json
 import logging
+import math
 import queue
 import secrets
 import threading
@@ -126,10 +127,7 @@ class RedisStore:
 
     def _work(self) -> None:
         while True:
-            jobs: list[_Job | None] = [self._jobs.get()]
-            with suppress(queue.Empty):
-                while len(jobs) < _MOST_AT_ONCE:
-                    jobs.append(self._jobs.get_nowait())
+            jobs = [self._jobs.get(), *self._waiting(_MOST_AT_ONCE - 1)]
             todo = [job for job in jobs if job is not None]
             try:
                 if todo:
@@ -138,7 +136,7 @@ class RedisStore:
                     self._paused_until = 0.0
             except Exception as fault:
                 self._pause(fault)
-                jobs += self._forgotten()
+                jobs += self._waiting(math.inf)  # forgotten; the word to end may be among it
             finally:
                 for job in jobs:
                     if job is not None and job[3] is not None:
@@ -183,10 +181,10 @@ class RedisStore:
         self._failures += 1
         counters.count("trail.failures")
 
-    def _forgotten(self) -> list[_Job | None]:
-        """What waits, taken out of the line and not done; the word to end may be among it."""
-        forgotten = []
+    def _waiting(self, most: float) -> list[_Job | None]:
+        """What waits, at most so many, taken out of the line."""
+        taken: list[_Job | None] = []
         with suppress(queue.Empty):
-            while True:
-                forgotten.append(self._jobs.get_nowait())
-        return forgotten
+            while len(taken) < most:
+                taken.append(self._jobs.get_nowait())
+        return taken

@@ -4,10 +4,9 @@ import json
 import random
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +17,7 @@ from examples.server import Server, running
 from tests.e2e import browser as chrome
 from tests.e2e.spotlight import Spotlight
 from tests.smtp import Mailbox, mailbox
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -52,14 +52,6 @@ def environ(folder: Path, box: Mailbox, **more: str) -> dict[str, str]:
         "ROTA_EXAMPLE_SMTP_PORT": str(box.port),
         **more,
     }
-
-
-def wait_until(condition: Callable[[], Any], timeout: float = 15.0) -> Any:
-    deadline = time.monotonic() + timeout
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout} s"
-        time.sleep(0.05)
-    return found
 
 
 def fail(page: Page, server: Server) -> str:
@@ -111,7 +103,7 @@ def test_from_the_failure_to_support_with_the_keyboard_only(
         assert page.get_by_text(event_id).is_visible()
         event = spotlight_server.wait_for_event(event_id)
         (item,) = spotlight_server.wait_for_count("feedback", 1)
-        message = wait_until(lambda: box.messages)[0]
+        message = wait_until(lambda: box.messages, 15)[0]
     written = item["contexts"]["feedback"]
     assert written["associated_event_id"] == event_id
     assert (written["message"], written["name"], written["contact_email"]) == (MESSAGE, "Sam Wood", "sam@example.com")
@@ -151,7 +143,7 @@ def test_without_javascript_and_with_a_mistake(browser: Browser, box: Mailbox, t
         assert page.get_by_role("heading", level=1).inner_text() == "Thank you"
         (row,) = FeedbackStore(tmp_path / "outbox.sqlite3", create=False).newest()
         assert (row["message"], row["event_id"], row["url"]) == (MESSAGE, event_id, "/shifts/create/")
-        assert wait_until(lambda: len(box.messages)) == 1
+        assert wait_until(lambda: len(box.messages), 15) == 1
 
 
 def test_every_page_of_the_endpoint_is_accessible(browser: Browser, box: Mailbox, tmp_path: Path) -> None:
@@ -181,7 +173,7 @@ def test_the_admin_shows_what_was_written(browser: Browser, box: Mailbox, tmp_pa
     with running("django", **environ(tmp_path, box)) as server:
         message = "<script>document.title = 'owned'</script>"
         assert httpx.post(f"{server.url}{PATH}", json={"message": message}, trust_env=False).status_code == 202
-        wait_until(lambda: box.messages)
+        wait_until(lambda: box.messages, 15)
         with chrome.visit(browser, f"{server.url}/login/?as=manager") as found:
             found.page.goto(f"{server.url}/admin/django_asgi/feedbackmessage/")
             assert found.page.get_by_text(message).is_visible()

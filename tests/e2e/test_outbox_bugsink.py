@@ -21,6 +21,7 @@ from asgi_rota_sentry.outbox import Outbox
 from tests.e2e.bugsink import Bugsink, bugsink
 from tests.e2e.uvicorn_app import App, running
 from tests.ingest import HANG, RESET, ingest
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -50,13 +51,6 @@ def server(tmp_path: Path) -> Iterator[Bugsink]:
 
 def kept(app: App) -> list[str]:
     return [each.event_id for each in Outbox(app.environment["ROTA_SENTRY_OUTBOX"], create=False).entries()]
-
-
-def wait_until(condition: Callable[[], bool], timeout: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout} s"
-        time.sleep(0.05)
 
 
 # What was answered this long before a SIGKILL must have been on disk by then. On a machine at rest it takes a
@@ -176,7 +170,7 @@ def test_a_full_disk(tmp_path: Path, server: Bugsink, say: Say) -> None:
             complaints = app.log.read_text().count("cannot be written")
             server.start()
             assert not server.wait_for_ids(fitted, 90)
-            wait_until(lambda: app.get("/health")["queued"] == 0)
+            wait_until(lambda: app.get("/health")["queued"] == 0, 20)
             later = app.errors(20)
             assert not server.wait_for_ids(later, 60)
             stored = server.event_ids()
@@ -191,7 +185,7 @@ def test_a_file_overwritten_with_random_bytes(tmp_path: Path, server: Bugsink, s
     """While four workers use it: they go on by themselves, and all but what was overwritten arrives."""
     with running(tmp_path, server.dsn, **FAST) as app:
         before = app.errors(300)
-        wait_until(lambda: set(before) <= set(kept(app)))
+        wait_until(lambda: set(before) <= set(kept(app)), 20)
         path = Path(app.environment["ROTA_SENTRY_OUTBOX"])
         with path.open("r+b") as file:
             file.seek(path.stat().st_size // 2)

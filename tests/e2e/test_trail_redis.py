@@ -20,6 +20,7 @@ from asgi_rota_sentry.trail import Trail
 from tests.conftest import Get, MemoryTransport
 from tests.e2e.redis_server import RedisServer, redis_server
 from tests.test_trail import Visitor, key_of, rota, story, told_story, visit
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.e2e
 Sentry = Callable[..., MemoryTransport]
@@ -187,10 +188,7 @@ def test_closing_while_redis_hangs_leaves_no_thread() -> None:
         time.sleep(0.05)
         assert {thread.name for thread in set(threading.enumerate()) - before} == {"asgi_rota_sentry-trail"}
         trail.close()
-        deadline = time.monotonic() + 10
-        while set(threading.enumerate()) - before:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: not set(threading.enumerate()) - before)
 
 
 def test_a_forked_child_has_a_thread_of_its_own(server: RedisServer) -> None:
