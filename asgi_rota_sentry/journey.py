@@ -170,8 +170,8 @@ class Journey(Record):
     def page(self, status: int, headers: Headers) -> Answer:
         """The page in place of a bare answer."""
         scope, sentry = self._scope, self._sentry
-        who = self._who()
-        asked = request.first_headers(scope)
+        sent = request.headers_and_cookies(scope)
+        who, asked = self._who(sent), sent[0]
         event_id = self._failure_id() if status >= 500 else None
         situation = Situation(
             status=status,

@@ -4,13 +4,14 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
-from asgi_rota_sentry import faults, forwarded, identity
+from asgi_rota_sentry import faults, forwarded, identity, request
 from asgi_rota_sentry.identity import Identity
 from asgi_rota_sentry.types import Scope
 from asgi_rota_sentry.values import Network
 from asgi_rota_sentry.withheld import Withheld
 
 User = dict[str, Any]
+Sent = tuple[dict[bytes, bytes], bytes]
 _NOBODY = Identity()
 _NAMES = ("username", "email")
 
@@ -37,17 +38,21 @@ class Person:
         self.personal = personal
         self.resolved: Identity | None = None
 
-    def who(self) -> Identity:
-        """The user, with the preferences that the request tells where the user does not; an anonymous one has no ID."""
+    def who(self, sent: Sent | None = None) -> Identity:
+        """The user, with the preferences that the request tells where the user does not; an anonymous one has no ID.
+
+        `sent` are the headers and cookies of the request, where they are known.
+        """
         found = self._identified() or _NOBODY
         try:
-            asked = identity.requested(self._scope)
+            asked = identity.requested(*(sent or request.headers_and_cookies(self._scope)))
         except Exception:
             faults.report("reading the preferences")
             return found
         if not asked:
             return found
-        return identity.identity_of({**found.__dict__, "preferences": {**asked, **found.preferences}})
+        preferences = {**asked, **found.preferences} if found.preferences else asked
+        return identity.identity_of({**found.__dict__, "preferences": preferences})
 
     @property
     def address(self) -> str | None:

@@ -16,7 +16,7 @@ from asgi_rota_sentry.feedback import FeedbackRoute
 from asgi_rota_sentry.identity import Identify, Identity
 from asgi_rota_sentry.metering import Metering
 from asgi_rota_sentry.pages import ErrorPages
-from asgi_rota_sentry.person import Person, User
+from asgi_rota_sentry.person import Person, Sent, User
 from asgi_rota_sentry.reply import Headers
 from asgi_rota_sentry.request_body import Body
 from asgi_rota_sentry.settings import Settings
@@ -118,14 +118,14 @@ class Record:
         personal = self._client is not None and self._client.collects_personal_data
         return semantics.of_everything(self._scope, address, personal=personal)
 
-    def _who(self) -> Identity:
-        """The user, for a page: what else is known of the request is not looked for."""
+    def _who(self, sent: Sent) -> Identity:
+        """The user, for a page: what else is known of the request is not looked for. `sent`: headers and cookies."""
         if self._last_knowledge is not None:
             return self._last_knowledge.who()
         identify = self._config.identify
         person = Person(self._scope, identity.named if identify is identity.read else identify, personal=False)
         person.resolved = self._identity
-        return person.who()
+        return person.who(sent)
 
     def _knowledge(self) -> Enrichment:
         """What is known by now; once the application has ended, nothing more is learnt of the user."""

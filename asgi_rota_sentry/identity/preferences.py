@@ -9,7 +9,6 @@ from urllib.parse import unquote
 
 from asgi_rota_sentry import request
 from asgi_rota_sentry.identity.shapes import first, get, worth_asking
-from asgi_rota_sentry.types import Scope
 
 PREFERENCES = ("theme", "language", "timezone")
 _SPELLINGS = {
@@ -49,10 +48,9 @@ def of_user(user: Any) -> dict[str, str]:
     return found
 
 
-def requested(scope: Scope) -> Mapping[str, str]:
+def requested(headers: Mapping[bytes, bytes], cookies: bytes) -> Mapping[str, str]:
     """What the request says: the cookies `theme`, `language` and `timezone`, and the Accept-Language header."""
-    found, cookies = request.headers_and_cookies(scope)
-    accepted = found.get(b"accept-language", b"")[:_LONGEST]
+    accepted = headers.get(b"accept-language", b"")[:_LONGEST]
     if len(cookies) > _LONGEST:
         return _preferences(_sent(cookies), accepted)
     return _known_preferences(_sent(cookies), accepted)

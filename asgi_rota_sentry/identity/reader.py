@@ -35,10 +35,12 @@ def named(scope: Scope) -> Identity | None:
 
 
 def _read(scope: Scope, look: Callable[[Any, Scope], Identity | None]) -> Identity | None:
+    stand_in: Any = scope.get("user")
+    if stand_in is not None and _is_plainly_somebody(stand_in):
+        return look(stand_in, scope)
     user = loaded_user(scope)
     if user is None:
         return None
-    stand_in: Any = scope.get("user")
     if not _is_stand_in(stand_in):
         return look(user, scope)
     with stand_in.unasked():
@@ -47,20 +49,25 @@ def _read(scope: Scope, look: Callable[[Any, Scope], Identity | None]) -> Identi
 
 def _identity(user: Any, scope: Scope) -> Identity | None:
     role = role_of(user) or role_in_scopes(scope.get("auth"))
-    found = identity_of({**_names(user), "id": _id(user), "role": role})
+    found = _with_names(user, _id(user), role)
     return found if (found.id or found.username or found.email or found.role) else None
 
 
 def _named(user: Any, _: Scope) -> Identity:
-    return identity_of({**_names(user), "id": None, "role": None})
+    return _with_names(user, None, None)
 
 
-def _names(user: Any) -> dict[str, Any]:
-    return {
-        "username": first(user, *_USERNAMES) or _django_username(user),
-        "email": first(user, "email"),
-        "preferences": preferences.of_user(user),
-    }
+def _with_names(user: Any, found: str | None, role: str | None) -> Identity:
+    """The identity with this ID and this role, and what the user is called."""
+    return identity_of(
+        {
+            "id": found,
+            "username": first(user, *_USERNAMES) or _django_username(user),
+            "email": first(user, "email"),
+            "role": role,
+            "preferences": preferences.of_user(user),
+        }
+    )
 
 
 def loaded_user(scope: Scope) -> Any:
@@ -86,22 +93,32 @@ class _PlainKinds(dict[type, bool]):
 _plain_kinds = _PlainKinds()
 
 
+def _is_plainly_somebody(user: Any) -> bool:
+    """Whether it is a user, loaded and not anonymous, which most tell when they are simply asked."""
+    try:
+        return (
+            _plain_kinds[type(user)]
+            and getattr(user, "is_authenticated", True) is True
+            and getattr(user, "is_anonymous", False) is False
+        )
+    except Exception:  # a property that fails
+        return False
+
+
 def owner(scope: Scope) -> str | None:
     """Whose request this is: the user's ID, `ANONYMOUS` when it is known to be nobody's, None when it is not known.
 
     Cheap enough for every request of a session: nothing but IDs is read.
     """
     user = scope.get("user")
-    if user is not None and _plain_kinds[type(user)]:
+    if user is not None and _is_plainly_somebody(user):
         try:
-            # Most are as simple as that; who is not, or has a property that fails, takes the closer look.
-            if getattr(user, "is_authenticated", True) is True and getattr(user, "is_anonymous", False) is False:
-                found: int | str = user.id
-                if type(found) is str and (found := found.strip()):
-                    return found[:LONGEST]
-                if type(found) is int:
-                    return str(found)[:LONGEST]
-        except Exception:  # noqa: S110
+            found: int | str = user.id
+            if type(found) is str and (found := found.strip()):
+                return found[:LONGEST]
+            if type(found) is int:
+                return str(found)[:LONGEST]
+        except Exception:  # noqa: S110 - the closer look tells
             pass
     known = None
     for candidate in _candidates(scope):

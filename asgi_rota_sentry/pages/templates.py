@@ -86,9 +86,9 @@ class Page:
 
     def render(self, fields: Mapping[str, str]) -> bytes:
         """The page in UTF-8, with each field's value escaped and put in; `fields` are all that are still open."""
-        filled = tuple([bool(fields[name]) for name in self._asked])
+        filled = tuple(map(bool, map(fields.__getitem__, self._asked)))
         parts, names = self._forms.get(filled) or self._form(filled)
-        values = [fields[name] for name in names]
+        values = list(map(fields.__getitem__, names))
         together = "\n".join(values)
         if escape(together) != together:
             values = [escape(value) for value in values]

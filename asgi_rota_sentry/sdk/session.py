@@ -4,9 +4,10 @@ As the SDK's own, without what a count does not need (its ID, its user, its cloc
 """
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sentry_sdk.session import Session
 
@@ -17,6 +18,8 @@ _MINUTE = 60.0
 _MOST_NOTED = 1_000
 # A session that is under way, and one that is not any more.
 _USUAL = frozenset({"ok", "exited"})
+
+_Noted = TypeVar("_Noted")
 
 
 class RequestSession(Session):
@@ -68,8 +71,9 @@ class SessionCounts:
         known = {name: raw.options.get(name) for name in ("release", "environment")}
         self._attributes = attributes = {name: str(value) for name, value in known.items() if value is not None}
         self._counted_by = tuple(sorted(attributes.items()))
-        # By the minute that they began in, and by how they ended.
-        self._noted: deque[tuple[float, str]] = deque()
+        # When those began that nothing went wrong in, as in nearly all; and the others, with how they ended.
+        self._exited: deque[float] = deque()
+        self._failed: deque[tuple[float, str]] = deque()
         # Until the SDK has got a session, it has no thread that sends any.
         self._is_awaited = False
         # Private; without it each session is handed to the SDK at once.
@@ -83,38 +87,35 @@ class SessionCounts:
         """The session of a request; the SDK notes on it what the events of its scope tell (an error, a crash)."""
         return RequestSession(self._attributes, began)
 
-    def note(self, began: float, status: str = "exited") -> None:
-        """Count the session of a request that began at this moment, in seconds of the epoch."""
-        self._noted.append((began // _MINUTE, status))
-        if len(self._noted) >= _MOST_NOTED or not self._is_awaited:
+    def note(self, began: float) -> None:
+        """Count a session that nothing went wrong in; the request began at this moment, in seconds of the epoch."""
+        self._exited.append(began)
+        if len(self._exited) >= _MOST_NOTED or not self._is_awaited:
             self._add_up()
 
     def note_ended(self, session: RequestSession) -> None:
         """Count this session, which ends now."""
         status: str = session.status
-        if status == "crashed":
-            self.note(session.began, status)
-        elif status in _USUAL:
-            self.note(session.began, "errored" if session.errors else "exited")
-        else:
+        if status != "crashed" and status not in _USUAL:
             self._raw.capture_session(session)
+        elif status == "crashed" or session.errors:
+            self._failed.append((session.began, "crashed" if status == "crashed" else "errored"))
+            if len(self._failed) >= _MOST_NOTED or not self._is_awaited:
+                self._add_up()
+        else:
+            self.note(session.began)
 
     def _add_up(self) -> None:
         self._is_awaited = self._flusher is not None
-        for (minute, status), times in Counter(self._taken()).items():
+        counts = Counter((began // _MINUTE, status) for began, status in _taken(self._failed))
+        for minute, times in _by_minute(_taken(self._exited)).items():
+            counts[minute, "exited"] = times
+        for (minute, status), times in counts.items():
             missing = times
             while missing:
                 # The SDK begins a count with the first; to that the others are added, unless it has sent it meanwhile.
                 self._raw.capture_session(self._ended(minute, status))
                 missing = self._add(minute, status, missing - 1)
-
-    def _taken(self) -> Iterator[tuple[float, str]]:
-        """What is noted by now; of two who take at the same time each gets a part."""
-        for _ in range(len(self._noted)):
-            try:
-                yield self._noted.popleft()
-            except IndexError:
-                return
 
     def _add(self, minute: float, status: str, times: int) -> int:
         """Add to what the SDK counts of this minute; how many could not be."""
@@ -142,7 +143,8 @@ class SessionCounts:
 
     def begin_anew(self) -> None:
         """In the child of a fork: what the parent noted it tells; the child's SDK has no thread yet."""
-        self._noted.clear()
+        self._exited.clear()
+        self._failed.clear()
         self._is_awaited = False
 
 
@@ -150,6 +152,25 @@ def note_error(session: Session | None, *, crashed: bool) -> None:
     """Note an error of which no event tells the session."""
     if session is not None:
         session.update(status="crashed" if crashed else None, errors=session.errors + 1)
+
+
+def _taken(noted: deque[_Noted]) -> list[_Noted]:
+    """What is noted by now; of two who take at the same time each gets a part."""
+    taken = []
+    with suppress(IndexError):
+        for _ in range(len(noted)):
+            taken.append(noted.popleft())
+    return taken
+
+
+def _by_minute(moments: list[float]) -> Mapping[float, int]:
+    """How many there are of each minute; mostly all are of one."""
+    if not moments:
+        return {}
+    first = min(moments) // _MINUTE
+    if first == max(moments) // _MINUTE:
+        return {first: len(moments)}
+    return Counter(moment // _MINUTE for moment in moments)
 
 
 def _beginning(minute: float) -> datetime:

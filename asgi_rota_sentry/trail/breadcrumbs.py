@@ -25,7 +25,7 @@ Item = tuple[str | None, Sequence[Entry]]
 #: Of the texts that are kept, in characters.
 LONGEST = 300
 _MOST_DATA = 10
-_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+_METHODS = {name: name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
 
 
 def breadcrumb(category: str, message: str, *, at: float | None = None, **fields: Any) -> Breadcrumb:
@@ -76,9 +76,9 @@ def kept(visit: Visit) -> Item:
     owner, at, method, path, root_path, status, actions = visit
     if root_path or not path:
         path = request.path({"path": path, "root_path": root_path})
-    if method not in _METHODS:
-        method = request.method({"method": method})
-    entry = ("request", at, _short(method), _short(path), status)
+    known_method = _METHODS.get(method) or _short(request.method({"method": method}))
+    is_short = type(path) is str and len(path) <= LONGEST
+    entry = ("request", at, known_method, intern(path) if is_short else _short(path), status)
     return owner, (*actions, entry) if actions else (entry,)
 
 
