@@ -5,6 +5,7 @@ import math
 import random
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -203,6 +204,28 @@ async def test_no_session_is_lost_or_counted_twice_whenever_the_sdk_sends_them(s
         if number in (1, 2, 57, 58, 1_900):
             sentry_sdk.flush()
     assert session_counts(server.items("sessions")) == {"exited": 2_200, "crashed": 100}
+
+
+async def test_sessions_are_counted_in_the_minute_in_which_their_request_came(
+    sentry: Sentry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where requests of several minutes are added up together, in whichever order they ended."""
+    server = sentry(release="rota@1", traces_sample_rate=1e-9)
+    app = RotaSentryMiddleware(App())
+    minute = 1_900_000_020.0
+    for moment in (minute + 59.9, minute + 60.0, minute, minute + 125.0, minute + 119.9):
+        monkeypatch.setattr("time.time", lambda moment=moment: moment)
+        await run(app, scope_of())
+        await run(app, scope_of("/broken"))
+    found = {
+        counts["started"]: (counts.get("exited"), counts.get("crashed"))
+        for payload in server.items("sessions")
+        for counts in payload["aggregates"]
+    }
+    beginnings = [datetime.fromtimestamp(minute + later, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for later in (0, 60, 120)]
+    assert {start.replace(".000000Z", "Z"): counts for start, counts in found.items()} == dict(
+        zip(beginnings, [(2, 2), (2, 2), (1, 1)], strict=True)
+    )
 
 
 @pytest.mark.parametrize("rate", [1.0, 1e-9], ids=["sampled", "unsampled"])
