@@ -32,19 +32,20 @@ def name(scope: Scope, app: Any, status: int, known: Any, source: str) -> tuple[
 
 def name_of_route(scope: Scope, app: Any, status: int, known: Any, source: str) -> tuple[str, str] | None:
     """As `name`, but None where there is only the URL path."""
-    known = known if isinstance(known, str) else ""
-    if known and source == "custom":
+    is_named = isinstance(known, str) and known != ""
+    if is_named and source == "custom":
         return known, source
-    if "route" in scope or "path_template" in scope or has_router(app):
+    is_routed = "route" in scope
+    if is_routed or "path_template" in scope or has_router(app):
         found = template(scope, app)
         if found is not None:
             return found, "route"
-    if known and source in _FRAMEWORK_SOURCES and (below := below_mount(scope, known)) is not None:
+    if is_named and source in _FRAMEWORK_SOURCES and (below := below_mount(scope, known)) is not None:
         return below, source
     if status == 404:
         # Whatever path was tried: those who look for what is not there know no end of them.
         return f"{request.method(scope)} 404", "route"
-    mounted = mount(scope) if "route" in scope else None
+    mounted = mount(scope) if is_routed else None
     return (mounted, "route") if mounted is not None else None
 
 

@@ -13,7 +13,7 @@ from asgi_rota_sentry.trail.hashing import Key, hashed_here, hashed_with
 from asgi_rota_sentry.trail.memory import MemoryStore
 
 _ENDED = b""
-_SET_COOKIE = (b"set-cookie", b"Set-Cookie")
+_SET_COOKIE = frozenset({b"set-cookie", b"Set-Cookie"})
 
 
 class Store(Protocol):
