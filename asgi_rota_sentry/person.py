@@ -11,7 +11,6 @@ from asgi_rota_sentry.values import Network
 from asgi_rota_sentry.withheld import Withheld
 
 User = dict[str, Any]
-Sent = tuple[dict[bytes, bytes], bytes]
 _NOBODY = Identity()
 _NAMES = ("username", "email")
 
@@ -38,7 +37,7 @@ class Person:
         self.personal = personal
         self.resolved: Identity | None = None
 
-    def who(self, sent: Sent | None = None) -> Identity:
+    def who(self, sent: request.Sent | None = None) -> Identity:
         """The user, with the preferences that the request tells where the user does not; an anonymous one has no ID.
 
         `sent` are the headers and cookies of the request, where they are known.

@@ -16,7 +16,7 @@ from asgi_rota_sentry.feedback import FeedbackRoute
 from asgi_rota_sentry.identity import Identify, Identity
 from asgi_rota_sentry.metering import Metering
 from asgi_rota_sentry.pages import ErrorPages
-from asgi_rota_sentry.person import Person, Sent, User
+from asgi_rota_sentry.person import Person, User
 from asgi_rota_sentry.reply import Headers
 from asgi_rota_sentry.request_body import Body
 from asgi_rota_sentry.settings import Settings
@@ -118,7 +118,7 @@ class Record:
         personal = self._client is not None and self._client.collects_personal_data
         return semantics.of_everything(self._scope, address, personal=personal)
 
-    def _who(self, sent: Sent) -> Identity:
+    def _who(self, sent: request.Sent) -> Identity:
         """The user, for a page: what else is known of the request is not looked for. `sent`: headers and cookies."""
         if self._last_knowledge is not None:
             return self._last_knowledge.who()

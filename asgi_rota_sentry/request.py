@@ -30,6 +30,9 @@ _PERSONAL_HEADERS = frozenset(
 )
 # Gateways have many names for the same: `cf-connecting-ip`, `x-auth-request-email`, `x-goog-authenticated-user-id`.
 _PERSONAL_PARTS = ("-ip", "-user", "-email", "-username", "remote-", "forwarded-for")
+#: Headers by name, and the cookies as they were sent, in one piece.
+Sent = tuple[dict[bytes, bytes], bytes]
+
 FILTERED = "[Filtered]"
 COOKIE = b"cookie"
 _LONGEST_KNOWN = 100
@@ -54,7 +57,7 @@ def first_headers(scope: Scope) -> dict[bytes, bytes]:
     return headers_and_cookies(scope)[0]
 
 
-def some_headers_and_cookies(scope: Scope, names: Collection[bytes]) -> tuple[dict[bytes, bytes], bytes]:
+def some_headers_and_cookies(scope: Scope, names: Collection[bytes]) -> Sent:
     """The headers of these names, of which `COOKIE` is one: of several of one name the last, the cookies in one piece.
 
     Unlike `headers_and_cookies` it gathers nothing that no one asked for: every request pays for it.
@@ -73,7 +76,7 @@ def some_headers_and_cookies(scope: Scope, names: Collection[bytes]) -> tuple[di
     return found, cookies
 
 
-def headers_and_cookies(scope: Scope) -> tuple[dict[bytes, bytes], bytes]:
+def headers_and_cookies(scope: Scope) -> Sent:
     """The headers by name, of several of one name the first; and the cookies as they were sent, in one piece.
 
     HTTP/2 may split the header of the cookies (RFC 9113, section 8.2.3).

@@ -48,14 +48,9 @@ def worth_asking(source: Any, names: tuple[str, ...]) -> Iterable[str]:
     if in_class is None:
         return names
     own = getattr(source, "__dict__", None)
-    if not own or _set(names).isdisjoint(own):
+    if not own or own.keys().isdisjoint(names):
         return in_class
     return [name for name in names if name in own or name in in_class]
-
-
-@lru_cache(maxsize=64)
-def _set(names: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(names)
 
 
 def are_plain(kind: Hashable, names: tuple[str, ...]) -> bool:

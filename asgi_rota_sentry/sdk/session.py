@@ -96,14 +96,19 @@ class SessionCounts:
     def note_ended(self, session: RequestSession) -> None:
         """Count this session, which ends now."""
         status: str = session.status
-        if status != "crashed" and status not in _USUAL:
+        if status == "crashed":
+            self._note_failed(session.began, status)
+        elif status not in _USUAL:
             self._raw.capture_session(session)
-        elif status == "crashed" or session.errors:
-            self._failed.append((session.began, "crashed" if status == "crashed" else "errored"))
-            if len(self._failed) >= _MOST_NOTED or not self._is_awaited:
-                self._add_up()
+        elif session.errors:
+            self._note_failed(session.began, "errored")
         else:
             self.note(session.began)
+
+    def _note_failed(self, began: float, outcome: str) -> None:
+        self._failed.append((began, outcome))
+        if len(self._failed) >= _MOST_NOTED or not self._is_awaited:
+            self._add_up()
 
     def _add_up(self) -> None:
         self._is_awaited = self._flusher is not None

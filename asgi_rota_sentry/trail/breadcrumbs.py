@@ -77,8 +77,7 @@ def kept(visit: Visit) -> Item:
     if root_path or not path:
         path = request.path({"path": path, "root_path": root_path})
     known_method = _METHODS.get(method) or _short(request.method({"method": method}))
-    is_short = type(path) is str and len(path) <= LONGEST
-    entry = ("request", at, known_method, intern(path) if is_short else _short(path), status)
+    entry = ("request", at, known_method, _short(path), status)
     return owner, (*actions, entry) if actions else (entry,)
 
 
