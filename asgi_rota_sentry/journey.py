@@ -149,11 +149,13 @@ class Journey(Record):
         except Exception:
             faults.report("noting a response")
 
-    def on_end(self) -> None:
+    def on_end(self, message: Message) -> None:
         """The last byte is out: the span ends, unless an exception may still follow and must come first."""
         if self._span is None:
             return
         try:
+            if message.get("type") == "websocket.close":
+                self.on_close(message.get("code", 1000))
             self._ended_at = time.time()
             if self._status < 500:
                 self._end_span()
@@ -283,11 +285,13 @@ class Journey(Record):
     def _settle(self, sentry: sdk.RequestScope) -> None:
         """Have Sentry told of the request, and leave its scope."""
         try:
-            if not self.reply.ended and self._is_given_up():
-                self._cancel()
-            is_unanswered = not self.reply.started and self._is_unanswered()
-            if is_unanswered and self._visitor is not None:
-                self._remember(500, (), time.time())
+            is_unanswered = False
+            if not self.reply.ended:
+                if self._is_given_up():
+                    self._cancel()
+                is_unanswered = self._is_unanswered()
+                if is_unanswered and self._visitor is not None:
+                    self._remember(500, (), time.time())
             if self._span is not None:
                 self._end_span()
             if self._ended_span is not None:
@@ -313,7 +317,7 @@ class Journey(Record):
 
     def _is_unanswered(self) -> bool:
         """Whether the server has to answer in the application's place: it does so with a 500."""
-        if self._is_cancelled:
+        if self.reply.started or self._is_cancelled:
             return False
         return self._failed_with is not None or self._scope.get("type") == "http"
 

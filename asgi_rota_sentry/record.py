@@ -280,7 +280,8 @@ class Record:
         metering = self._config.metering
         if metering is None or not sentry.client.has_metrics:
             return
-        named = route.name_of_route(self._scope, self._app, status, *sentry.transaction())
+        known, source = sentry.transaction()
+        named = route.name_of_route(self._scope, self._app, status, known, source)
         errors = sentry.errors
         others: tuple[int, ...] = ()
         if errors is not None or is_slow or self._pages:

@@ -39,11 +39,8 @@ class Listener(Protocol):
     def on_start(self, status: int, message: Message) -> None:
         """The response is about to begin, with this message."""
 
-    def on_end(self) -> None:
-        """The last byte is out."""
-
-    def on_close(self, code: int) -> None:
-        """A websocket is closed, by either side, with this code (RFC 6455, section 7.4)."""
+    def on_end(self, message: Message) -> None:
+        """The last byte is out, with this message."""
 
     def page(self, status: int, headers: Headers) -> Answer:
         """The page in place of an answer with this status and these headers."""
@@ -134,12 +131,7 @@ class Reply:
         if is_last and not self.ended:
             self.ended = True
             if self.is_followed:
-                self._tell_end(message, kind)
-
-    def _tell_end(self, message: Message, kind: Any) -> None:
-        if kind == "websocket.close":
-            self._listener.on_close(message.get("code", 1000))
-        self._listener.on_end()
+                self._listener.on_end(message)
 
     def _begin(self, message: Message, kind: Any) -> bool:
         """Note what the response begins with; whether it is to be held."""

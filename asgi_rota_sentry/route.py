@@ -32,7 +32,7 @@ def name(scope: Scope, app: Any, status: int, known: Any, source: str) -> tuple[
 
 def name_of_route(scope: Scope, app: Any, status: int, known: Any, source: str) -> tuple[str, str] | None:
     """As `name`, but None where there is only the URL path."""
-    is_named = isinstance(known, str) and known != ""
+    is_named = isinstance(known, str) if known else False
     if is_named and source == "custom":
         return known, source
     is_routed = "route" in scope

@@ -137,14 +137,13 @@ def was_late(scope: Scope) -> bool:
 def transaction_name(scope: Scope) -> tuple[Any, str]:
     """The name of the transaction that was set on the scope, as it was, and its source; "" and `url` where none was."""
     name, source = "", "url"
-    if type(scope) is not LateScope:
-        info = getattr(scope, "_transaction_info", None)
-        name, source = getattr(scope, "_transaction", None) or "", str((info or {}).get("source") or source)
-    else:
+    if type(scope) is LateScope:
         for do, args in scope._noted:
             if do is Scope.set_transaction_name:
                 name, source = args[0] or "", str(args[1] or source)
-    return name, source
+        return name, source
+    info = getattr(scope, "_transaction_info", None)
+    return getattr(scope, "_transaction", None) or "", str((info or {}).get("source") or source)
 
 
 def make_now(scope: Scope) -> None:
