@@ -18,6 +18,12 @@ from asgi_rota_sentry.withheld import Withheld
 
 Event = dict[str, Any]
 
+# The mechanisms by which the integrations of web frameworks, and we, tell of what nobody in the request has handled.
+_OF_FRAMEWORKS = frozenset(
+    {"asgi", "asgi_rota_sentry", "bottle", "django", "falcon", "fastapi", "flask"}
+    | {"litestar", "pyramid", "quart", "starlette", "starlite", "wsgi"}
+)
+
 
 class Enrichment:
     """The facts of one request, put into each of its events."""
@@ -72,15 +78,6 @@ class Enrichment:
                 faults.report("adding what is known of the request to an event")
         return self.person.withheld(self.who())
 
-    @property
-    def resolved(self) -> Identity | None:
-        """What an async `identify` has found."""
-        return self.person.resolved
-
-    @resolved.setter
-    def resolved(self, found: Identity | None) -> None:
-        self.person.resolved = found
-
     def who(self) -> Identity:
         """The user as far as the application has loaded them; of an anonymous one the preferences only. Read once."""
         if self._who is None:
@@ -132,7 +129,7 @@ class Enrichment:
     def _tags(self, event: Event) -> None:
         _tag(event, "http.method", request.method(self.scope))
         _tag(event, "http.url", request.path(self.scope))
-        status = self.status or (500 if _is_unhandled(event) else 0)
+        status = self.status or (500 if _ends_request(event) else 0)
         if status:
             _tag(event, "http.status_code", str(status))
 
@@ -156,11 +153,10 @@ class Enrichment:
             return
         now = time.time()
         ours = [trail.arrival(self.scope, at=self.arrived_at)]
-        unhandled = _is_unhandled(event)
         method, path = request.method(self.scope), request.path(self.scope)
         if self.status:
             ours.append(trail.answer(method, path, self.status, at=self.answered_at))
-        elif unhandled:
+        elif _ends_request(event):
             ours.append(trail.answer(method, path, 500, at=now))
         for exc in _exceptions(event)[-1:]:
             ours.append(trail.exception(exc, at=now))
@@ -180,5 +176,7 @@ def _exceptions(event: Event) -> list[Any]:
     return (event.get("exception") or {}).get("values") or []
 
 
-def _is_unhandled(event: Event) -> bool:
-    return any((value.get("mechanism") or {}).get("handled") is False for value in _exceptions(event))
+def _ends_request(event: Event) -> bool:
+    """Whether the exception will be answered with a 500; one that ended a thread or a task need not have ended more."""
+    mechanisms = [value.get("mechanism") or {} for value in _exceptions(event)]
+    return any(found.get("handled") is False and found.get("type") in _OF_FRAMEWORKS for found in mechanisms)

@@ -11,8 +11,7 @@ from typing import Any
 
 import anyio
 
-from asgi_rota_sentry import counters, expected, faults, request, sdk, trace_context, trail
-from asgi_rota_sentry.identity import Identity
+from asgi_rota_sentry import counters, expected, faults, identity, request, sdk, trace_context, trail
 from asgi_rota_sentry.pages import Answer, Situation
 from asgi_rota_sentry.receives import BodyReceive, SocketReceive
 from asgi_rota_sentry.record import Configuration, Record
@@ -43,7 +42,7 @@ class Journey(Record):
         self._scope = scope
         self._root_path = scope.get("root_path") or ""  # routers write into the scope's own
         # Nothing is known yet.
-        self._client = self._sentry = self._span = self._ended_span = self._last_knowledge = None
+        self._client = self._sentry = self._span = self._ended_span = self._last_knowledge = self._withheld = None
         self._body = self._visitor = self._actions = self._identity = self._failed_with = self._close_code = None
         self._is_excluded = False
         self._pages = self._status = 0
@@ -115,9 +114,8 @@ class Journey(Record):
             return
         try:
             with anyio.fail_after(_IDENTIFY_SECONDS):
-                found = self._config.identify(self._scope)
-                found = await found if inspect.isawaitable(found) else found
-            self._identity = found if isinstance(found, Identity) else None
+                found: Any = self._config.identify(self._scope)
+                self._identity = identity.checked(await found if inspect.isawaitable(found) else found)
         except Exception:
             faults.report("reading the identity")
 
@@ -292,6 +290,8 @@ class Journey(Record):
                 is_unanswered = self._is_unanswered()
                 if is_unanswered and self._visitor is not None:
                     self._remember(500, (), time.time())
+            if self._actions:
+                self._remember(0, (), time.time())  # what the user did after the answer began, or without one
             if self._span is not None:
                 self._end_span()
             if self._ended_span is not None:

@@ -1,6 +1,5 @@
 """The person behind one request: who it was, from where, and what of that may leave the process."""
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -18,10 +17,10 @@ _NAMES = ("username", "email")
 class Person:
     """Whose request it is, as far as the application has learnt by the time of asking.
 
-    `personal` says whether name, e-mail and address may leave. `resolved` is what an async `identify` has found.
+    `personal` says whether name, e-mail and address may leave.
     """
 
-    __slots__ = ("_identify", "_scope", "_trusted", "personal", "resolved")
+    __slots__ = ("_identify", "_scope", "_trusted", "personal")
 
     def __init__(
         self,
@@ -35,7 +34,6 @@ class Person:
         self._identify = identify
         self._trusted = trusted_proxies
         self.personal = personal
-        self.resolved: Identity | None = None
 
     def who(self, sent: request.Sent | None = None) -> Identity:
         """The user, with the preferences that the request tells where the user does not; an anonymous one has no ID.
@@ -103,15 +101,10 @@ class Person:
 
     def _identified(self) -> Identity | None:
         try:
-            found = self._identify(self._scope)
+            return identity.checked(self._identify(self._scope))
         except Exception:
             faults.report("reading the identity")
-            return self.resolved
-        if isinstance(found, Identity):
-            return found
-        if inspect.iscoroutine(found):
-            found.close()  # an async reader: the journey has awaited it
-        return self.resolved
+            return None
 
     def _is_integrations(self, theirs: User) -> bool:
         """Whether an integration of the SDK copied this user from the scope; the application itself would add to it."""

@@ -22,6 +22,7 @@ from asgi_rota_sentry.request_body import Body
 from asgi_rota_sentry.settings import Settings
 from asgi_rota_sentry.slow import SlowRequests
 from asgi_rota_sentry.types import ASGIApp, Scope
+from asgi_rota_sentry.withheld import Withheld
 
 # From when on what runs after the last byte is work in the background, and not the end of the request.
 _BACKGROUND_SECONDS = 0.25
@@ -75,6 +76,7 @@ class Record:
         "_span",
         "_status",
         "_visitor",
+        "_withheld",
     )
 
     _config: Configuration
@@ -92,6 +94,8 @@ class Record:
     _visitor: trail.Key | None
     _actions: deque[trail.Entry] | None
     _identity: Identity | None
+    # Whose names must not leave, and how they are taken out.
+    _withheld: tuple[Any, Withheld | None] | None
     _failed_with: BaseException | None
     _close_code: int | None
     _status: int
@@ -112,6 +116,29 @@ class Record:
             self._config.feedback.events.remember(event)
         return withhold
 
+    def withhold(self, payload: Event) -> None:
+        """Take out of a log, a metric or a streamed span of this request what names the person and must not leave."""
+        if self._client is None or self._client.collects_personal_data:
+            return
+        try:
+            found = self._withholding()
+            if found is not None:
+                found.from_telemetry(payload)
+        except Exception:
+            faults.report("withholding a name")
+
+    def _withholding(self) -> Withheld | None:
+        """What of the person must not leave; worked out once for each user that the application loads."""
+        user = _loaded_user(self._scope)
+        if self._withheld is None or self._withheld[0] is not user:
+            knowledge = self._knowledge()
+            who = knowledge.who()
+            found = knowledge.person.withheld(who)
+            if user is None and not who.username and not who.email and not self._ended_at:
+                return found  # the application may still learn who it is
+            self._withheld = user, found
+        return self._withheld[1]
+
     def attributes(self) -> dict[str, Any]:
         """What all spans, logs and metrics of this request tell of it."""
         address = forwarded.client_address(self._scope, self._config.settings.trusted_proxies)
@@ -122,10 +149,17 @@ class Record:
         """The user, for a page: what else is known of the request is not looked for. `sent`: headers and cookies."""
         if self._last_knowledge is not None:
             return self._last_knowledge.who()
-        identify = self._config.identify
+        identify = self._identify
         person = Person(self._scope, identity.named if identify is identity.read else identify, personal=False)
-        person.resolved = self._identity
         return person.who(sent)
+
+    @property
+    def _identify(self) -> Callable[[Scope], Any]:
+        """Who reads the identity now: what a coroutine function had to say, it has said when the request came."""
+        return self._found_before if self._config.identifies_async else self._config.identify
+
+    def _found_before(self, _: Scope) -> Identity | None:
+        return self._identity
 
     def _knowledge(self) -> Enrichment:
         """What is known by now; once the application has ended, nothing more is learnt of the user."""
@@ -139,14 +173,13 @@ class Record:
     def _new_knowledge(self) -> Enrichment:
         enrichment = Enrichment(
             self._scope,
-            identify=self._config.identify,
+            identify=self._identify,
             story=self._story,
             personal=self._client is not None and self._client.collects_personal_data,
             collection=_EVERYTHING if self._client is None else self._client.collection,
             trusted_proxies=self._config.settings.trusted_proxies,
         )
         enrichment.plain = self._is_excluded
-        enrichment.resolved = self._identity
         enrichment.body = self._body
         enrichment.arrived_at = self._arrived_at
         enrichment.app = self._app
@@ -154,7 +187,11 @@ class Record:
 
     def _story(self, theirs: list[trail.Breadcrumb], ours: list[trail.Breadcrumb]) -> list[trail.Breadcrumb]:
         """The breadcrumbs of the SDK's scope and of this request, with those of the visitor's earlier requests."""
-        earlier = self._config.trail.earlier(self._visitor, self._owner(surely=True)) if self._visitor else []
+        earlier: list[trail.Breadcrumb] = []
+        if self._visitor:
+            whose = self._owner(surely=True)
+            # Once this request is answered, it is in the visitor's story itself.
+            earlier = self._config.trail.earlier(self._visitor, whose, besides=self._answered_at)
         return theirs if self._client is None else self._client.with_breadcrumbs(theirs, [*earlier, *ours])
 
     def _remember(self, status: int, headers: Headers, at: float) -> None:
@@ -241,7 +278,7 @@ class Record:
         if self._client is not None and self._sentry is not None and not self._sentry.is_adopted:
             personal = knowledge.person.personal
             facts["request"] = semantics.of_request(self._scope, self._client.collection, personal=personal)
-        withhold = knowledge.person.withheld(knowledge.who())
+        withhold = self._withholding()
         if withhold is not None:
             withhold(facts)
 
@@ -288,3 +325,10 @@ class Record:
             captured, ignored = (errors.captured, errors.ignored) if errors is not None else (0, 0)
             others = captured, ignored, int(is_slow), self._pages
         metering.note("" if named is None else named[0], status, others)
+
+
+def _loaded_user(scope: Scope) -> Any:
+    try:
+        return identity.loaded_user(scope)
+    except Exception:  # an object that cannot be looked at: reading the identity has told of it
+        return None

@@ -23,6 +23,8 @@ _FORMAT = 2
 _MOST_NODES = 50_000
 _DEEPEST = 12
 _SHORTEST_PART = 3
+# The attributes of a log that are what the application put into its text.
+_PARAMETERS = "sentry.message.parameter"
 _TELLING = ("contexts", "request", "tags", "transaction", "spans", "breadcrumbs", "message", "logentry", "extra")
 _FIXED_CONTEXTS = frozenset({"runtime", "os", "device", "app", "preferences"})
 # A name that is one plain word (`admin`, `alice`) may be part of any path; others are looked for there too.
@@ -56,6 +58,17 @@ class Withheld:
             except Exception:
                 faults.report("withholding a name")
                 del event[key]  # what cannot be looked through does not leave
+
+    def from_telemetry(self, payload: Event) -> None:
+        """Replace what is withheld in a log, a metric or a streamed span."""
+        self._nodes = _MOST_NODES
+        for key, withhold, instead in _PARTS_OF_OTHERS:
+            try:
+                if payload.get(key) is not None:
+                    withhold(self, payload, key)
+            except Exception:
+                faults.report("withholding a name")
+                payload[key] = instead
 
     def text(self, value: str) -> str:
         """A free text, or the repr of a value, without any of the names."""
@@ -118,6 +131,13 @@ class Withheld:
     def _as_text(self, event: Event, key: str) -> None:
         self._at(event, key, self.text)
 
+    def _attributes(self, payload: Event, key: str) -> None:
+        if self._may_tell(payload[key]):
+            payload[key] = {
+                name: self._clean(value, self.text if name.startswith(_PARAMETERS) else self.path, _DEEPEST)
+                for name, value in payload[key].items()
+            }
+
     def _as_path(self, event: Event, key: str) -> None:
         self._at(event, key, self.path)
 
@@ -176,6 +196,12 @@ _PARTS_OF_AN_EVENT: tuple[tuple[str, Callable[[Withheld, Event, str], None]], ..
     ("request", Withheld._request),
     ("tags", Withheld._as_path),
     ("transaction", Withheld._as_path),
+)
+# A log has a body, a metric and a streamed span a name; without one they would be none.
+_PARTS_OF_OTHERS: tuple[tuple[str, Callable[[Withheld, Event, str], None], Any], ...] = (
+    ("body", Withheld._as_text, FILTERED),
+    ("name", Withheld._as_path, FILTERED),
+    ("attributes", Withheld._attributes, {}),
 )
 
 

@@ -13,6 +13,7 @@ from sentry_sdk.utils import capture_internal_exceptions, get_before_send_span
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.request import FILTERED
+from asgi_rota_sentry.sdk.layer import withhold
 
 Payload = dict[str, Any]
 
@@ -60,7 +61,11 @@ class SpanHook:
         return dict(changed) if isinstance(changed, dict) and "name" in changed else untouched
 
     def scrubbed(self, span: Payload) -> Payload:
-        """The same mapping without secrets in its name, attributes and links; all else in it is Sentry's own."""
+        """The same mapping without secrets in its name, attributes and links; all else in it is Sentry's own.
+
+        Nor is there what the request withholds that the span ends in.
+        """
+        withhold(span)
         name, attributes, links = span["name"], span.get("attributes") or {}, span.get("links")
         if not links and "value" not in attributes:  # `{"name": "password", "value": …}` is not to be taken apart
             clean, floats = self._clean, self._floats

@@ -11,3 +11,10 @@ from sentry_sdk.integrations import asgi as _asgi
 #: integrations put around the application, opens no scope and no span of its own. Private; without it there would be
 #: two transactions a request.
 layer: ContextVar[Any] = getattr(_asgi, "_asgi_middleware_applied", ContextVar("asgi_rota_sentry_layer"))
+
+
+def withhold(payload: dict[str, Any]) -> None:
+    """Have whoever opened the layer take out of a payload what must not leave, while it is made."""
+    around = layer.get(None)
+    if around and hasattr(around, "withhold"):
+        around.withhold(payload)

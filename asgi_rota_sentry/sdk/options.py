@@ -10,6 +10,7 @@ from sentry_sdk.consts import DEFAULT_OPTIONS
 
 from asgi_rota_sentry.sdk import batched
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS, WITHHOLD, streams
+from asgi_rota_sentry.sdk.layer import withhold as withhold_here
 from asgi_rota_sentry.settings import Settings
 
 Payload = dict[str, Any]
@@ -94,7 +95,7 @@ def _with_hooks(options: dict[str, Any], hooks: Hooks) -> dict[str, Any]:
     options["before_send"] = _before_send(options.get("before_send"), hooks)
     for name in ("before_send_transaction", "before_send_log", "before_send_metric"):
         if name in DEFAULT_OPTIONS:
-            options[name] = _then_scrub(options.get(name), hooks)
+            options[name] = _then_scrub(options.get(name), hooks, is_made_here=name != "before_send_transaction")
     if streams(options) and batched.OPTION in DEFAULT_OPTIONS:
         own = options.get(batched.OPTION) or (options.get("_experiments") or {}).get(batched.OPTION)
         options[batched.OPTION] = batched.SpanHook(own, hooks.scrub, hooks.tells_nothing)
@@ -114,8 +115,13 @@ def _before_send(own: Callable[..., Any] | None, hooks: Hooks) -> Callable[[Payl
     return before_send
 
 
-def _then_scrub(own: Callable[..., Any] | None, hooks: Hooks) -> Callable[[Payload, Payload], Payload | None]:
-    """The user's own hook first, so that nothing it adds escapes the scrubbing."""
+def _then_scrub(
+    own: Callable[..., Any] | None, hooks: Hooks, *, is_made_here: bool = False
+) -> Callable[[Payload, Payload], Payload | None]:
+    """The user's own hook first, so that nothing it adds escapes the scrubbing.
+
+    What has no event's processors, and no hint, `is_made_here`: in the context of the request that it tells of.
+    """
 
     def hook(payload: Payload, hint: Payload) -> Payload | None:
         changed = own(payload, hint) if own is not None else payload
@@ -124,6 +130,8 @@ def _then_scrub(own: Callable[..., Any] | None, hooks: Hooks) -> Callable[[Paylo
         withhold = hint.get(WITHHOLD)
         if withhold is not None:
             withhold(changed)
+        if is_made_here:
+            withhold_here(changed)
         return hooks.scrub(changed)
 
     return hook

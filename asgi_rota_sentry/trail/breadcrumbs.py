@@ -17,7 +17,8 @@ Breadcrumb = dict[str, Any]
 Entry = tuple[Any, ...]
 
 #: One answered request as it is noted: whose it was (an ID, "" for certainly nobody's, None for not known), when it
-#: was answered, its scope's `method`, `path` and `root_path` by then, the status, and what the user did in it.
+#: was answered, its scope's `method`, `path` and `root_path` by then, the status, and what the user did in it. With
+#: the status 0 it is only what the user did, in a request that was answered before.
 Visit = tuple[str | None, float, Any, Any, Any, int, Sequence[Entry] | None]
 #: The same as it is kept: whose it was, and its entries.
 Item = tuple[str | None, Sequence[Entry]]
@@ -74,6 +75,8 @@ def remembered(entry: Entry) -> Breadcrumb:
 def kept(visit: Visit) -> Item:
     """An answered request as it is kept: its texts short, and once in memory, for many visitors ask for the same."""
     owner, at, method, path, root_path, status, actions = visit
+    if not status and actions:
+        return owner, tuple(actions)
     if root_path or not path:
         path = request.path({"path": path, "root_path": root_path})
     known_method = _METHODS.get(method) or _short(request.method({"method": method}))

@@ -76,8 +76,8 @@ class Trail:
         found = set_session_cookie(headers, self._wanted)
         return self._hash(found) if found else found
 
-    def earlier(self, key: Key | None, viewer: str | None = None) -> list[Breadcrumb]:
-        """The visitor's breadcrumbs from earlier requests, oldest first.
+    def earlier(self, key: Key | None, viewer: str | None = None, *, besides: float = 0.0) -> list[Breadcrumb]:
+        """The visitor's breadcrumbs from earlier requests, oldest first; not of the one that was answered at `besides`.
 
         `viewer` is the user that the event is about: an ID sees nothing of another's requests, "" (certainly nobody)
         only what nobody did since, None (not known) the whole story.
@@ -90,7 +90,9 @@ class Trail:
         if viewer == "" and owner:
             items = _since(owner, items)
         oldest = time.time() - self._seconds
-        entries = [entry for _, entries in items for entry in entries if entry[1] >= oldest]
+        entries = [
+            entry for _, entries in items if entries[-1][1] != besides for entry in entries if entry[1] >= oldest
+        ]
         # Two processes, or two requests at once, need not have noted in the order in which things happened.
         return [remembered(entry) for entry in sorted(entries, key=_moment)]
 
