@@ -1,6 +1,7 @@
 """Who it was, by the shapes that frameworks and authentication packages have; what names a person stays at home."""
 
 import enum
+import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from asgi_rota_sentry import Identity, RotaSentryMiddleware, identity
+from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 from tests.conftest import Get, MemoryTransport
 from tests.told import told
 
@@ -354,6 +356,97 @@ async def test_nothing_personal_leaves_unless_allowed(sentry: Sentry, fetch: Get
     frame = event["exception"]["values"][0]["stacktrace"]["frames"][-1]
     assert (frame["function"], frame["vars"]["greeting"]) == ("view", "'Hello [Filtered], <[Filtered]>'")
     assert event["exception"]["values"][0]["type"] == "ValueError"
+
+
+@pytest.mark.parametrize("pii", [False, True])
+async def test_nothing_personal_leaves_in_logs_metrics_and_streamed_spans(
+    sentry: Sentry, fetch: Get, lifecycle: str, *, pii: bool
+) -> None:
+    """What a request logs, counts and measures is without the names of its user, whoever it becomes in its course."""
+    server = sentry({"enable_logs": True} if HAS_TRANSACTIONS else {}, send_default_pii=pii)
+    log = logging.getLogger("shop")
+    log.setLevel(logging.INFO)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        log.info("nobody yet")
+        for person in (Person(username="jane.doe", email="jane@example.com"), Person("8", "bob", "bob@example.com")):
+            scope["user"] = person
+            log.info("Mail to %s, %s", person.email, person.username)
+            sentry_sdk.metrics.count("mails", 1, attributes={"to": person.email, "user": person.id})
+            if lifecycle == "stream":
+                with sentry_sdk.traces.start_span(name=f"mail {person.email}", attributes={"to": person.email}):
+                    pass
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    await fetch(RotaSentryMiddleware(app), "/")
+    sentry_sdk.flush()
+    logs, metrics = (
+        [item for batch in server.items(kind) for item in batch["items"]] for kind in ("log", "trace_metric")
+    )
+    spans = [span for batch in server.items("span") for span in batch["items"]]
+    mails = [entry for entry in logs if entry["body"].startswith("Mail")]
+    assert (len(mails), len([one for one in metrics if one["name"] == "mails"])) == (2, 2)
+    assert len(spans) == (3 if lifecycle == "stream" else 0)
+    everything = told([logs, metrics, spans])
+    for name in ("jane.doe", "jane@example.com", "bob@example.com"):
+        assert (name in everything) == pii, name
+    if not pii:
+        assert [entry["body"] for entry in mails] == ["Mail to [Filtered], [Filtered]"] * 2
+        assert mails[1]["attributes"]["sentry.message.parameter.1"]["value"] == "[Filtered]"  # `bob`, a plain word
+    assert [one["attributes"]["user"]["value"] for one in metrics if one["name"] == "mails"] == ["SCW1001", "8"]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_what_identify_gives_becomes_text(sentry: Sentry, fetch: Get, *, is_async: bool) -> None:
+    """A UUID, a number, members of enumerations; no preferences at all are none."""
+    server = sentry()
+
+    given = [
+        Identity(id=uuid.UUID(int=7), role=Rank.MANAGER),  # type: ignore[arg-type]
+        Identity(id=7, preferences=None),  # type: ignore[arg-type]
+        Identity(id="7", preferences={"theme": "dark", "timezone": None, "language": Rank.MANAGER}),  # type: ignore[dict-item]
+    ]
+
+    def identify(scope: Any) -> Any:
+        return given[int(scope["path"][1:])]
+
+    async def identify_async(scope: Any) -> Any:
+        return identify(scope)
+
+    app = RotaSentryMiddleware(fails(lambda _: None), identify=identify_async if is_async else identify)
+    for number in range(len(given)):
+        assert "text/html" in (await fetch(app, f"/{number}", headers={"accept": "text/html"})).headers["content-type"]
+    assert [event["user"] for event in server.events] == [
+        {"id": "00000000-0000-0000-0000-000000000007", "role": "Manager"},
+        {"id": "7"},
+        {"id": "7"},
+    ]
+    assert server.events[2]["contexts"]["preferences"] == {"theme": "dark", "language": "Manager"}
+
+
+@pytest.mark.parametrize("kind", ["a coroutine", "a mapping", "a mapping later"])
+async def test_an_identify_that_cannot_be_used_is_told_of(
+    sentry: Sentry, fetch: Get, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """What it gave and what is expected are logged once; the answer is the same, and nobody's name is in the log."""
+    server = sentry()
+
+    async def later(_: Any) -> Any:
+        return {"id": "jane"}
+
+    given: dict[str, Any] = {"a coroutine": lambda scope: later(scope), "a mapping": lambda _: {"id": "jane"}}
+    app = RotaSentryMiddleware(fails(lambda _: None), identify=given.get(kind, later))
+    for _ in range(2):
+        assert (await fetch(app, "/")).status_code == 500
+    assert [event.get("user") for event in server.events] == [None, None]
+    told_of = [record for record in caplog.records if "reading the identity" in record.getMessage()]
+    assert len(told_of) == 1
+    expected = (
+        "declare it with `async def`" if kind == "a coroutine" else "gave a dict; expected asgi_rota_sentry.Identity"
+    )
+    assert expected in caplog.text
+    assert "jane" not in caplog.text
 
 
 async def test_a_plain_word_as_a_name_does_not_eat_the_event(sentry: Sentry, fetch: Get) -> None:

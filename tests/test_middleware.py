@@ -11,6 +11,7 @@ import pytest
 import sentry_sdk
 from fastapi import FastAPI
 from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
+from sentry_sdk.utils import event_from_exception
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -22,6 +23,7 @@ from starlette.websockets import WebSocket
 
 from asgi_rota_sentry import Identity, RotaSentryMiddleware, Settings, counters, record_action
 from tests.conftest import Get, MemoryTransport
+from tests.told import told
 from tests.wire import Wire, http
 
 pytestmark = pytest.mark.anyio
@@ -505,6 +507,25 @@ async def test_a_visitor_s_earlier_requests_and_actions_lead_to_the_error(sentry
         ("request", "POST /shifts/create/ (500 Internal Server Error)"),
         ("exception", "ValueError: invalid literal for int() with base 10: 'abc'"),
     ]
+
+
+@pytest.mark.parametrize("kind", ["celery", "threading", "asyncio", "strawberry"])
+async def test_what_ends_less_than_the_request_is_not_said_to_end_it(sentry: Sentry, fetch: Get, kind: str) -> None:
+    """An unhandled exception of a task, a thread or a field of GraphQL, in a request that is answered 200."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            int("abc")
+        except ValueError as error:
+            event, hint = event_from_exception(error, mechanism={"type": kind, "handled": False})
+            sentry_sdk.capture_event(event, hint=hint)  # type: ignore[arg-type]
+        await PlainTextResponse("ok")(scope, receive, send)
+
+    assert (await fetch(RotaSentryMiddleware(app), "/")).status_code == 200
+    (event,) = server.events
+    assert "http.status_code" not in event["tags"]
+    assert "500" not in told(event["breadcrumbs"])
 
 
 async def test_identity_is_there_when_the_event_is_made(sentry: Sentry, fetch: Get) -> None:

@@ -1,15 +1,16 @@
 """The story that led to an event: of this visitor, all of it, and of nobody else."""
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from asgi_rota_sentry import RotaSentryMiddleware, record_action
@@ -313,6 +314,57 @@ async def test_a_sign_out_ends_the_story_whether_or_not_the_cookie_stays(sentry:
     assert event["user"] == {"id": "bob"}
     assert "GET /count/ (200 OK)" not in told_story(event)
     assert told_story(event)[-3:-1] == ["GET /login/ (200 OK)", "GET /fail/"]
+
+
+@pytest.mark.anyio
+async def test_after_its_answer_a_request_tells_its_own_story_once(sentry: Sentry, fetch: Get) -> None:
+    """In background work, or a stream that fails; and what the user did then is told in the later ones."""
+    server = sentry()
+
+    def work() -> None:
+        record_action("click", "afterwards")
+        raise ValueError("background")
+
+    async def later(request: Request) -> Response:
+        record_action("click", "before")
+        return PlainTextResponse("ok", background=BackgroundTask(work))
+
+    async def broken(request: Request) -> Response:
+        async def parts() -> AsyncIterator[str]:
+            yield "one"
+            raise ValueError("midway")
+
+        return StreamingResponse(parts())
+
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/later/", later), Route("/broken/", broken)]))
+    for path in ("/later/", "/broken/"):
+        await fetch(app, path, headers={"cookie": "session=mine"})
+    told = ["before", "GET /later/ (200 OK)", "afterwards"]
+    assert [told_story(event) for event in server.events] == [
+        ["GET /later/", *told],
+        [*told, "GET /broken/", "GET /broken/ (200 OK)"],
+    ]
+
+
+@pytest.mark.anyio
+async def test_what_is_done_over_a_websocket_is_remembered(sentry: Sentry, fetch: Get) -> None:
+    """It was answered when it was accepted; what the user did since is in the story of the next request."""
+    server = sentry()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            raise ValueError("later")
+        await send({"type": "websocket.accept"})
+        record_action("click", "User moved a shift")
+        await send({"type": "websocket.close"})
+
+    wrapped = RotaSentryMiddleware(app)
+    wire = Wire()
+    scope = {"type": "websocket", "path": "/live/", "headers": [(b"cookie", b"session=mine")]}
+    await wrapped(scope, wire.receive, wire.send)
+    await fetch(wrapped, "/next/", headers={"cookie": "session=mine"})
+    (event,) = server.events
+    assert told_story(event)[:2] == ["GET /live/ (101 Switching Protocols)", "User moved a shift"]
 
 
 @pytest.mark.anyio
