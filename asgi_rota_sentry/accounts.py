@@ -1,10 +1,23 @@
 """What this process counts and tells later: at its end at the latest, and in a forked child nothing of its parent's."""
 
 import atexit
-from typing import Protocol
+from collections import deque
+from contextlib import suppress
+from itertools import repeat
+from typing import Protocol, TypeVar
 from weakref import WeakSet
 
 from asgi_rota_sentry import forks
+
+_Noted = TypeVar("_Noted")
+
+
+def taken(noted: deque[_Noted]) -> list[_Noted]:
+    """What is noted by now; of two who take at the same time each gets a part."""
+    found: list[_Noted] = []
+    with suppress(IndexError):
+        found.extend(map(deque.popleft, repeat(noted, len(noted))))
+    return found
 
 
 class Account(Protocol):

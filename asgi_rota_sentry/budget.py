@@ -8,7 +8,7 @@ import time
 from _thread import start_new_thread
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from threading import Lock
+from threading import RLock
 from typing import Any, NamedTuple
 
 from asgi_rota_sentry import faults
@@ -42,8 +42,8 @@ class Frame(NamedTuple):
 class Tally:
     """Errors of one kind that were counted and not sent: how many, the first and the last in seconds since the epoch.
 
-    `stands_for` is the ID of the full event that stands for them, None when none was accepted. `example` is the last
-    that was built: its type, its module, its message and its frames.
+    `stands_for` is the ID of the full event that stands for them, None when none was accepted. `example` is one
+    of them: its type, its module, its message and its frames.
     """
 
     count: int
@@ -115,7 +115,7 @@ class Budget:
         self._window = 0.0
         self._full = 0
         self._is_waiting = False
-        self._lock = Lock()
+        self._lock = RLock()
         BUDGETS.add(self)
 
     def decide(self, exc: BaseException) -> Verdict:
@@ -123,14 +123,16 @@ class Budget:
         kind = kind_of(exc)
         if not self._per_minute:
             return Verdict(kind, is_full=True)
+        known = self._kinds.get(kind)
+        # Outside of the lock: it asks the exception for its text.
+        example = _example(exc) if known is None or not known.example.type_name else None
         with self._lock:
             now = self._now()
             kind, state = self._state(kind, now)
+            if example is not None:
+                state.example = example
             if self._admits(state, now):
-                state.example = _example(exc)
                 return Verdict(kind, is_full=True, owed=state.take())
-            if not state.example.type_name:
-                state.example = _example(exc)
             state.add(1, now, now)
             if not self._is_waiting:
                 self._is_waiting = True
@@ -162,7 +164,7 @@ class Budget:
     def settle(self) -> None:
         """Report all that is owed now."""
         with self._lock:
-            tallies = [tally for state in self._kinds.values() if (tally := state.take())]
+            tallies = [tally for state in list(self._kinds.values()) if (tally := state.take())]
         for tally in tallies:
             try:
                 self._report(tally)
@@ -171,7 +173,7 @@ class Budget:
 
     def forget(self) -> None:
         """Begin anew, in the child of a fork: what the parent owes, the parent tells."""
-        self._lock = Lock()
+        self._lock = RLock()
         self._is_waiting = False
         self._kinds.clear()
 
@@ -186,7 +188,7 @@ class Budget:
         return kind, state
 
     def _drop_idle(self, now: float) -> None:
-        idle = [kind for kind, state in self._kinds.items() if not state.count and now - state.window >= MINUTE]
+        idle = [kind for kind, state in list(self._kinds.items()) if not state.count and now - state.window >= MINUTE]
         for kind in idle:
             del self._kinds[kind]
 

@@ -1,19 +1,20 @@
 """What happened, in numbers, for the life of this process."""
 
 from collections import Counter
-from threading import Lock
+
+from asgi_rota_sentry import forks
 
 _counts: Counter[str] = Counter()
-_lock = Lock()
+_mine = forks.Locked()
 
 
 def count(name: str, by: int = 1) -> None:
     """Add to one counter (`errors.ignored`, `pages.404`, …)."""
-    with _lock:
+    with _mine.lock:
         _counts[name] += by
 
 
 def counts() -> dict[str, int]:
     """A copy of all counters."""
-    with _lock:
+    with _mine.lock:
         return dict(_counts)

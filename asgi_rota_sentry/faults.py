@@ -4,13 +4,14 @@ import logging
 import sys
 import time
 from contextlib import suppress
-from threading import Lock
+
+from asgi_rota_sentry.forks import Locked
 
 logger = logging.getLogger("asgi_rota_sentry")
 
 _QUIET_SECONDS = 60.0
 _last_logged: dict[tuple[str, type[BaseException] | None], float] = {}
-_lock = Lock()
+_mine = Locked()
 
 
 def report(doing: str) -> None:
@@ -20,7 +21,7 @@ def report(doing: str) -> None:
     """
     kind = sys.exc_info()[0]
     now = time.monotonic()
-    with _lock:
+    with _mine.lock:
         last = _last_logged.get((doing, kind))
         if last is not None and now - last < _QUIET_SECONDS:
             return
@@ -32,5 +33,5 @@ def report(doing: str) -> None:
 
 def forget() -> None:
     """Log every kind of fault anew."""
-    with _lock:
+    with _mine.lock:
         _last_logged.clear()

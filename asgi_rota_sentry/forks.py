@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from threading import RLock
 from types import MethodType
 from weakref import WeakMethod
 
@@ -21,3 +22,19 @@ def in_child(do: Callable[[], object]) -> None:
         os.register_at_fork(after_in_child=do_while_alive)
     else:
         os.register_at_fork(after_in_child=do)
+
+
+class Locked:
+    """What has a lock: free in the child of a fork, and one that its holder may take again.
+
+    For the garbage collector may run while it is held, and what it collects may come round to us: of a task that failed
+    and was never asked asyncio tells the log, and the SDK makes an event of that, in the same thread.
+    """
+
+    def __init__(self) -> None:
+        self._renew_lock()
+        in_child(self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        #: Held with `with`.
+        self.lock = RLock()

@@ -7,12 +7,11 @@ import time
 from _thread import start_new_thread
 from collections import Counter, deque
 from collections.abc import Callable
-from itertools import repeat
-from threading import Lock
+from threading import RLock
 from typing import NamedTuple
 
 from asgi_rota_sentry import faults
-from asgi_rota_sentry.accounts import Accounts
+from asgi_rota_sentry.accounts import Accounts, taken
 
 EVERY_SECONDS = 10.0
 MOST_ROUTES = 300  # with their status classes; what is beyond is counted together
@@ -48,7 +47,7 @@ class Metering:
         # What is not added up yet: route, status, the other counts.
         self._noted: deque[tuple[str, int, tuple[int, ...]]] = deque()
         self._is_waiting = False
-        self._lock = Lock()
+        self._lock = RLock()
         METERINGS.add(self)
 
     def note(self, route: str, status: int, others: tuple[int, ...] = ()) -> None:
@@ -71,8 +70,7 @@ class Metering:
 
     def _add_up(self) -> None:
         """With the lock held."""
-        noted = self._noted
-        for (route, status, others), times in Counter(map(deque.popleft, repeat(noted, len(noted)))).items():
+        for (route, status, others), times in Counter(taken(self._noted)).items():
             key = route, status // 100
             if key not in self._counts and len(self._counts) >= MOST_ROUTES:
                 key = OTHERS, key[1]
@@ -106,7 +104,7 @@ class Metering:
 
     def forget(self) -> None:
         """Begin anew, in the child of a fork: what the parent counted, the parent tells."""
-        self._lock = Lock()
+        self._lock = RLock()
         self._is_waiting = False
         self._noted.clear()
         self._counts = {}

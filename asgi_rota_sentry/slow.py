@@ -3,13 +3,14 @@
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
-from threading import Lock
+
+from asgi_rota_sentry.forks import Locked
 
 _QUIET_SECONDS = 60.0
 _MOST_ROUTES = 1_000
 
 
-class SlowRequests:
+class SlowRequests(Locked):
     """Knows from how many `seconds` on a request is slow, and which routes have been told of lately.
 
     A request is as slow as its first byte: what comes after depends on the client, and a stream ends when it ends.
@@ -18,11 +19,11 @@ class SlowRequests:
     """
 
     def __init__(self, seconds: float, routes: Iterable[tuple[str, float]] = ()) -> None:
+        super().__init__()
         self.seconds = seconds
         self._routes = tuple(routes)
         self.least = min([seconds, *(limit for _, limit in self._routes)])
         self._told: OrderedDict[str, float] = OrderedDict()
-        self._lock = Lock()
 
     def limit(self, *names: str | None) -> float:
         """From how many seconds on a request with these names (its path, its route template or None) is slow."""
@@ -35,7 +36,7 @@ class SlowRequests:
     def is_to_be_told(self, route: str) -> bool:
         """Whether this route was not told of within the last minute; from now on it was."""
         now = time.monotonic()
-        with self._lock:
+        with self.lock:
             last = self._told.get(route)
             if last is not None and now - last < _QUIET_SECONDS:
                 return False

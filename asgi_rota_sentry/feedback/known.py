@@ -3,10 +3,10 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 
 from asgi_rota_sentry import faults
+from asgi_rota_sentry.forks import Locked
 
 _MOST_EVENTS = 2000
 
@@ -21,12 +21,12 @@ class EventFacts:
     span_id: str | None = None
 
 
-class KnownEvents:
+class KnownEvents(Locked):
     """The facts of the last events that were made in this process, whether or not they were sent."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._facts: OrderedDict[str, EventFacts] = OrderedDict()
-        self._lock = Lock()
 
     def remember(self, event: Mapping[str, Any]) -> None:
         """Note one event's facts, the oldest of too many are forgotten; never raises."""
@@ -42,14 +42,14 @@ class KnownEvents:
         role = user.get("role") or tags.get("user.role")
         trace_id, span_id = _text(trace.get("trace_id")), _text(trace.get("span_id"))
         facts = EventFacts(_text(user.get("id")), _text(role), trace_id, span_id)
-        with self._lock:
+        with self.lock:
             self._facts[event_id] = facts
             while len(self._facts) > _MOST_EVENTS:
                 self._facts.popitem(last=False)
 
     def find(self, event_id: str | None) -> EventFacts | None:
         """The facts of one event, or None for one that was not made here or too long ago."""
-        with self._lock:
+        with self.lock:
             return self._facts.get(event_id or "")
 
 

@@ -3,30 +3,30 @@
 import time
 from collections import OrderedDict
 from hashlib import sha256
-from threading import Lock
 
 from asgi_rota_sentry.feedback.fields import Draft
+from asgi_rota_sentry.forks import Locked
 
 _SECONDS = 600.0
 _MOST = 1000
 
 
-class Repeats:
+class Repeats(Locked):
     """The IDs of what was taken within the last minutes, by content and client."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._taken: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
-        self._lock = Lock()
 
     def find(self, draft: Draft, client: str) -> str | None:
         """The ID under which just this was taken already."""
-        with self._lock:
+        with self.lock:
             found = self._taken.get(_digest(draft, client))
         return found[0] if found and time.monotonic() - found[1] < _SECONDS else None
 
     def note(self, draft: Draft, client: str, feedback_id: str) -> None:
         """Remember what was taken."""
-        with self._lock:
+        with self.lock:
             self._taken[_digest(draft, client)] = (feedback_id, time.monotonic())
             while len(self._taken) > _MOST:
                 self._taken.popitem(last=False)

@@ -23,7 +23,7 @@ class Drops:
     def reset(self) -> None:
         """Start afresh in a forked child, whose parent may have held the lock."""
         self._waiting: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the collector may run while it is held, and drop something
         self._logged_at: float | None = None
 
     def count(self, quantity: int, reason: str, *, recorded: bool = False) -> None:

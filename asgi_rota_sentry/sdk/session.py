@@ -5,21 +5,19 @@ As the SDK's own, without what a count does not need (its ID, its user, its cloc
 
 from collections import Counter, deque
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from sentry_sdk.session import Session
 
 from asgi_rota_sentry import faults
+from asgi_rota_sentry.accounts import taken
 
 _MINUTE = 60.0
 # So many are added up together.
 _MOST_NOTED = 1_000
 # A session that is under way, and one that is not any more.
 _USUAL = frozenset({"ok", "exited"})
-
-_Noted = TypeVar("_Noted")
 
 
 class RequestSession(Session):
@@ -112,8 +110,8 @@ class SessionCounts:
 
     def _add_up(self) -> None:
         self._is_awaited = self._flusher is not None
-        counts = Counter((began // _MINUTE, status) for began, status in _taken(self._failed))
-        for minute, times in _by_minute(_taken(self._exited)).items():
+        counts = Counter((began // _MINUTE, status) for began, status in taken(self._failed))
+        for minute, times in _by_minute(taken(self._exited)).items():
             counts[minute, "exited"] = times
         for (minute, status), times in counts.items():
             missing = times
@@ -157,15 +155,6 @@ def note_error(session: Session | None, *, crashed: bool) -> None:
     """Note an error of which no event tells the session."""
     if session is not None:
         session.update(status="crashed" if crashed else None, errors=session.errors + 1)
-
-
-def _taken(noted: deque[_Noted]) -> list[_Noted]:
-    """What is noted by now; of two who take at the same time each gets a part."""
-    taken = []
-    with suppress(IndexError):
-        for _ in range(len(noted)):
-            taken.append(noted.popleft())
-    return taken
 
 
 def _by_minute(moments: list[float]) -> Mapping[float, int]:

@@ -1,9 +1,8 @@
 """The visitors of one process."""
 
 from collections import OrderedDict, deque
-from threading import Lock
 
-from asgi_rota_sentry import forks
+from asgi_rota_sentry.forks import Locked
 from asgi_rota_sentry.trail.breadcrumbs import Item, Visit, kept
 from asgi_rota_sentry.trail.hashing import Key
 
@@ -21,30 +20,26 @@ class Story:
         self.owner: str | None = None
 
 
-class MemoryStore:
+class MemoryStore(Locked):
     """The stories of at most `visitors` visitors, `length` requests of each; the least recently seen goes first.
 
     10,000 visitors with 20 requests each, all to different paths and every fifth with two actions, take 100 MB.
     """
 
     def __init__(self, *, visitors: int, length: int) -> None:
+        super().__init__()
         self._most = visitors
         self._length = length
         # One story may stand under several keys: a session cookie that is renewed is still sent by requests under way.
         self._stories: OrderedDict[Key, Story] = OrderedDict()
         # What was noted and is not filed yet: before anybody looks, it is.
         self._unfiled: deque[tuple[Key, Visit]] = deque()
-        self._renew_lock()
-        forks.in_child(self._renew_lock)
         # Stands for a cookie that was given to more than one visitor, and so tells nobody apart.
         self._shared = Story(0)
 
-    def _renew_lock(self) -> None:
-        self._lock = Lock()
-
     def read(self, key: Key) -> tuple[str | None, list[Item]]:
         """Whose story it is, and its requests, oldest first."""
-        with self._lock:
+        with self.lock:
             self._file()
             story = self._stories.get(key)
             return (story.owner, list(story.items)) if story is not None else (None, [])
@@ -53,13 +48,13 @@ class MemoryStore:
         """Add a request; one of another user begins a new story, for the browser has changed hands."""
         self._unfiled.append((key, visit))
         if len(self._unfiled) >= _MOST_UNFILED:
-            with self._lock:
+            with self.lock:
                 self._file()
 
     def _file(self) -> None:
         """Put what was noted into the stories, in the order in which it was noted; with the lock held."""
         unfiled, stories, shared = self._unfiled, self._stories, self._shared
-        for _ in range(len(unfiled)):
+        while unfiled:  # by now: what the collector runs in between may have filed some
             key, visit = unfiled.popleft()
             story = stories.get(key)
             if story is None:
@@ -77,7 +72,7 @@ class MemoryStore:
 
     def renew(self, old: Key | None, new: Key) -> None:
         """The same visitor goes on under a new session cookie."""
-        with self._lock:
+        with self.lock:
             self._file()
             story = self._stories.get(old) if old is not None else None
             if story is None or story is self._shared:
@@ -90,7 +85,7 @@ class MemoryStore:
 
     def forget(self, key: Key) -> None:
         """The session is over, and with it the story."""
-        with self._lock:
+        with self.lock:
             self._file()
             story = self._stories.pop(key, None)
             if story is not None and story is not self._shared:
