@@ -6,7 +6,6 @@ What is costly waits until there is an event or a sampled span.
 import inspect
 import time
 from collections import deque
-from contextvars import Token
 from typing import Any
 
 import anyio
@@ -34,7 +33,7 @@ _TELLING_HEADERS = trace_context.NAMES | _BODY_HEADERS | {request.COOKIE}
 class Journey(Record):
     """One request's way through the middleware."""
 
-    __slots__ = ("_is_cancelled", "_token", "is_open", "outer_scopes", "reply")
+    __slots__ = ("_is_cancelled", "is_open", "outer_scopes", "reply")
 
     def __init__(self, config: Configuration, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         self._config = config
@@ -50,7 +49,6 @@ class Journey(Record):
         self.is_open = self._is_cancelled = False
         #: The SDK's scopes that the request began in.
         self.outer_scopes: Any = None
-        self._token: Token[Any] | None = None
         self.reply = Reply(receive, send, config.pages if scope.get("type") == "http" else None, self)
 
     @property
@@ -64,7 +62,7 @@ class Journey(Record):
 
         After the last byte it is another one, which the server began in the context that this one left behind.
         """
-        return self.is_open and not self.reply.ended
+        return self.is_open and not self.reply.ends
 
     # Open
 
@@ -76,13 +74,12 @@ class Journey(Record):
         client = sdk.current_client()
         if client is None:
             return  # only pages are served
-        self._token = sdk.layer.set(self)
         self.is_open = True
         self._client = client
         self.reply.is_followed = True
         self._arrived_at = time.time()
         sentry = self._sentry = sdk.RequestScope(client, self, expected.should_drop, self._config.budget)
-        sentry.open(self._arrived_at, around)
+        sentry.open(self._arrived_at, around, self)
         self.outer_scopes = sentry.outer
         config, scope = self._config, self._scope
         if config.excludes and config.is_excluded(scope):
@@ -268,19 +265,16 @@ class Journey(Record):
     def leave(self) -> None:
         """Have Sentry told of the request, and leave its scope, whichever way it ended."""
         self.is_open = False
+        # An unfinished coroutine is collected in whatever context the collector runs.
+        is_here = sdk.layer.get(None) is self
         if self._sentry is not None:
-            self._settle(self._sentry)
+            self._settle(self._sentry, is_here=is_here)
         self._failed_with = self._last_knowledge = None
         # What would make a cycle is let go, so that the request needs no garbage collector.
         self.reply.is_followed = False
         del self.reply
-        if self._token is not None:
-            try:
-                sdk.layer.reset(self._token)
-            except ValueError:  # in another context, as when an unfinished coroutine is collected
-                sdk.layer.set(False)
 
-    def _settle(self, sentry: sdk.RequestScope) -> None:
+    def _settle(self, sentry: sdk.RequestScope, *, is_here: bool) -> None:
         """Have Sentry told of the request, and leave its scope."""
         try:
             is_unanswered = False
@@ -303,7 +297,7 @@ class Journey(Record):
             faults.report("ending a span")
         try:
             self._sentry = None
-            sentry.close()
+            sentry.close(is_here=is_here)
         except Exception:
             faults.report("leaving a request")
 

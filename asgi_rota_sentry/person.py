@@ -40,7 +40,7 @@ class Person:
 
         `sent` are the headers and cookies of the request, where they are known.
         """
-        found = self._identified() or _NOBODY
+        found = self.identified() or _NOBODY
         try:
             asked = identity.requested(*(sent or request.headers_and_cookies(self._scope)))
         except Exception:
@@ -99,7 +99,8 @@ class Person:
         addresses -= {None, ""}
         return Withheld(cast(set[str], names), cast(set[str], addresses), user)
 
-    def _identified(self) -> Identity | None:
+    def identified(self) -> Identity | None:
+        """The user alone, as who reads the identity tells; None for nobody."""
         try:
             return identity.checked(self._identify(self._scope))
         except Exception:

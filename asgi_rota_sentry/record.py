@@ -189,7 +189,7 @@ class Record:
         """The breadcrumbs of the SDK's scope and of this request, with those of the visitor's earlier requests."""
         earlier: list[trail.Breadcrumb] = []
         if self._visitor:
-            whose = self._owner(surely=True)
+            whose = self._owner()
             # Once this request is answered, it is in the visitor's story itself.
             earlier = self._config.trail.earlier(self._visitor, whose, besides=self._answered_at)
         return theirs if self._client is None else self._client.with_breadcrumbs(theirs, [*earlier, *ours])
@@ -206,19 +206,17 @@ class Record:
             key = renewed or key
         if not key:
             return
-        whose = self._owner(surely=renewed is not None)
+        whose = self._owner()
         method, path, root_path = scope.get("method"), scope.get("path"), scope.get("root_path")
         stories.note(key, (whose, at, method, path, root_path, status, self._actions))
         self._actions = None
 
-    def _owner(self, *, surely: bool) -> str | None:
-        """Whose request it is: an ID, "" for certainly nobody's, None for not known.
-
-        Asked with every request of a session, so a reader of the application's own is called only `surely`.
-        """
-        if self._config.identify is identity.read:
+    def _owner(self) -> str | None:
+        """Whose request it is: an ID, "" for certainly nobody's, None for not known; asked with all of a session."""
+        identify = self._identify
+        if identify is identity.read:
             return identity.owner(self._scope)
-        found = self._knowledge().who() if surely else self._identity
+        found = Person(self._scope, identify, personal=False).identified()
         return found.id if found is not None else None
 
     def _end_span(self) -> None:

@@ -52,6 +52,8 @@ class Listener(Protocol):
 class Reply:
     """Passes on what the application sends, notes how far it has come, and puts pages in place of bare errors.
 
+    It `ends` when the last message is about to be sent, and has `ended` when it was.
+
     `take` is where the application's `receive` takes its messages from: the server's own `receive`, until it is set.
     `pages` is None where no page is ever served (a websocket). The listener hears of the response's start and end once
     it is followed.
@@ -67,6 +69,7 @@ class Reply:
         "client_gone",
         "client_left",
         "ended",
+        "ends",
         "is_followed",
         "is_holding",
         "started",
@@ -74,7 +77,7 @@ class Reply:
     )
 
     def __init__(self, receive: Receive, send: Send, pages: ErrorPages | None, listener: Listener) -> None:
-        self.started = self.ended = self.is_holding = self.is_followed = self._trailers = False
+        self.started = self.ends = self.ended = self.is_holding = self.is_followed = self._trailers = False
         #: Whether a message could not be sent; and whether the server said that nobody waits for the answer any more.
         self.client_gone = self.client_left = False
         self._body = b""
@@ -116,18 +119,18 @@ class Reply:
             if self._begin(message, kind):
                 return
             self.started = True
+        if kind == "http.response.body":  # as nearly all
+            is_last = not (message.get("more_body", False) or self._trailers)
+        else:
+            is_last = kind != "http.response.start" and _is_last(message, kind)
+        if is_last:
+            self.ends = True  # a server may begin the next request in the midst of the sending
         send = self._send  # by itself: what is no method is looked up at a fifth of the price
         try:
             await send(message)
         except OSError:
             self.client_gone = True
             raise
-        if kind == "http.response.body":  # as nearly all
-            is_last = not (message.get("more_body", False) or self._trailers)
-        elif kind == "http.response.start":
-            return
-        else:
-            is_last = _is_last(message, kind)
         if is_last and not self.ended:
             self.ended = True
             if self.is_followed:

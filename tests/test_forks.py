@@ -5,12 +5,17 @@ import threading
 import time
 from _thread import start_new_thread
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import pytest
 import sentry_sdk
 
-from asgi_rota_sentry import RotaSentryMiddleware, forks
+from asgi_rota_sentry import RotaSentryMiddleware, counters, faults, forks
+from asgi_rota_sentry.feedback.fields import Draft
+from asgi_rota_sentry.feedback.known import KnownEvents
+from asgi_rota_sentry.feedback.repeats import Repeats
+from asgi_rota_sentry.slow import SlowRequests
 from asgi_rota_sentry.trail import Trail
 from asgi_rota_sentry.trail.memory import MemoryStore
 from tests.conftest import MemoryTransport
@@ -97,3 +102,38 @@ def test_a_system_without_forks_needs_nothing(monkeypatch: pytest.MonkeyPatch) -
     """As on Windows, where there is no such function."""
     monkeypatch.delattr(os, "register_at_fork")
     forks.in_child(lambda: None)
+
+
+_EVENT = {"event_id": "1" * 32}
+_DRAFT = Draft(message="it broke")
+
+
+@pytest.mark.parametrize(
+    ("locked", "use"),
+    [
+        (counters._mine, lambda _: counters.count("errors")),
+        (faults._mine, lambda _: faults.report("forking")),
+        (SlowRequests(1.0), lambda slow: slow.is_to_be_told("/")),
+        (KnownEvents(), lambda known: known.remember(_EVENT)),
+        (Repeats(), lambda repeats: repeats.note(_DRAFT, "client", "id")),
+        (MemoryStore(visitors=1, length=1), lambda store: store.read(1)),
+    ],
+    ids=["counters", "faults", "slow", "known", "repeats", "trail"],
+)
+def test_no_lock_that_a_thread_of_the_parent_held_keeps_the_child_waiting(
+    locked: forks.Locked, use: Callable[[Any], object]
+) -> None:
+    """Whatever the parent was doing: counting, logging a fault, noting a slow request, an event or feedback."""
+    is_held, is_forked = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with locked.lock:
+            is_held.set()
+            is_forked.wait(20)
+
+    start_new_thread(hold, ())
+    assert is_held.wait(10)
+    try:
+        assert in_child(lambda: f"done {use(locked) is ...}") == "done False"
+    finally:
+        is_forked.set()

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from asgi_rota_sentry import RotaSentryMiddleware, record_action
+from asgi_rota_sentry import Identity, RotaSentryMiddleware, record_action
 from asgi_rota_sentry.trail import Key, Trail
 from asgi_rota_sentry.types import Receive, Scope, Send
 from tests.conftest import Get, MemoryTransport
@@ -365,6 +365,32 @@ async def test_what_is_done_over_a_websocket_is_remembered(sentry: Sentry, fetch
     await fetch(wrapped, "/next/", headers={"cookie": "session=mine"})
     (event,) = server.events
     assert told_story(event)[:2] == ["GET /live/ (101 Switching Protocols)", "User moved a shift"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("reader", ["default", "function", "coroutine function"])
+async def test_nobody_sees_the_story_of_who_was_there_before(sentry: Sentry, fetch: Get, reader: str) -> None:
+    """One browser and one cookie, two users: whoever reads the identity, the second begins anew."""
+    server = sentry()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["user"] = {"id": dict(scope["headers"])[b"x-user"].decode()}
+        if scope["path"] == "/fail/":
+            raise ValueError("boom")
+        await PlainTextResponse("ok")(scope, receive, send)
+
+    def read(scope: Scope) -> Identity:
+        return Identity(id=dict(scope["headers"])[b"x-user"].decode())
+
+    async def read_async(scope: Scope) -> Identity:
+        return read(scope)
+
+    readers: dict[str, Any] = {"default": None, "function": read, "coroutine function": read_async}
+    wrapped = RotaSentryMiddleware(app, identify=readers[reader])
+    for user, path in (("anna", "/secret-of-anna/"), ("bert", "/own/"), ("bert", "/fail/")):
+        await fetch(wrapped, path, headers={"cookie": "session=shared", "x-user": user})
+    (event,) = server.events
+    assert told_story(event)[:2] == ["GET /own/ (200 OK)", "GET /fail/"]
 
 
 @pytest.mark.anyio

@@ -72,8 +72,8 @@ class LazyUser:
 class Identify(Protocol):
     """Reads the identity out of an ASGI scope: a function, or a coroutine function; None: an anonymous visitor.
 
-    The latter is awaited, for at most a second, before the application is called; a function is asked when
-    there is something to tell.
+    The latter is awaited, for at most a second, before the application is called. A function is asked when there is
+    something to tell, and with each answer in a session, whose story is one user's alone.
     """
 
     def __call__(self, scope: Scope, /) -> Identity | Awaitable[Identity | None] | None:

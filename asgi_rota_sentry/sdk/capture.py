@@ -12,6 +12,7 @@ from sentry_sdk.integrations.logging import ignore_logger
 from sentry_sdk.utils import event_from_exception
 
 from asgi_rota_sentry.sdk.client import Client
+from asgi_rota_sentry.sdk.layer import undisturbed
 
 # What our own logger says is for the application's logs: as events it would come round to us again.
 ignore_logger("asgi_rota_sentry")
@@ -87,9 +88,9 @@ def remember_exception(client: Client, exc: BaseException) -> None:
     if client.last_seen is None or is_last_seen(client, exc):
         return
     try:
-        client.last_seen.set(weakref.ref(exc))
+        undisturbed(client.last_seen.set, weakref.ref(exc))
     except TypeError:  # the built-in exceptions have no weak references
-        client.last_seen.set(exc)
+        undisturbed(client.last_seen.set, exc)
 
 
 def is_last_seen(client: Client, exc: BaseException) -> bool:
@@ -119,6 +120,6 @@ def _forget_exception(client: Client, exc: BaseException) -> None:
     """Make the SDK forget that it has seen this exception: it was in an earlier request, and is a new event now."""
     # sentry-sdk 2.x remembers the last exception of a context, 3.x marks the exception itself.
     if client.last_seen is not None:
-        client.last_seen.set(None)
+        undisturbed(client.last_seen.set, None)
     if getattr(exc, _SEEN_MARK, False):
         delattr(exc, _SEEN_MARK)

@@ -4,6 +4,7 @@ In a context that has no scopes yet, as servers start each request, the SDK find
 where there is no client it makes one that does nothing.
 """
 
+import gc
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -13,15 +14,35 @@ from sentry_sdk import scope as _scope
 from sentry_sdk.client import NonRecordingClient
 from sentry_sdk.scope import Scope
 
+from asgi_rota_sentry.sdk.layer import MAY_COLLECT, layer
+
 # Private; where they are missing the SDK is asked, and makes the scopes itself.
 _ABSENT: ContextVar[Any] = ContextVar("asgi_rota_sentry_absent", default=False)
 _current: ContextVar[Any] = getattr(_scope, "_current_scope", _ABSENT)
 _isolation: ContextVar[Any] = getattr(_scope, "_isolation_scope", _ABSENT)
 _is_known = _ABSENT not in (_current, _isolation) and hasattr(_scope, "_global_scope")
 
-#: Enter a scope.
-set_current: Callable[[Scope | None], Any] = _current.set if _is_known else Scope.set_current_scope  # type: ignore[assignment]
-set_isolation: Callable[[Scope | None], Any] = _isolation.set if _is_known else Scope.set_isolation_scope  # type: ignore[assignment]
+_set_current: Callable[[Any], Any] = _current.set if _is_known else Scope.set_current_scope
+_set_isolation: Callable[[Any], Any] = _isolation.set if _is_known else Scope.set_isolation_scope
+
+
+def enter(current: Scope | None, isolation: Scope | None, who: Any = None, *, token: Any = None) -> Any:
+    """Enter these two scopes (None for having none, as before the first), and the layer that `who` opens.
+
+    Returns the token by which that layer is left, together with entering the scopes of the outer one.
+    """
+    is_to_rest = MAY_COLLECT and gc.isenabled()
+    if is_to_rest:
+        gc.disable()
+    try:
+        _set_current(current)
+        _set_isolation(isolation)
+        if token is not None:
+            layer.reset(token)
+        return None if who is None else layer.set(who)
+    finally:
+        if is_to_rest:
+            gc.enable()
 
 
 def scopes() -> tuple[Scope, Scope] | None:

@@ -19,6 +19,7 @@ from asgi_rota_sentry.sdk.late import (
     take_out_spans,
     was_late,
 )
+from asgi_rota_sentry.sdk.layer import layer, undisturbed
 from asgi_rota_sentry.sdk.session import RequestSession, SessionCounts, note_error
 
 _PRISTINE = Scope(ty=ScopeType.CURRENT), Scope(ty=ScopeType.ISOLATION)
@@ -41,6 +42,7 @@ class Scopes:
         "_draw",
         "_is_open",
         "_session",
+        "_token",
         "_trace",
         "client",
         "current",
@@ -58,18 +60,20 @@ class Scopes:
     outer: tuple[Scope, Scope] | None
     _begin_span: Callable[[Scope], None] | None
     _session: RequestSession | None
+    _token: Any
     _trace: Any
     _draw: float | None
 
     def __init__(self, client: Client) -> None:
         self.client = client
         self.is_adopted = self._is_open = False
-        self.outer = self.errors = self._begin_span = self._session = self._trace = self._draw = None
+        self.outer = self.errors = self._token = self._begin_span = self._session = self._trace = self._draw = None
 
-    def open(self, began: float, around: Any) -> None:
+    def open(self, began: float, around: Any, who: Any) -> None:
         """Enter the scope, with no breadcrumb, span or session of an outer one left in it.
 
-        `began` is when the request did, in seconds of the epoch, `around` the layer that it began in.
+        `began` is when the request did, in seconds of the epoch; `around` is the layer that it began in, `who` opens the
+        request's own.
 
         Where the SDK's own ASGI middleware is around us, its scope is the request's, and is used as it is. A server may
         start a request in the context that another one left behind: a pipelined request, or the next one on a
@@ -77,6 +81,7 @@ class Scopes:
         began.
         """
         if around is True:
+            self._token = undisturbed(layer.set, who)
             self.scope = Scope.get_isolation_scope()
             self.current = Scope.get_current_scope()
             self.is_adopted = True
@@ -95,15 +100,13 @@ class Scopes:
             self.current, self.scope = late(
                 self._make_current, self._make_isolation, client.raw, has_span=client.tracing
             )
-        contexts.set_current(self.current)
-        contexts.set_isolation(self.scope)
+        self._token = contexts.enter(self.current, self.scope, who)
 
     def make_now(self) -> None:
         """Copy the scopes now, for they are going to be looked at; to be called before the application is."""
         if is_late(self.current):
             self.current, self.scope = self._make_current(), self._make_isolation()
-            contexts.set_current(self.current)
-            contexts.set_isolation(self.scope)
+            contexts.enter(self.current, self.scope)
 
     def _make_current(self) -> Scope:
         # What `fork` does, without its detour through the copy module.
@@ -191,8 +194,10 @@ class Scopes:
         self._begin_span = None
         take_out_spans(self.current)
 
-    def close(self) -> None:
+    def close(self, *, is_here: bool) -> None:
         """Leave the scopes for the outer ones, unless they are adopted; what runs on in them keeps its tags.
+
+        Not so where we are not in their context (`is_here`), but in that of another request.
 
         Exceptions are let go. The scopes know us by the event processor; that we no longer know them leaves no cycle
         for the collector.
@@ -215,10 +220,11 @@ class Scopes:
         finally:
             # What runs on has the scopes from its context; that we no longer know them leaves no cycle.
             del self.current, self.scope
-            if outer is not None:
+            if outer is not None and is_here:
                 current, isolation = (None, None) if outer is _PRISTINE else outer
-                contexts.set_current(current)
-                contexts.set_isolation(isolation)
+                contexts.enter(current, isolation, token=self._token)
+            elif is_here:
+                undisturbed(layer.reset, self._token)
 
     def _let_go(self, current: Scope) -> None:
         """Remember that somebody has looked, and let go of what would be a cycle."""

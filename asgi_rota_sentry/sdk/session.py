@@ -124,8 +124,10 @@ class SessionCounts:
         """Add to what the SDK counts of this minute; how many could not be."""
         if self._flusher is None or not times:
             return times
-        with self._flusher._aggregate_lock:
-            counts = self._flusher.pending_aggregates.get(self._counted_by, {}).get(_beginning(minute))
+        moment = _beginning(minute)
+        with self._flusher._aggregate_lock:  # in which nothing is made that the collector would run for
+            minutes = self._flusher.pending_aggregates.get(self._counted_by)
+            counts = minutes.get(moment) if minutes else None
             if not counts:
                 return times
             counts[status] = counts.get(status, 0) + times
