@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,20 @@ async def test_another_transport_gets_it_too(fetch: Get, path: Path, listed: Lis
     await fetch(app, PATH, "POST", json={"message": "It broke."})
     assert len(server.items("feedback")) == 1
     assert [(row["state"], row["delivered"]) for row in listed()] == [("handed over", False)]
+
+
+async def test_the_users_own_scrub_settings_hold(fetch: Get, path: Path, listed: Listed, sentry: Any) -> None:
+    """What may not leave in an event may not leave in feedback: on disk, to the hooks and to Sentry alike."""
+    more = {"scrub_keys": "staff_code", "scrub_patterns": "BADGE-[0-9]{6}", "scrub_exempt": "passphrase"}
+    server = sentry(outbox_path=str(path), **more)
+    told: list[Feedback] = []
+    app = RotaSentryMiddleware(never, Settings(outbox_path=str(path), **more), on_feedback=told.append)
+    message = "BADGE-123456, staff_code: zebra77, passphrase: correct"
+    await fetch(app, PATH, "POST", json={"message": message, "name": "BADGE-654321"})
+    (kept,), (item,) = listed(), server.items("feedback")
+    for found in (kept, item["contexts"]["feedback"], asdict(told[0])):
+        assert found["message"] == "[Filtered], staff_code: [Filtered], passphrase: correct"
+        assert found["name"] == "[Filtered]"
 
 
 async def test_a_file_that_cannot_be_written_loses_nothing(
