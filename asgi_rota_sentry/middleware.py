@@ -16,7 +16,7 @@ from asgi_rota_sentry.metering import Metering
 from asgi_rota_sentry.pages import ErrorPages
 from asgi_rota_sentry.settings import Settings, given_or_none
 from asgi_rota_sentry.slow import SlowRequests
-from asgi_rota_sentry.types import ASGIApp, Receive, Scope, Send
+from asgi_rota_sentry.types import AnyASGIApp, ASGIApp, Receive, Scope, Send
 
 
 class RotaSentryMiddleware:
@@ -30,7 +30,7 @@ class RotaSentryMiddleware:
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: AnyASGIApp,
         settings: Settings | None = None,
         *,
         identify: Identify | None = None,
