@@ -1,6 +1,7 @@
 """The command line over the rooms; each room's `command.py` brings its own commands."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,10 @@ COMMANDS: tuple[ModuleType, ...] = (outbox_command, feedback_command, scrubbing_
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status. Settings come from the environment."""
     arguments = _parser().parse_args(argv)
+    if sys.stdout is None:  # `>&-`
+        return _cannot_write("it is closed")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # not every encoding has every character
     try:
         settings = Settings.from_env()
         if "outbox" in arguments:
@@ -34,11 +39,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(fault, file=sys.stderr)
         return 1
     except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_nowhere()
         return 0
+    except OSError as fault:  # a full disk; of files each command tells itself
+        _write_nowhere()
+        return _cannot_write(fault.strerror or str(fault))
     except KeyboardInterrupt:
         return 130
     return int(status)
+
+
+def _cannot_write(why: str) -> int:
+    print(f"The output cannot be written: {why}.", file=sys.stderr)
+    return 1
+
+
+def _write_nowhere() -> None:
+    """Let what is still to be written go, or the interpreter complains at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -166,7 +166,7 @@ class Journey(Record):
 
     def page(self, status: int, headers: Headers) -> Answer:
         """The page in place of a bare answer."""
-        scope, sentry = self._scope, self._sentry
+        scope, sentry, client = self._scope, self._sentry, self._client
         sent = request.headers_and_cookies(scope)
         who, asked = self._who(sent), sent[0]
         event_id = self._failure_id() if status >= 500 else None
@@ -179,7 +179,8 @@ class Journey(Record):
             accept_language=_text(asked.get(b"accept-language")),
             event_id=event_id,
             trace_id=sentry.trace_id if sentry is not None else None,
-            reported=event_id is not None and self._client is not None and self._client.reports,
+            reported=event_id is not None and client is not None and client.reports,
+            kept=client is not None and client.keeps,
             user_name=who.username,
             user_email=who.email,
             theme=who.preferences.get("theme"),

@@ -3,7 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any, cast, overload
 
 from asgi_rota_sentry import faults, identity, lifespan, request, sdk, start, trail
 from asgi_rota_sentry.asgi2 import as_asgi3
@@ -14,9 +14,9 @@ from asgi_rota_sentry.identity import Identify
 from asgi_rota_sentry.journey import Journey, here
 from asgi_rota_sentry.metering import Metering
 from asgi_rota_sentry.pages import ErrorPages
-from asgi_rota_sentry.settings import Settings
+from asgi_rota_sentry.settings import Settings, given_or_none
 from asgi_rota_sentry.slow import SlowRequests
-from asgi_rota_sentry.types import ASGIApp, Receive, Scope, Send
+from asgi_rota_sentry.types import AnyASGIApp, ASGIApp, Receive, Scope, Send
 
 
 class RotaSentryMiddleware:
@@ -30,7 +30,7 @@ class RotaSentryMiddleware:
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: AnyASGIApp,
         settings: Settings | None = None,
         *,
         identify: Identify | None = None,
@@ -40,8 +40,7 @@ class RotaSentryMiddleware:
             raise TypeError(
                 f"app is {app!r}; expected an ASGI application, a callable that takes scope, receive, send."
             )
-        if settings is not None and not isinstance(settings, Settings):
-            raise TypeError(f"settings is {settings!r}; expected asgi_rota_sentry.Settings, or nothing.")
+        settings = given_or_none(settings)
         if identify is not None and not callable(identify):
             raise TypeError(f"identify is {identify!r}; expected a callable that takes the ASGI scope, or nothing.")
         self.app = as_asgi3(app)
@@ -112,13 +111,20 @@ class RotaSentryMiddleware:
         return path in self._excluded_exact or path.startswith(self._excluded_prefixes)
 
 
-def record_action(category: str, message: str, **data: Any) -> None:
+@overload
+def record_action(category: str, message: str, /, **data: Any) -> None: ...
+@overload
+def record_action(category: str, message: str, **data: Any) -> None: ...
+def record_action(*words: str, **data: Any) -> None:
     """Note what the user did, as a breadcrumb of this and of the same visitor's later requests.
 
-    `category` is a word such as `click` or `form`, `message` a sentence, `data` anything short that helps. Outside a
-    request it is an ordinary breadcrumb; without an initialised SDK nothing happens. Never raises.
+    `category` is a word such as `click` or `form`, `message` a sentence, `data` anything short that helps, under any
+    name: given by position, the first two leave theirs free. Outside a request it is an ordinary breadcrumb; without
+    an initialised SDK nothing happens. Never raises.
     """
     try:
+        by_name = ("category", "message")[len(words) :]
+        category, message = words + tuple(data.pop(name) for name in by_name)
         sdk.add_breadcrumb({"category": category, "message": message, "level": "info", "data": data})
         current = here()
         if current is not None and current.is_open:

@@ -33,7 +33,7 @@ def _validate(spec: Field[Any], name: str, given: Any) -> Any:
     try:
         return spec.metadata["parse"](given)
     except (ValueError, TypeError, OverflowError):
-        shown = repr(values.without_password(given) if isinstance(given, str) else given)
+        shown = values.without_password(repr(given))
         raise ValueError(f"{name} is {shown}; expected {spec.metadata['expected']}.") from None
 
 
@@ -166,6 +166,10 @@ class Settings:
         if faults:
             raise SettingsError(tuple(faults))
 
+    def __repr__(self) -> str:
+        """As of any dataclass, but for passwords: it ends up in logs and in the variables of stack traces."""
+        return f"Settings({', '.join(f'{spec.name}={_shown(getattr(self, spec.name))}' for spec in fields(self))})"
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """The settings that the environment gives; `environ` is `os.environ` when left out.
@@ -191,6 +195,21 @@ class Settings:
         if faults:
             raise SettingsError(tuple(faults))
         return cls(**given)
+
+
+def _shown(value: Any) -> str:
+    is_url = isinstance(value, str) and "://" in value
+    return values.without_password(repr(value)) if is_url else repr(value)
+
+
+def given_or_none(settings: Any) -> Settings | None:
+    """The settings that a user gave, or None. Raises `TypeError` for anything else, which may be a secret: a DSN."""
+    if settings is None or isinstance(settings, Settings):
+        return settings
+    kind = type(settings).__name__
+    raise TypeError(
+        f"settings is of type {kind}; expected asgi_rota_sentry.Settings, such as Settings(dsn=…), or nothing."
+    )
 
 
 def _unknown(name: str, known: list[str]) -> str:

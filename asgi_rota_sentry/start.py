@@ -9,7 +9,7 @@ from typing import Any
 from asgi_rota_sentry import expected, sdk
 from asgi_rota_sentry.outbox import transport_for
 from asgi_rota_sentry.scrubbing import Scrubber
-from asgi_rota_sentry.settings import Settings
+from asgi_rota_sentry.settings import Settings, given_or_none
 
 _started_with: list[Settings] = []
 
@@ -19,10 +19,10 @@ def init(settings: Settings | None = None, **sentry_options: Any) -> None:
 
     `sentry_options` go to `sentry_sdk.init` and win over the settings
     (https://docs.sentry.io/platforms/python/configuration/options/). In debug mode nothing leaves the machine, whatever
-    DSN or transport is given. Raises `SettingsError` for settings that cannot be used, `TypeError` for an option that
-    the SDK does not know.
+    DSN or transport is given. Raises `SettingsError` for settings that cannot be used, `TypeError` for what is no
+    `Settings` and for an option that the SDK does not know.
     """
-    settings = settings if settings is not None else Settings.from_env()
+    settings = given_or_none(settings) or Settings.from_env()
     sdk.initialise(sentry_options_for(settings, sentry_options))
     _started_with[:] = [settings]
     if "celery" in sys.modules:  # sentry-sdk imports it where it is installed
@@ -31,7 +31,7 @@ def init(settings: Settings | None = None, **sentry_options: Any) -> None:
 
 def sentry_options(settings: Settings | None = None, **own: Any) -> dict[str, Any]:
     """What `init` would hand to `sentry_sdk.init`, for those who call that themselves."""
-    return sentry_options_for(settings if settings is not None else Settings.from_env(), own)
+    return sentry_options_for(given_or_none(settings) or Settings.from_env(), own)
 
 
 def sentry_options_for(settings: Settings, own: Mapping[str, Any]) -> dict[str, Any]:

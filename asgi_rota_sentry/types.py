@@ -8,3 +8,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[Any]]
+
+AnyASGIApp = Callable[[Any, Any, Any], Awaitable[Any]] | Callable[[Any], Callable[[Any, Any], Awaitable[Any]]]
+"""An application of any framework, ASGI 3 or 2: each has types of its own for scope, receive and send."""

@@ -20,6 +20,8 @@ _FALSE = {"0", "false", "no", "off"}
 _EMAIL = re.compile(r"[^@\s<>\"',;:()\\]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_PASSWORD = re.compile(r"^((?:.*?://)?[^:]*):(?!//).*@", re.DOTALL)
+_QUERY_PASSWORD = re.compile(r"([?&]password=)[^&'\"]*", re.IGNORECASE)  # as Redis may have it
 _RATE = re.compile(r"([1-9][0-9]{0,8}) ?(?:/|per) ?(second|minute|hour|day)")
 
 
@@ -113,8 +115,11 @@ def redis_url(given: Any) -> str | None:
 
 
 def without_password(given: str) -> str:
-    """The text with the password of a URL replaced, so that an error message may show it."""
-    return re.sub(r"(?<=://)([^/@:\s]*):[^/@\s]*@", r"\1:[Filtered]@", given)
+    """The text with the password of a URL replaced, so that an error message may show it.
+
+    Whoever gets a URL wrong may have left out its scheme, or have left a `/` or `@` of the password as it is.
+    """
+    return _QUERY_PASSWORD.sub(r"\1[Filtered]", _PASSWORD.sub(r"\1:[Filtered]@", given))
 
 
 def _items(given: Any) -> Iterable[Any]:

@@ -1,9 +1,12 @@
 """The command line, run as a user runs it."""
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +14,12 @@ from typing import Any
 
 import pytest
 import sentry_sdk
+from sentry_sdk.envelope import Envelope, Item, PayloadRef
 
 from asgi_rota_sentry import Settings
 from asgi_rota_sentry.cli import main
 from asgi_rota_sentry.outbox import LOCAL, QUEUED, SET_ASIDE, Outbox, transport_for
+from asgi_rota_sentry.outbox.feedback import COLUMNS, FeedbackStore
 from tests.ingest import Ingest, ingest
 
 Run = Callable[..., tuple[int, str, str]]
@@ -148,7 +153,31 @@ def test_one_event_as_json(run: Run, story: str) -> None:
 def test_an_unknown_or_ambiguous_id_is_said_to_be_so(run: Run, story: str) -> None:
     """Exit status 1 and one sentence."""
     assert run("events", "ffff\x1b[0m") == (1, "", "Nothing kept has the ID ffff\\x1b[0m.\n")
-    assert run("events", "") == (1, "", " may be any of 2; give more of the ID.\n")
+    for empty in ("", "-"):
+        for command in (["events"], ["outbox", "show"], ["outbox", "discard"]):
+            assert run(*command, empty) == (1, "", "Expected an event ID, its beginning, or # and a number.\n")
+
+
+def test_a_limit_is_a_whole_number(run: Run, story: str) -> None:
+    """Whatever is none is refused, never taken for all; 0 is for all."""
+    for command in ("events", "feedback"):
+        for given in ("-1", "1.5", "few", "nan"):
+            status, out, err = run(command, "--limit", given)
+            assert (status, out) == (2, "")
+            assert err.splitlines()[-1].endswith(f"--limit: {given!r}; expected a whole number, 0 for all")
+    for given in ("0", "50", str(10**30)):
+        assert len(run("events", "--limit", given)[1].splitlines()) == 3
+
+
+def test_a_long_title_makes_no_line_endless(run: Run, path: Path) -> None:
+    """Also where no terminal says how wide it is: one title is cut, and the lines beside it are not padded for it."""
+    for message in ("short", "long " * 60):
+        item = Item(PayloadRef(json={"event_id": "1" * 32, "message": message}), type="event")
+        Outbox(path).add(Envelope({"event_id": "1" * 32}, [item]), LOCAL)
+    lines = run("events")[1].splitlines()
+    assert max(map(len, lines)) < 180
+    assert "long long" in lines[1]
+    assert "…" in lines[1]
 
 
 @pytest.mark.parametrize("command", [["events"], ["outbox"], ["outbox", "list"], ["outbox", "send"]])
@@ -269,6 +298,9 @@ def test_export_and_import(run: Run, story: str, path: Path, tmp_path: Path) -> 
     assert run("outbox", "export", str(archive)) == (1, "", f"{archive} exists already.\n")
     elsewhere = str(tmp_path / "elsewhere" / "o.sqlite3")
     assert run("outbox", "import", str(archive), "--outbox", elsewhere)[1] == f"Read 2 from {archive}.\n"
+    run("outbox", "discard", story, "--outbox", elsewhere)
+    some = run("outbox", "import", str(archive), "--outbox", elsewhere)[1]
+    assert some == f"Read 1 from {archive}; 1 were here already.\n"
     again = run("outbox", "import", str(archive), "--outbox", elsewhere)[1]
     assert again == f"Read 0 from {archive}; 2 were here already.\n"
     here, there = (json.loads(run("events", story, "--json", "--outbox", each)[1]) for each in (str(path), elsewhere))
@@ -299,6 +331,64 @@ def test_import_takes_single_envelopes_and_refuses_the_rest(run: Run, story: str
         run("outbox", "import", str(tmp_path / "none"))[2]
         == f"{tmp_path / 'none'} cannot be read: No such file or directory.\n"
     )
+
+
+def test_a_second_import_counts_nothing_twice(run: Run, path: Path, tmp_path: Path) -> None:
+    """Sessions and metrics have no event ID: they are known by their content, as often as it is there."""
+    for sessions in (1, 1, 2):
+        content = {"aggregates": [{"started": "2026-01-01T00:00:00Z", "exited": sessions}]}
+        item = Item(PayloadRef(json=content), type="sessions")
+        Outbox(path).add(Envelope({}, [item]), LOCAL)
+    archive, elsewhere = tmp_path / "events.zip", str(tmp_path / "elsewhere" / "o.sqlite3")
+    assert run("outbox", "export", str(archive))[0] == 0
+    told = [run("outbox", "import", str(archive), "--outbox", elsewhere)[1] for _ in range(2)]
+    assert told == [f"Read 3 from {archive}.\n", f"Read 0 from {archive}; 3 were here already.\n"]
+    assert run("outbox", "import", str(archive))[1] == told[1]
+    run("outbox", "discard", "#2")
+    assert run("outbox", "import", str(archive))[1] == f"Read 1 from {archive}; 2 were here already.\n"
+
+
+def test_an_export_that_fails_leaves_nothing(run: Run, story: str, path: Path, tmp_path: Path) -> None:
+    """Neither a file that cannot be opened nor an envelope that cannot be read stands in the way of the next try."""
+    archive = tmp_path / "events.zip"
+    (tmp_path / "junk").write_bytes(b"no database" * 1000)
+    for outbox in ("junk", "none"):
+        assert run("outbox", "export", str(archive), "--outbox", str(tmp_path / outbox))[:2] == (1, "")
+        assert not archive.exists()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE envelope SET payload = x'00' WHERE number = 1")
+    status, out, err = run("outbox", "export", str(archive))
+    assert (status, out) == (1, "")
+    assert err.startswith("The kept bytes are damaged")
+    assert not archive.exists()
+
+
+def _shell(path: Path, command: str, **environment: str) -> "subprocess.CompletedProcess[bytes]":
+    line = f"{sys.executable} -m asgi_rota_sentry --outbox {path} {command}"
+    return subprocess.run(line, shell=True, capture_output=True, check=False, env=os.environ | environment)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii"])
+def test_a_character_that_the_output_lacks_is_written_as_an_escape(path: Path, encoding: str) -> None:
+    """No character costs the list; a spreadsheet gets UTF-8 whatever the terminal takes."""
+    event = Item(PayloadRef(json={"event_id": "1" * 32, "message": "Łódź"}), type="event")
+    Outbox(path).add(Envelope({"event_id": "1" * 32}, [event]), LOCAL)
+    row = dict.fromkeys(COLUMNS, "") | {"message": "Łódź", "written_at": time.time(), "event": "missing"}
+    FeedbackStore(path).add(row)
+    for command in ("events", "events 1111", "feedback", "feedback --csv"):
+        done = _shell(path, command, PYTHONIOENCODING=encoding)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert ("Łódź".encode() if "csv" in command else b"\\u0141") in done.stdout
+
+
+@pytest.mark.parametrize("command", ["events", "events 1", "outbox", "outbox list", "outbox show 1", "feedback --csv"])
+def test_an_output_that_cannot_be_written_is_told_in_one_line(path: Path, command: str) -> None:
+    """Closed or full: a sentence on the standard error and an exit status that says so."""
+    event = Item(PayloadRef(json={"event_id": "1" * 32, "message": "m" * 20_000}), type="event")
+    Outbox(path).add(Envelope({"event_id": "1" * 32}, [event]), LOCAL)
+    for where, why in ((">&-", b"it is closed"), ("> /dev/full", b"No space left on device")):
+        done = _shell(path, f"{command} {where}")
+        assert (done.returncode, done.stderr) == (1, b"The output cannot be written: %s.\n" % why)
 
 
 def test_a_pipe_that_closes_is_no_error(path: Path, story: str) -> None:

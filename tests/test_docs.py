@@ -1,6 +1,8 @@
 """The documentation says what the code does."""
 
+import os
 import re
+import subprocess
 from dataclasses import fields
 from pathlib import Path
 
@@ -23,3 +25,19 @@ def test_each_documented_value_is_accepted_and_is_the_default_or_an_example() ->
     settings = Settings.from_env(given)
     assert settings.trail_requests == Settings().trail_requests
     assert settings.support_email == "support@example.com"
+
+
+def test_a_shell_reads_the_example_environment(tmp_path: Path) -> None:
+    """`. .env` gives what a program that reads the file gives, with every line uncommented."""
+    given = LINE.findall((ROOT / ".env.sentry.example").read_text())
+    (tmp_path / "env").write_text("".join(f"{name}={value}\n" for name, value in given))
+    done = subprocess.run(
+        ["sh", "-c", "set -ae; . ./env; env -0"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        check=False,
+    )
+    assert done.stderr == b""
+    read = dict(line.split("=", 1) for line in done.stdout.decode().split("\0") if "SENTRY_" in line)
+    assert read == dict(given)

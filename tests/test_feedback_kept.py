@@ -3,19 +3,22 @@
 import csv
 import io
 import json
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import sentry_sdk
 
 from asgi_rota_sentry import RotaSentryMiddleware, Settings, init
 from asgi_rota_sentry.cli import main
 from asgi_rota_sentry.feedback import Feedback
-from asgi_rota_sentry.outbox import Outbox
+from asgi_rota_sentry.outbox import Outbox, health
 from asgi_rota_sentry.outbox.feedback import FeedbackStore
 from tests.conftest import Get
 from tests.ingest import Ingest, ingest, unused_port
@@ -139,6 +142,20 @@ async def test_another_transport_gets_it_too(fetch: Get, path: Path, listed: Lis
     assert [(row["state"], row["delivered"]) for row in listed()] == [("handed over", False)]
 
 
+async def test_the_users_own_scrub_settings_hold(fetch: Get, path: Path, listed: Listed, sentry: Any) -> None:
+    """What may not leave in an event may not leave in feedback: on disk, to the hooks and to Sentry alike."""
+    more = {"scrub_keys": "staff_code", "scrub_patterns": "BADGE-[0-9]{6}", "scrub_exempt": "passphrase"}
+    server = sentry(outbox_path=str(path), **more)
+    told: list[Feedback] = []
+    app = RotaSentryMiddleware(never, Settings(outbox_path=str(path), **more), on_feedback=told.append)
+    message = "BADGE-123456, staff_code: zebra77, passphrase: correct"
+    await fetch(app, PATH, "POST", json={"message": message, "name": "BADGE-654321"})
+    (kept,), (item,) = listed(), server.items("feedback")
+    for found in (kept, item["contexts"]["feedback"], asdict(told[0])):
+        assert found["message"] == "[Filtered], staff_code: [Filtered], passphrase: correct"
+        assert found["name"] == "[Filtered]"
+
+
 async def test_a_file_that_cannot_be_written_loses_nothing(
     fetch: Get, tmp_path: Path, sentry: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -150,6 +167,59 @@ async def test_a_file_that_cannot_be_written_loses_nothing(
     assert answer.status_code == 202
     assert len(server.items("feedback")) == 1
     assert any("keeping feedback in the outbox's file" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("fields", [{}, {"dsn": "http://key@127.0.0.1:9/1", "debug": True}], ids=["no DSN", "debug"])
+async def test_what_is_neither_written_nor_sent_is_not_thanked_for(
+    start: Start, fetch: Get, path: Path, listed: Listed, fields: dict[str, Any]
+) -> None:
+    """The file is all there is and cannot be written: the visitor is told so, and thanked once it is mended."""
+    path.parent.write_text("in the way")
+    app = start(**fields)
+    for accept in ("*/*", "text/html"):
+        answer = await fetch(app, PATH, "POST", json={"message": "It broke."}, headers={"accept": accept})
+        assert answer.status_code == 503
+        assert "could not be kept" in answer.text
+    assert health().fault
+    path.parent.unlink()
+    await anyio.sleep(1.1)  # for so long a file that failed is not tried
+    assert (await fetch(app, PATH, "POST", json={"message": "It broke."})).status_code == 202
+    sentry_sdk.flush()
+    assert [row["message"] for row in listed()] == ["It broke."]
+    assert health().fault == ""
+
+
+async def test_the_500_page_claims_no_record_that_there_is_not(fetch: Get, path: Path) -> None:
+    """Without an outbox, or with a file that cannot be written, no report was made; else it is kept on this server."""
+
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError
+
+    async def page(outbox_path: str) -> str:
+        settings = Settings(outbox_path=outbox_path)
+        init(settings, default_integrations=False, auto_enabling_integrations=False)
+        answer = await fetch(RotaSentryMiddleware(broken, settings), "/", headers={"accept": "text/html"})
+        sentry_sdk.get_client().close()
+        return answer.text
+
+    assert "Recorded on this server only" in await page(str(path))
+    shutil.rmtree(path.parent)
+    path.parent.write_text("in the way")
+    for where in ("", str(path)):
+        told = await page(where)
+        assert "Recorded" not in told
+        assert "No report was made" in told
+
+
+async def test_the_clients_own_outbox_is_enough(fetch: Get, path: Path, start: Start) -> None:
+    """A middleware that was given no outbox thanks for what the one of `init` has written, and for nothing else."""
+    start()
+    app = RotaSentryMiddleware(never, Settings(outbox_path=""))
+    assert (await fetch(app, PATH, "POST", json={"message": "It broke."})).status_code == 202
+    assert [kept.title for kept in Outbox(path).entries(kinds=["feedback"])] == ["It broke."]
+    shutil.rmtree(path.parent)
+    path.parent.write_text("in the way")
+    assert (await fetch(app, PATH, "POST", json={"message": "It broke again."})).status_code == 503
 
 
 async def test_no_more_than_the_settings_say_is_listed_for_ever(

@@ -528,6 +528,30 @@ async def test_what_ends_less_than_the_request_is_not_said_to_end_it(sentry: Sen
     assert "500" not in told(event["breadcrumbs"])
 
 
+async def test_an_action_may_have_any_data(sentry: Sentry, caplog: pytest.LogCaptureFixture) -> None:
+    """Under any name, that of its own category too; category and message may be given by name; none of it raises."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        record_action("form", "positions", category="night", message="late", given=1, words=2)
+        record_action("form", message="one by name", category="night")
+        record_action(message="both by name", category="form", hours=8)
+        raise ValueError
+
+    await Wire().run(RotaSentryMiddleware(app), http())
+    assert "recording an action" not in caplog.text
+    for wrong in ((), ("form",), ("form", "a", "b")):
+        record_action(*wrong)
+    assert "recording an action" in caplog.text
+    (event,) = server.events
+    told = [(crumb["category"], crumb["message"], crumb.get("data")) for crumb in event["breadcrumbs"]["values"]]
+    assert told[1:4] == [
+        ("form", "positions", {"category": "night", "message": "late", "given": 1, "words": 2}),
+        ("form", "one by name", {"category": "night"}),
+        ("form", "both by name", {"hours": 8}),
+    ]
+
+
 async def test_identity_is_there_when_the_event_is_made(sentry: Sentry, fetch: Get) -> None:
     """A message or a handled error in the middle of a request knows the user, not only the exception at its end."""
     server = sentry()
@@ -637,7 +661,7 @@ async def test_without_the_sdk_everything_works_and_the_page_is_served(fetch: Ge
     ("arguments", "message"),
     [
         (("not an app",), "app is 'not an app'; expected an ASGI application"),
-        ((rota(), {"debug": True}), "settings is {'debug': True}; expected asgi_rota_sentry.Settings"),
+        ((rota(), {"debug": True}), "settings is of type dict; expected asgi_rota_sentry.Settings"),
     ],
 )
 def test_what_cannot_work_is_refused_at_start(arguments: tuple[Any, ...], message: str) -> None:

@@ -361,6 +361,34 @@ def test_a_file_that_cannot_be_made_falls_back_to_the_sdk(
     assert "can be written again" in warnings()[-1]
 
 
+@pytest.mark.parametrize("has_dsn", [False, True])
+def test_health_tells_that_the_file_cannot_be_written(
+    start: Start, path: Path, server: Ingest, *, has_dsn: bool
+) -> None:
+    """Before anything was lost, after that, and no longer once it is mended; to look leaves nothing behind."""
+    path.parent.write_text("in the way")
+    start(server.dsn if has_dsn else None)
+    assert health().fault
+    crash()
+    sentry_sdk.flush()
+    assert health().fault
+    path.parent.unlink()
+    sentry_sdk.get_client().close(timeout=0)
+    start(server.dsn if has_dsn else None)
+    assert health().fault == ""
+    assert not path.parent.exists()
+    path.parent.mkdir()
+    path.mkdir()  # a folder where the file should be
+    crash()
+    sentry_sdk.flush()
+    assert health().fault
+    path.rmdir()
+    time.sleep(1.1)  # for so long a file that failed is not tried
+    crash()
+    sentry_sdk.flush()
+    assert health().fault == ""
+
+
 def test_a_locked_database_is_waited_for_and_then_done_without(start: Start, path: Path, server: Ingest) -> None:
     """Another program holds the file: within seconds the event goes out all the same, and the next is kept again."""
     outbox = start(server.dsn)

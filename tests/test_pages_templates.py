@@ -1,10 +1,15 @@
 """A user's own templates and languages in `pages_dir`: used when they are sound, logged and passed over when not."""
 
 import logging
+import shutil
+import subprocess
+import sys
+import zipapp
 from pathlib import Path
 
 import pytest
 
+import asgi_rota_sentry
 from asgi_rota_sentry.pages import Answer, ErrorPages, Situation
 from asgi_rota_sentry.settings import Settings
 
@@ -137,3 +142,30 @@ def test_misspelt_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         pages = pages_of(tmp_path)
     assert "it.toml has unknown keys: titel" in caplog.text
     assert "Cerca" in ask(pages, language="it").body.decode()
+
+
+def test_the_package_serves_its_pages_out_of_a_zip_file(tmp_path: Path) -> None:
+    """In a zipapp (PEP 441) the built-in templates and languages are no files; own ones still are."""
+    source, own = tmp_path / "source", tmp_path / "own"
+    shutil.copytree(Path(asgi_rota_sentry.__file__).parent, source / "asgi_rota_sentry")
+    own.mkdir()
+    (own / "404.html").write_text("own <!--include form.html-->", encoding="utf-8")
+    (source / "__main__.py").write_text(
+        "import sys\n"
+        "from asgi_rota_sentry.pages import ErrorPages, Situation\n"
+        "from asgi_rota_sentry.settings import Settings\n"
+        "pages = ErrorPages(Settings(pages_dir=sys.argv[1]))\n"
+        "for status in (404, 500):\n"
+        "    known = Situation(status, accept='text/html', language='de')\n"
+        "    print(pages.answer(known).body.decode())\n"
+        "print(__file__)\n",
+        encoding="utf-8",
+    )
+    zipapp.create_archive(source, tmp_path / "app.pyz")
+    shutil.rmtree(source)
+    command = [sys.executable, "-X", "utf8", str(tmp_path / "app.pyz"), str(own)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, encoding="utf-8")
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout.startswith("own <form")
+    assert "Etwas ist schiefgegangen" in done.stdout
+    assert str(tmp_path / "app.pyz") in done.stdout

@@ -3,10 +3,11 @@
 from dataclasses import FrozenInstanceError, fields
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from asgi_rota_sentry import Settings, SettingsError
+from asgi_rota_sentry import RotaSentryMiddleware, Settings, SettingsError, init, sentry_options
 
 
 def faults_of(environ: dict[str, str]) -> tuple[str, ...]:
@@ -132,10 +133,61 @@ def test_settings_from_code_are_checked_the_same_way() -> None:
     assert Settings(exclude_paths=["/healthz"]).exclude_paths == ("/healthz",)  # type: ignore[arg-type]
 
 
-def test_a_password_is_not_repeated_in_a_message() -> None:
-    """An error message ends up in logs."""
-    (fault,) = faults_of({"SENTRY_DSN": "https://key:hunter2@errors.example/project"})
-    assert "hunter2" not in fault
+@pytest.mark.parametrize(
+    "given",
+    [
+        "https://key:hunter2@errors.example/project",
+        "smtp://user:pa/hunter2@mail:port",
+        "smtp://user:a@hunter2:b@mail:port",
+        "smtp://user@rota.example:hunter2@mail:port",
+        "smtps:///us/er:hunter2?#@mail:port",
+        "smtp://user:a hunter2@mail:port",
+        "user:hunter2@mail",
+        "redis://mail:port/0?password=hunter2",
+    ],
+)
+def test_a_password_is_not_repeated_in_a_message(given: str) -> None:
+    """An error message ends up in logs; whoever left the password's `/` unescaped has it in there, too."""
+    for name in ("SENTRY_DSN", "ROTA_SENTRY_SMTP_URL", "ROTA_SENTRY_TRAIL_REDIS_URL", "ROTA_SENTRY_FEEDBACK_REDIS_URL"):
+        (fault,) = faults_of({name: given})
+        assert "hunter2" not in fault
+        assert fault.startswith(f"{name} is ")
+        assert "mail" in fault or "errors.example" in fault
+    with pytest.raises(SettingsError) as caught:
+        Settings(smtp_url=[given])  # type: ignore[arg-type]
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_settings_as_text_have_no_password() -> None:
+    """They end up in logs and in the variables of a stack trace; everything else is there, as of any dataclass."""
+    secret = Settings(
+        dsn="https://key:hunter1@errors.example/1",
+        smtp_url="smtps://user:hunter2@mail.example",
+        trail_redis_url="redis://:hunter3@redis.example",
+        feedback_redis_url="rediss://redis.example/0?password=hunter4&db=1",
+        release="pkg:rota@1",
+        scrub_patterns=("a:b@c",),
+    )
+    assert "hunter" not in repr(secret)
+    assert "dsn='https://key:[Filtered]@errors.example/1', environment='development', " in repr(secret)
+    assert "feedback_redis_url='rediss://redis.example/0?password=[Filtered]&db=1'" in repr(secret)
+    assert "release='pkg:rota@1'" in repr(secret)
+    assert "scrub_patterns=('a:b@c',)" in repr(secret)
+    assert eval(repr(Settings(debug=True))) == Settings(debug=True)
+
+
+@pytest.mark.parametrize("given", ["https://hunter2@errors.example/1", 5, {"dsn": "https://hunter2@errors.example/1"}])
+def test_what_is_no_settings_is_refused_by_its_type(given: Any) -> None:
+    """By all that take them, with a hint; a DSN given in their place is not repeated."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        """Never called."""
+
+    wrong = rf"^settings is of type {type(given).__name__}; expected asgi_rota_sentry.Settings, such as Settings\(dsn="
+    for take in (init, sentry_options, lambda settings: RotaSentryMiddleware(app, settings)):
+        with pytest.raises(TypeError, match=wrong) as caught:
+            take(given)
+        assert "hunter2" not in str(caught.value)
 
 
 def test_settings_are_frozen() -> None:

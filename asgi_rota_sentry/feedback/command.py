@@ -2,10 +2,12 @@
 
 import argparse
 import csv
+import io
 import json
 import sys
 from typing import Any
 
+from asgi_rota_sentry.outbox.arguments import add_limit
 from asgi_rota_sentry.outbox.feedback import DELIVERED, FeedbackStore
 from asgi_rota_sentry.outbox.plain import moment, table
 from asgi_rota_sentry.settings import Settings
@@ -21,7 +23,7 @@ def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser("feedback", help="list what visitors wrote, newest first")
     parser.add_argument("--outbox", metavar="PATH", default=argparse.SUPPRESS, help="the outbox's file")
-    parser.add_argument("--limit", type=int, default=50, metavar="N", help="how many to list, 0 for all (default 50)")
+    add_limit(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="for programs")
     form.add_argument("--csv", action="store_true", help="for spreadsheets; what would be a formula gets a ' before it")
@@ -35,7 +37,7 @@ def _feedback(args: argparse.Namespace, settings: Settings) -> int:
         gone = store.forget(args.forget)
         print(f"Forgot {gone}.")
         return 0 if gone == len(args.forget) else 1
-    found = store.newest(max(0, args.limit) or None)
+    found = store.newest(args.limit)
     if args.json:
         print(json.dumps([row | {"delivered": row["state"] == DELIVERED} for row in found], indent=2))
     elif args.csv:
@@ -55,6 +57,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _write_csv(rows: list[dict[str, Any]]) -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="")  # lines end as RFC 4180 has it
     writer = csv.writer(sys.stdout)
     writer.writerow([*_CSV, *_CSV_MORE])
     for row in rows:

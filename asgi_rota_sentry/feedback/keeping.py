@@ -20,7 +20,9 @@ class Keeper:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._scrubber = Scrubber()
+        self._scrubber = Scrubber(
+            keys=settings.scrub_keys, patterns=settings.scrub_patterns, exempt=settings.scrub_exempt
+        )
         self._store: FeedbackStore | None = None
         if settings.outbox_path:
             self._store = FeedbackStore(
@@ -52,7 +54,10 @@ class Keeper:
         )
 
     def keep(self, feedback: Feedback, *, span_id: str | None, user_agent: str | None) -> bool:
-        """Whether the feedback is safe now: on disk, or with a transport that sends it."""
+        """Whether the feedback is safe now: on disk, or with a transport that sends it.
+
+        A transport that only keeps what it is given is as good as its file.
+        """
         client = sdk.current_client()
         kind = "user_report" if self._settings.feedback_user_report else "feedback"
         envelope_id = feedback.event_id or feedback.id if kind == "user_report" else feedback.id
@@ -67,7 +72,7 @@ class Keeper:
                 faults.report("handing feedback to the transport")
         if written and not (taken and client is not None and sdk.is_kept_by(client)):
             self._note(feedback, HANDED_OVER if taken else NOT_SENT)
-        return written or taken
+        return written or (taken and client is not None and sdk.has_taken(client))
 
     def _has_event(self, event_id: str) -> bool:
         try:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from asgi_rota_sentry.outbox.arguments import add_limit
 from asgi_rota_sentry.outbox.files import read_archive, write_archive
 from asgi_rota_sentry.outbox.health import health
 from asgi_rota_sentry.outbox.plain import age, moment, printable, size, table
@@ -31,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
 
     events = subparsers.add_parser("events", help="list what is kept, or show one event", parents=[machine])
     events.add_argument("id", nargs="?", metavar="ID", help="an event ID or its beginning, or #NUMBER")
-    events.add_argument("--limit", type=int, default=50, metavar="N", help="how many to list, 0 for all (default 50)")
+    add_limit(events)
     events.set_defaults(run=_events)
 
     outbox = subparsers.add_parser("outbox", help="what waits to be sent, and what to do with it", parents=[machine])
@@ -69,6 +70,9 @@ def _say(text: str) -> None:
 
 def _found(outbox: Outbox, reference: str) -> Kept | None:
     """The one envelope meant, or None after saying why there is none."""
+    if not reference.replace("-", "").strip():  # which is how every ID begins
+        _say("Expected an event ID, its beginning, or # and a number.")
+        return None
     found = outbox.find(reference)
     if len(found) > 1 and len({kept.event_id for kept in found}) > 1:
         _say(f"{printable(reference)} may be any of {len(found)}; give more of the ID.")
@@ -82,7 +86,7 @@ def _found(outbox: Outbox, reference: str) -> Kept | None:
 def _events(args: argparse.Namespace, settings: Settings) -> int:
     outbox = _open(settings)
     if args.id is None:
-        kept = outbox.entries(kinds=_EVENTS, limit=max(0, args.limit) or None)
+        kept = outbox.entries(kinds=_EVENTS, limit=args.limit)
         return _print_list(kept, as_json=args.json, columns=("time", "kind", "title", "user", "event ID"))
     one = _found(outbox, args.id)
     if one is None:
@@ -205,6 +209,9 @@ def _export(args: argparse.Namespace, settings: Settings) -> int:
         return 1
     except OSError as fault:
         _say(f"{args.file} cannot be written: {fault.strerror}.")
+        return 1
+    except ValueError as fault:
+        _say(str(fault))
         return 1
     return 0
 

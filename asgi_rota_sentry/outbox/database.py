@@ -3,6 +3,7 @@
 import errno
 import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -173,6 +174,19 @@ def identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def obstacle(path: Path) -> str:
+    """What stands in the way of a file at the path, as far as it shows before one is made; empty for nothing.
+
+    An existing file is not opened: to close it again would free the locks that this process has on it.
+    """
+    try:
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        tempfile.TemporaryFile(dir=folder).close()
+        return "" if not path.exists() or os.access(path, os.W_OK) else "it may not be written"
+    except OSError as fault:
+        return fault.strerror or str(fault)
 
 
 def _make_private(path: Path) -> None:

@@ -5,13 +5,16 @@ Single envelopes from the archive can be sent with other tools, too, such as `se
 
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 from asgi_rota_sentry.outbox.store import LOCAL, Kept, Outbox, Packed, unpack
 from asgi_rota_sentry.outbox.summary import summarise
-from asgi_rota_sentry.sdk.envelopes import parse_envelope
+from asgi_rota_sentry.sdk.envelopes import Envelope, parse_envelope
 
 _LARGEST = 100 * 1024 * 1024
 
@@ -19,16 +22,24 @@ _LARGEST = 100 * 1024 * 1024
 def write_archive(outbox: Outbox, path: Path) -> int:
     """Write all kept envelopes, oldest first, to a new archive that only its owner may read; returns how many.
 
-    FileExistsError when there is a file of that name.
+    FileExistsError when there is a file of that name. Whatever else fails leaves none.
     """
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        written = 0
-        for listed in reversed(outbox.entries()):
-            kept = outbox.get(listed.number)
-            if kept is not None:  # not sent meanwhile
-                archive.writestr(_entry(kept), unpack(kept.payload))
-                written += 1
+    try:
+        with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            return _write_all(outbox, archive)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _write_all(outbox: Outbox, archive: zipfile.ZipFile) -> int:
+    written = 0
+    for listed in reversed(outbox.entries()):
+        kept = outbox.get(listed.number)
+        if kept is not None:  # not sent meanwhile
+            archive.writestr(_entry(kept), unpack(kept.payload))
+            written += 1
     return written
 
 
@@ -45,20 +56,48 @@ def read_archive(outbox: Outbox, path: Path) -> tuple[int, int]:
 
     They are kept to be looked at, and sent when somebody asks for it. OSError or ValueError when the file is neither.
     """
-    known = {(kept.kind, kept.event_id) for kept in outbox.entries() if kept.event_id}
+    known = _Known(outbox)
     added = repeated = 0
     for name, data, captured_at in _contents(path):
         try:
             envelope = parse_envelope(data)
         except ValueError as fault:
             raise ValueError(f"{name}: {fault}") from None
-        brief = summarise(envelope)
-        if (brief.kind, brief.event_id) in known:
+        if known.has(envelope):
             repeated += 1
             continue
         outbox.add_packed([Packed.of(envelope, LOCAL, captured_at)])
         added += 1
     return added, repeated
+
+
+class _Known:
+    """The envelopes that an outbox has: by event ID, and those without one (sessions, metrics) by their content.
+
+    Of the latter two may be alike, so each is known as often as it is kept.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        entries = outbox.entries()
+        self._ids = {(kept.kind, kept.event_id) for kept in entries if kept.event_id}
+        self._alike: Counter[bytes] = Counter()
+        for listed in entries:
+            kept = None if listed.event_id else outbox.get(listed.number)
+            with suppress(ValueError):  # damaged: like no other
+                self._alike.update([] if kept is None else [_digest(kept.envelope())])
+
+    def has(self, envelope: Envelope) -> bool:
+        """Whether this one is kept; asked for each of an archive once."""
+        brief = summarise(envelope)
+        if brief.event_id:
+            return (brief.kind, brief.event_id) in self._ids
+        digest = _digest(envelope)
+        self._alike[digest] -= 1
+        return self._alike[digest] >= 0
+
+
+def _digest(envelope: Envelope) -> bytes:
+    return sha256(envelope.serialize()).digest()
 
 
 def _contents(path: Path) -> Iterator[tuple[str, bytes, float]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 _NARROWEST_TITLE = 20
+_WIDEST_TITLE = 100
 
 
 def printable(given: object, *, lines: bool = False) -> str:
@@ -36,9 +37,10 @@ def moment(seconds: float) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, flexible: int) -> str:
-    """Columns under their heads; in a terminal the `flexible` column is cut so that lines fit."""
+    """Columns under their heads; the `flexible` column is cut, in a terminal so that lines fit."""
     texts = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(line[column]) for line in [head, *texts]) for column in range(len(head))]
+    widths[flexible] = min(widths[flexible], _WIDEST_TITLE)
     if sys.stdout.isatty():
         others = sum(widths) - widths[flexible] + 2 * (len(head) - 1)
         widths[flexible] = min(widths[flexible], max(_NARROWEST_TITLE, shutil.get_terminal_size().columns - others))

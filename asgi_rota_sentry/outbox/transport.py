@@ -43,6 +43,7 @@ class NowhereTransport(Transport):
     """Takes every envelope and forgets it: no DSN and no outbox, or debug mode and no outbox."""
 
     keeps_locally = True
+    fault = "there is no outbox"
 
     def capture_envelope(self, envelope: Envelope) -> None:
         """Do nothing."""
@@ -61,6 +62,11 @@ class LocalTransport(Transport):
         self._writer = Writer(self.outbox, LOCAL, self._written, self._refused)
         forks.in_child(self._writer.reset)
         forks.in_child(self.drops.reset)
+
+    @property
+    def fault(self) -> str:
+        """Why the file could not be written last; empty when it could."""
+        return self._writer.fault
 
     def capture_envelope(self, envelope: Envelope) -> None:
         """Hand the envelope to the writer's thread."""
@@ -108,6 +114,11 @@ class Keeping(BaseHttpTransport):
         forks.in_child(self._after_fork_in_child)
         if not self.waits_for_orders:
             self._start_if_something_waits()
+
+    @property
+    def fault(self) -> str:
+        """Why the file could not be written last; empty when it could."""
+        return self._writer.fault
 
     def _after_fork_in_child(self) -> None:
         self.drops.reset()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.outbox.bounds import Dropped
+from asgi_rota_sentry.outbox.database import obstacle
 from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError
 from asgi_rota_sentry.outbox.repair import mend
 from asgi_rota_sentry.outbox.store import Outbox, Packed
@@ -61,6 +62,8 @@ class Writer:
         self._state = state
         self._written = written
         self._refused = refused
+        #: Why the file could not be written last, empty when it could; before the first time what there is to see.
+        self.fault = obstacle(outbox.path)
         self.reset()
 
     def reset(self) -> None:
@@ -159,7 +162,9 @@ class Writer:
         try:
             number, dropped = self._add(packed)
         except OutboxError as fault:
+            self.fault = fault.reason
             self._not_before = time.monotonic() + _PAUSE_SECONDS
             self._refused(fit, fault.reason)
         else:
+            self.fault = ""
             self._written(number, dropped)

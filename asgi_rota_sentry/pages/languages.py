@@ -6,9 +6,11 @@ file leaves out is taken from the built-in language of that name, and then from 
 
 import logging
 import tomllib
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
-BUILT_IN = Path(__file__).parent / "languages"
+BUILT_IN = files("asgi_rota_sentry.pages") / "languages"  # in a ZIP file, perhaps
 DEFAULT = "en"
 
 Texts = dict[str, str]
@@ -16,7 +18,7 @@ Texts = dict[str, str]
 logger = logging.getLogger("asgi_rota_sentry")
 
 
-def _texts(path: Path) -> Texts:
+def _texts(path: Traversable) -> Texts:
     """The words in a file, key by key. Raises ValueError for one that is not flat TOML of texts."""
     found = tomllib.loads(path.read_text(encoding="utf-8"))
     faulty = [key for key, text in found.items() if not isinstance(text, str)]
@@ -27,8 +29,8 @@ def _texts(path: Path) -> Texts:
 
 def load(folder: str | None) -> dict[str, Texts]:
     """All languages by their tag in lower case; every one has every key. A broken file is logged and left out."""
-    files = sorted(BUILT_IN.glob("*.toml"))
-    languages = {path.stem: _texts(path) for path in files}
+    built_in = sorted((each for each in BUILT_IN.iterdir() if each.name.endswith(".toml")), key=lambda each: each.name)
+    languages = {each.name.removesuffix(".toml"): _texts(each) for each in built_in}
     own = [] if folder is None else sorted((Path(folder) / "languages").glob("*.toml"))
     for path in own:
         try:

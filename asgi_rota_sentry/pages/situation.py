@@ -29,8 +29,8 @@ class Situation(NamedTuple):
     `path` is that of the request, decoded; `root_path` is the mount prefix that the server gave, read before the
     application ran, since routers write into it. `accept` and `accept_language` are the request's headers, several of
     one name joined by commas. `reported`: an event was accepted and goes to a server; False in debug mode and without
-    a DSN, where an event is only kept locally. `theme` is `dark` or `light`, `language` a tag such as `de`: the user's
-    preferences.
+    a DSN, where an event is only kept locally, and not even that where `kept` is False. `theme` is `dark` or `light`,
+    `language` a tag such as `de`: the user's preferences.
     """
 
     status: int
@@ -42,6 +42,7 @@ class Situation(NamedTuple):
     event_id: str | None = None
     trace_id: str | None = None
     reported: bool = False
+    kept: bool = True
     user_name: str | None = None
     user_email: str | None = None
     theme: str | None = None
@@ -53,7 +54,7 @@ class Outcome(NamedTuple):
 
     status: int
     theme: str
-    has_event: bool
+    recorded: bool
     reported: bool
     repeatable: bool
 
@@ -104,7 +105,7 @@ def outcome(situation: Situation) -> Outcome:
     return Outcome(
         situation.status,
         situation.theme if situation.theme in _THEMES else "",
-        bool(situation.event_id),
+        bool(situation.event_id) and (situation.reported or situation.kept),
         situation.reported,
         situation.method in ("GET", "HEAD"),
     )
@@ -129,9 +130,9 @@ def outcome_values(common: Outcome, texts: Mapping[str, str]) -> dict[str, str]:
         "theme": common.theme,
         "title": title,
         "lead": lead,
-        "reported": "yes" if common.has_event and common.reported else "",
-        "kept": "yes" if common.has_event and not common.reported else "",
-        "unreported": "" if common.has_event else "yes",
+        "reported": "yes" if common.recorded and common.reported else "",
+        "kept": "yes" if common.recorded and not common.reported else "",
+        "unreported": "" if common.recorded else "yes",
         "status": str(common.status),
         "message": "",
         "fault": "",

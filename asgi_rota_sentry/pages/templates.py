@@ -16,11 +16,13 @@ from collections.abc import Collection, Iterable, Mapping
 from copy import copy
 from hashlib import sha256
 from html import escape
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
 from typing import NamedTuple
 
-BUILT_IN = Path(__file__).parent / "templates"
+BUILT_IN = files("asgi_rota_sentry.pages") / "templates"  # in a ZIP file, perhaps
 
 _MARK = re.compile(r"<!--\s*(?:(?P<end>end)|if\s+(?P<negated>not\s+)?(?P<field>\w+))\s*-->")
 _INCLUDE = re.compile(r"<!--\s*include\s+([\w-]+\.\w+)\s*-->")
@@ -188,7 +190,7 @@ def _policy(source: str, *, built_in: bool) -> str:
     return "; ".join(" ".join(directive) for directive in directives)
 
 
-def _read(path: Path) -> str:
+def _read(path: Traversable) -> str:
     try:
         return path.read_text(encoding="utf-8").replace("\r\n", "\n")
     except (OSError, UnicodeError) as fault:

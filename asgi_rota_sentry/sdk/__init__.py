@@ -17,7 +17,13 @@ from asgi_rota_sentry.sdk.capture import (
 )
 from asgi_rota_sentry.sdk.client import Client, current_client
 from asgi_rota_sentry.sdk.collection import Collection
-from asgi_rota_sentry.sdk.feedback import environment_and_release, feedback_envelope, hand_over, is_kept_by
+from asgi_rota_sentry.sdk.feedback import (
+    environment_and_release,
+    feedback_envelope,
+    hand_over,
+    has_taken,
+    is_kept_by,
+)
 from asgi_rota_sentry.sdk.guard import install as install_guard
 from asgi_rota_sentry.sdk.layer import layer
 from asgi_rota_sentry.sdk.metrics import send_sums
@@ -43,6 +49,7 @@ __all__ = [
     "feedback_envelope",
     "flush",
     "hand_over",
+    "has_taken",
     "initialise",
     "install_guard",
     "is_kept_by",

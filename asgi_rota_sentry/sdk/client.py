@@ -140,10 +140,21 @@ class Client:
         return changed
 
     @property
+    def transport(self) -> Any:
+        """The client's transport, without the SDK's envelope printer around it; None where there is none."""
+        transport = self.raw.transport
+        return getattr(transport, "_inner", transport)
+
+    @property
     def reports(self) -> bool:
         """Whether what is accepted goes to a server, rather than being kept locally."""
-        transport = self.raw.transport
+        transport = self.transport
         return transport is not None and not getattr(transport, "keeps_locally", False)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is accepted is kept locally: there is an outbox, and nothing is known to be wrong with it."""
+        return hasattr(self.transport, "outbox") and not getattr(self.transport, "fault", "")
 
 
 _known: list[Client] = []

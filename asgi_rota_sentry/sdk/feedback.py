@@ -11,6 +11,8 @@ from sentry_sdk.envelope import Envelope, Item, PayloadRef
 
 from asgi_rota_sentry.sdk.client import Client
 
+_WRITING_SECONDS = 5.0
+
 
 def feedback_envelope(kind: str, event_id: str, payload: Mapping[str, Any]) -> Envelope:
     """An envelope with one item of type `kind`; `event_id` is what the envelope's header says."""
@@ -20,8 +22,7 @@ def feedback_envelope(kind: str, event_id: str, payload: Mapping[str, Any]) -> E
 
 def is_kept_by(client: Client) -> bool:
     """Whether the client's transport keeps what it is given in an outbox."""
-    transport = client.raw.transport
-    return hasattr(getattr(transport, "_inner", transport), "outbox")  # the SDK's envelope printer wraps it
+    return hasattr(client.transport, "outbox")
 
 
 def hand_over(client: Client, envelope: Envelope) -> bool:
@@ -31,6 +32,14 @@ def hand_over(client: Client, envelope: Envelope) -> bool:
         return False
     transport.capture_envelope(envelope)
     return True
+
+
+def has_taken(client: Client) -> bool:
+    """Whether the client's transport sends what it was handed, or has written it by now; waits for the writing."""
+    if client.reports:
+        return True
+    client.transport.flush(_WRITING_SECONDS)
+    return client.keeps
 
 
 def environment_and_release(client: Client) -> tuple[str, str]:

@@ -72,8 +72,8 @@ class Scopes:
     def open(self, began: float, around: Any, who: Any) -> None:
         """Enter the scope, with no breadcrumb, span or session of an outer one left in it.
 
-        `began` is when the request did, in seconds of the epoch; `around` is the layer that it began in, `who` opens the
-        request's own.
+        `began` is when the request did, in seconds of the epoch; `around` is the layer that it began in, `who` opens
+        that of the request.
 
         Where the SDK's own ASGI middleware is around us, its scope is the request's, and is used as it is. A server may
         start a request in the context that another one left behind: a pipelined request, or the next one on a
