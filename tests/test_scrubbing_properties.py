@@ -118,7 +118,7 @@ def test_a_secret_under_a_telling_name_goes(tree, place, secret, key, data):
 @given(tree=TREES, place=PLACES, secret=SECRETS, form=FORMS, data=st.data())
 def test_a_secret_in_a_text_goes(tree, place, secret, form, data):
     """Wherever in an event the text stands, and whatever stands before it."""
-    before = data.draw(st.sampled_from(["", "error: ", "a b c; ", "\n", "('", "x=1, "]))
+    before = data.draw(st.sampled_from(["", "error: ", "a b c; ", "\n", "('", "x=1, ", "a\\n", "b\\r\\n", "\\t"]))
     event = event_with(place, planted(tree, before + form.format(secret), None, data))
     assert secret not in json.dumps(SCRUBBER.payload(event), ensure_ascii=False)
 
@@ -254,6 +254,7 @@ UNITS = [
         "&quot;",
         "\n",
     ),
+    *("\\n", "\\npin", "\\npin=", "\\n4111 ", "\\\\"),
 ]
 BENIGN = "The quick brown fox jumps over the lazy dog; shift 12 of SCW1001 starts at 09:30 on 2026-03-01. "
 

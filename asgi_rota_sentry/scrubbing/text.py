@@ -11,6 +11,7 @@ from asgi_rota_sentry.scrubbing.spans import FILTERED, Span, merged, replaced
 _SHORTEST = 6
 # How Python shows an object that says nothing of itself: nothing to search.
 _OBJECT = re.compile(r"<(?:[\w.]|<locals>| (?!at 0x))++ at 0x[0-9a-f]++>")
+_ESCAPE = re.compile(r"\\[bfnrtv]")
 
 
 class TextScrubber:
@@ -34,9 +35,12 @@ class TextScrubber:
             low = _lowered(text)
             if "/" in text or "@" in text:
                 found += urls.find(text)
+            found += self._assignments.find(text, low, source=source)
+            if "\\" in text:
+                text = _unescaped(text)
+                low = _lowered(text)
             found += tokens.find(text, low)
             found += numbers.find(text)
-            found += self._assignments.find(text, low, source=source)
             found += sql.find(text, low, self._names)
             found += commands.find(text, low)
             found += beside.find(text, low)
@@ -47,6 +51,14 @@ class TextScrubber:
         """The text with every secret in it replaced by `[Filtered]`."""
         spans = self.spans(text, source=source)
         return replaced(text, spans) if spans else text
+
+
+def _unescaped(text: str) -> str:
+    """The text with its new lines and the like as they were before `repr`, every other character in its place.
+
+    Otherwise the `n` of a `\\n` would be the first letter of whatever begins the line.
+    """
+    return _ESCAPE.sub("\n\n", text)
 
 
 def _lowered(text: str) -> str:
