@@ -255,6 +255,7 @@ UNITS = [
         "\n",
     ),
     *("\\n", "\\npin", "\\npin=", "\\n4111 ", "\\\\"),
+    *("\npin\n  x", "\npin\n  input_value='", "input_value=", "'loc': (", "'loc': ['pin'], 'input': [", "'input': \\"),
 ]
 BENIGN = "The quick brown fox jumps over the lazy dog; shift 12 of SCW1001 starts at 09:30 on 2026-03-01. "
 

@@ -41,7 +41,7 @@ class Look:
     def _is_clean_mapping(self, node: dict[Any, Any], layout: Layout, depth: int) -> bool:
         """As the loop of `Walk`, which says what each of these conditions is about."""
         self._parts -= 1
-        if layout.source or depth <= 0 or self._parts <= 0 or "value" in node:
+        if layout.source or depth <= 0 or self._parts <= 0 or "value" in node or "loc" in node:
             return False
         own, inner, each, shortest = layout.own, layout.inner, layout.each, self._shortest
         names, texts, told = self._memory.names, self._memory.texts, self._memory.told

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from asgi_rota_sentry.scrubbing import validation
 from asgi_rota_sentry.scrubbing.changes import Change, Changes
 from asgi_rota_sentry.scrubbing.cookies import cookie_spans, is_secret_cookie
 from asgi_rota_sentry.scrubbing.keys import Names, Verdict, bare
@@ -13,6 +14,7 @@ from asgi_rota_sentry.scrubbing.text import TextScrubber
 from asgi_rota_sentry.scrubbing.values import is_count, is_said, is_trivial
 from asgi_rota_sentry.scrubbing.vocabulary import FIELD_NAMES
 
+UNPAIRED = "", Verdict.PLAIN
 _NOTHING: Mapping[int, Verdict] = {}
 _SECOND = {verdict: {1: verdict} for verdict in Verdict}
 _MOST_LEAVES = 200
@@ -42,13 +44,15 @@ class Judge:
         self.names = names
         self.text = text
 
-    def pair_of(self, node: Mapping[Any, Any]) -> Verdict:
-        """What `{"name": "password", "value": …}` says about its value."""
+    def pair_of(self, node: Mapping[Any, Any]) -> tuple[str, Verdict]:
+        """What `{"name": "password", "value": …}` says about `value`, `{"loc": ["pin"], "input": …}` about `input`."""
+        if "loc" in node and "input" in node and (verdict := validation.of_entry(node, self.names)):
+            return "input", verdict
         for key in ("name", "key", "header", "field"):
             name = node.get(key)
             if isinstance(name, str) and name:
-                return self.names.verdict(name)
-        return Verdict.PLAIN
+                return "value", self.names.verdict(name)
+        return UNPAIRED
 
     def told_by_neighbour(self, items: Sequence[Any]) -> Mapping[int, Verdict]:
         """The items that the one before tells about: `[b'authorization', …]`, `["--password", …]`."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from asgi_rota_sentry.scrubbing import beside, commands, numbers, patterns, sql, tokens, urls
+from asgi_rota_sentry.scrubbing import beside, commands, numbers, patterns, sql, tokens, urls, validation
 from asgi_rota_sentry.scrubbing.assignments import Assignments
 from asgi_rota_sentry.scrubbing.keys import Names
 from asgi_rota_sentry.scrubbing.spans import FILTERED, Span, merged, replaced
@@ -36,14 +36,16 @@ class TextScrubber:
             if "/" in text or "@" in text:
                 found += urls.find(text)
             found += self._assignments.find(text, low, source=source)
+            plain = text
             if "\\" in text:
-                text = _unescaped(text)
-                low = _lowered(text)
-            found += tokens.find(text, low)
-            found += numbers.find(text)
-            found += sql.find(text, low, self._names)
-            found += commands.find(text, low)
-            found += beside.find(text, low)
+                plain = _unescaped(text)
+                low = _lowered(plain)
+            found += tokens.find(plain, low)
+            found += numbers.find(plain)
+            found += sql.find(plain, low, self._names)
+            found += commands.find(plain, low)
+            found += beside.find(plain, low)
+            found += validation.find(text, plain, low, self._names)
         # What begins with the mark was replaced before.
         return merged([span for span in found if not text.startswith(FILTERED[:-1], span.start)]) if found else found
 

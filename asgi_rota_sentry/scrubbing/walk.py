@@ -9,7 +9,7 @@ from typing import Any
 
 from asgi_rota_sentry.scrubbing.changes import Change, Changes
 from asgi_rota_sentry.scrubbing.checksums import is_card
-from asgi_rota_sentry.scrubbing.judge import Judge, Judged
+from asgi_rota_sentry.scrubbing.judge import UNPAIRED, Judge, Judged
 from asgi_rota_sentry.scrubbing.keys import Verdict, bare
 from asgi_rota_sentry.scrubbing.layout import ANY, Layout
 from asgi_rota_sentry.scrubbing.memory import Memory
@@ -129,7 +129,7 @@ class Walk:
         renamed: dict[Any, str] = {}
         own, texts, shortest, source = self._own_of(node, layout), self.texts, self._shortest, layout.source
         names, remembered, told = self._memory.names, self._memory.texts, self._memory.told
-        pair = self._judge.pair_of(node) if "value" in node else Verdict.PLAIN
+        paired, pair = self._judge.pair_of(node) if "value" in node or "loc" in node else UNPAIRED
         for key, value in node.items():
             if key in own:
                 continue
@@ -159,7 +159,7 @@ class Walk:
                 if value[0] in remembered:
                     texts.add(value[0])
                     continue
-            new = self._child(key, value, pair if pair and key == "value" else verdict, layout)
+            new = self._child(key, value, pair if pair and key == paired else verdict, layout)
             if new is not value:
                 changed[key] = new
                 changes[key] = self.changes
