@@ -255,6 +255,8 @@ UNITS = [
         "\n",
     ),
     *("\\n", "\\npin", "\\npin=", "\\n4111 ", "\\\\"),
+    *("[SQL: pin=?][parameters: (", "[SQL: pin=?][parameters: (1,", "[parameters: ", "[SQL: ", "key (pin)=(", "Key (a"),
+    *("duplicate entry '", "Duplicate entry 'a' for key 'pin'"),
     *("\npin\n  x", "\npin\n  input_value='", "input_value=", "'loc': (", "'loc': ['pin'], 'input': [", "'input': \\"),
 ]
 BENIGN = "The quick brown fox jumps over the lazy dog; shift 12 of SCW1001 starts at 09:30 on 2026-03-01. "
@@ -290,6 +292,20 @@ def test_a_mebibyte(unit):
     )
     assert left["extra"]["token"] == FILTERED
     assert "fake-tok-1" not in left["extra"]["after"]
+
+
+@pytest.mark.parametrize(
+    "unit", ["pin = ? ", "(", "'", '"', "pin in (?, ", "case ", "insert into t (a", "$1", "and "], ids=repr
+)
+def test_a_hostile_statement_is_read_once(unit):
+    """The parameters beside a statement of any length and form take about as long as the statement alone."""
+
+    def spent(params: list[str]) -> float:
+        start = time.thread_time()
+        Scrubber().payload({"vars": {"sql": unit * (65536 // len(unit)), "params": params}})
+        return time.thread_time() - start
+
+    assert min(spent(["1"] * 9) for _ in range(3)) < 3 * min(spent([]) for _ in range(3)) + 0.1
 
 
 def test_a_pattern_of_the_users_is_linear_too():

@@ -11,6 +11,7 @@ from asgi_rota_sentry.scrubbing.judge import Judge
 from asgi_rota_sentry.scrubbing.keys import Verdict
 from asgi_rota_sentry.scrubbing.layout import ANY, Layout
 from asgi_rota_sentry.scrubbing.memory import Memory
+from asgi_rota_sentry.scrubbing.parameters import PARAMETERS, STATEMENTS
 from asgi_rota_sentry.scrubbing.walk import LEAST_CARD, LEFT_ALONE, TOLD
 
 _PLAIN = Verdict.PLAIN  # an enumeration's members take long to look up
@@ -42,6 +43,8 @@ class Look:
         """As the loop of `Walk`, which says what each of these conditions is about."""
         self._parts -= 1
         if layout.source or depth <= 0 or self._parts <= 0 or "value" in node or "loc" in node:
+            return False
+        if not (PARAMETERS.isdisjoint(node) or STATEMENTS.isdisjoint(node)):
             return False
         own, inner, each, shortest = layout.own, layout.inner, layout.each, self._shortest
         names, texts, told = self._memory.names, self._memory.texts, self._memory.told

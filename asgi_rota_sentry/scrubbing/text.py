@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from asgi_rota_sentry.scrubbing import beside, commands, numbers, patterns, sql, tokens, urls, validation
+from asgi_rota_sentry.scrubbing import beside, commands, numbers, parameters, patterns, sql, tokens, urls, validation
 from asgi_rota_sentry.scrubbing.assignments import Assignments
 from asgi_rota_sentry.scrubbing.keys import Names
 from asgi_rota_sentry.scrubbing.spans import FILTERED, Span, merged, replaced
@@ -43,6 +43,7 @@ class TextScrubber:
             found += tokens.find(plain, low)
             found += numbers.find(plain)
             found += sql.find(plain, low, self._names)
+            found += parameters.find(text, plain, low, self._names)
             found += commands.find(plain, low)
             found += beside.find(plain, low)
             found += validation.find(text, plain, low, self._names)
