@@ -256,6 +256,7 @@ UNITS = [
     ),
     *("\\n", "\\npin", "\\npin=", "\\n4111 ", "\\\\"),
     *("[SQL: pin=?][parameters: (", "[SQL: pin=?][parameters: (1,", "[parameters: ", "[SQL: ", "key (pin)=(", "Key (a"),
+    *("mysql -p", "curl -u a:", "curl', '-u', '", "sshpass', '-p', '", "kty 'd': '", "bot123456789:AA"),
     *("duplicate entry '", "Duplicate entry 'a' for key 'pin'"),
     *("\npin\n  x", "\npin\n  input_value='", "input_value=", "'loc': (", "'loc': ['pin'], 'input': [", "'input': \\"),
 ]

@@ -17,8 +17,8 @@ from asgi_rota_sentry.scrubbing.vocabulary import SECRET_PAIRS
 _STEMS = re.compile(
     "pass|pwd|psw|secret|token|key|auth|cred|sess|csrf|xsrf|cookie|jwt|pin|otp|cvv|cvc|cvn|csc|ssn|nino|iban|card|"
     "acc|sid|sig|code|number|bearer|insurance|national|identity|tax|routing|aba|sort|bic|bsb|pan|"
-    "licen|nonce|salt|ticket|challenge|verifier|mnemonic|phrase|seed|remember|pw|psk|kennwort|contrase|motdepasse|senha|wachtwoord|heslo|lozinka|salasana|"
-    "losenord|lösenord|haslo|jelszo|parola|adgangskode|пароль|密码|密碼|パスワード|비밀번호|tin|rsa|hmac|aadha|"
+    "licen|nonce|salt|ticket|challenge|verifier|mnemonic|phrase|seed|remember|pw|psk|kennwort|geheim|zugangsdaten|clave|mdp|sekret|cyfrin|contrase|motdepasse|senha|wachtwoord|heslo|lozinka|salasana|"
+    "losenord|lösenord|haslo|hasla|hasł|jelszo|parola|adgangskode|пароль|密码|密碼|パスワード|비밀번호|tin|rsa|hmac|aadha|"
     "cpf|bsn|nric|curp|personnummer|fiscale|magic|assertion|social|swift|connect|bank|cc|link|cert|blob"
 )
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.$")

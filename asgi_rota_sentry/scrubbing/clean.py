@@ -15,6 +15,7 @@ from asgi_rota_sentry.scrubbing.parameters import PARAMETERS, STATEMENTS
 from asgi_rota_sentry.scrubbing.walk import LEAST_CARD, LEFT_ALONE, TOLD
 
 _PLAIN = Verdict.PLAIN  # an enumeration's members take long to look up
+_PAIRED = frozenset({"value", "loc", "kty"})
 _MOST_PARTS = 2_000
 _DEEPEST = 40
 
@@ -42,7 +43,7 @@ class Look:
     def _is_clean_mapping(self, node: dict[Any, Any], layout: Layout, depth: int) -> bool:
         """As the loop of `Walk`, which says what each of these conditions is about."""
         self._parts -= 1
-        if layout.source or depth <= 0 or self._parts <= 0 or "value" in node or "loc" in node:
+        if layout.source or depth <= 0 or self._parts <= 0 or not _PAIRED.isdisjoint(node):
             return False
         if not (PARAMETERS.isdisjoint(node) or STATEMENTS.isdisjoint(node)):
             return False

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from asgi_rota_sentry.scrubbing import parameters, validation
+from asgi_rota_sentry.scrubbing import commands, parameters, validation
 from asgi_rota_sentry.scrubbing.changes import Change, Changes
 from asgi_rota_sentry.scrubbing.cookies import cookie_spans, is_secret_cookie
 from asgi_rota_sentry.scrubbing.keys import Names, Verdict, bare
@@ -49,9 +49,14 @@ class Judge:
         self.text = text
 
     def pair_of(self, node: Mapping[Any, Any]) -> tuple[str, Verdict]:
-        """What `{"name": "password", "value": …}` says about `value`, `{"loc": ["pin"], "input": …}` about `input`."""
+        """What `{"name": "password", "value": …}` says about `value`, `{"loc": ["pin"], "input": …}` about `input`.
+
+        A JWK says it by its form (RFC 7518): `{"kty": "RSA", "d": …}`.
+        """
         if "loc" in node and "input" in node and (verdict := validation.of_entry(node, self.names)):
             return "input", verdict
+        if "kty" in node:
+            return "k" if "k" in node else "d", Verdict.SECRET
         for key in ("name", "key", "header", "field"):
             name = node.get(key)
             if isinstance(name, str) and name:
@@ -101,7 +106,11 @@ class Judge:
                 verdict = self.names.verdict(bare(previous).lstrip("-"))
                 if verdict:
                     found[index] = verdict
-            previous = item if type(item) is str and "-" in item[:2] and "=" not in item else None
+            previous = None
+            if type(item) is str and "-" in item[:2]:
+                previous = item if "=" not in item else None
+                if "-p" in item[:3] and commands.is_password_option(bare(item), items):
+                    found[index] = Verdict.SECRET
         return found or _NOTHING
 
     def value(self, name: str, value: Any, verdict: Verdict, *, structural: bool) -> Judged:

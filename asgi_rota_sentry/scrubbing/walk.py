@@ -140,7 +140,7 @@ class Walk:
         renamed: dict[Any, str] = {}
         own, texts, shortest, source = self._own_of(node, layout), self.texts, self._shortest, layout.source
         names, remembered, told = self._memory.names, self._memory.texts, self._memory.told
-        paired, pair = self._judge.pair_of(node) if "value" in node or "loc" in node else UNPAIRED
+        paired, pair = self._judge.pair_of(node) if "value" in node or "loc" in node or "kty" in node else UNPAIRED
         for key, value in node.items():
             if key in own:
                 continue
