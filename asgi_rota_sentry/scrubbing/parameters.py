@@ -17,7 +17,7 @@ PARAMETERS = word_set("params parameters effective_parameters args param_list va
 STATEMENTS = word_set("sql statement query operation")
 _LONGEST = 1 << 15
 _MOST = 1000
-_SAID = "[parameters: "
+SAID = "[parameters: "
 # A name before a bracket is a function's.
 _TOKENS = re.compile(
     r"""'[^']*+'|::\w++|(?P<mark>\?|%s|\$(?P<number>[0-9]{1,4}))|(?P<sign>[(),])
@@ -106,15 +106,15 @@ def find(text: str, plain: str, low: str, names: Names) -> Iterator[Span]:
 
     `plain` is the text with its lines told apart, `low` the same in lower case.
     """
-    before, position = 0, low.find(_SAID)
+    before, position = 0, low.find(SAID)
     while position >= 0:
         begin = plain.rfind("[SQL: ", max(before, position - _LONGEST), position)
         secret = columns(plain[begin:position], names) if begin >= 0 else {}
-        before = position + len(_SAID)
+        before = position + len(SAID)
         if secret:
             spans, before = items(text, before, secret)
             yield from spans
-        position = low.find(_SAID, before)
+        position = low.find(SAID, before)
 
 
 def items(text: str, start: int, secret: Mapping[int, str]) -> tuple[list[Span], int]:

@@ -43,10 +43,12 @@ class TextScrubber:
             found += tokens.find(plain, low)
             found += numbers.find(plain)
             found += sql.find(plain, low, self._names)
-            found += parameters.find(text, plain, low, self._names)
+            if parameters.SAID in low:
+                found += parameters.find(text, plain, low, self._names)
             found += commands.find(plain, low)
             found += beside.find(plain, low)
-            found += validation.find(text, plain, low, self._names)
+            if "input" in low:
+                found += validation.find(text, plain, low, self._names)
         # What begins with the mark was replaced before.
         return merged([span for span in found if not text.startswith(FILTERED[:-1], span.start)]) if found else found
 

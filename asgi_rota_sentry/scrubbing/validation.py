@@ -39,7 +39,7 @@ def _verdict(loc: Iterable[Any], names: Names) -> Verdict:
 
 def find(text: str, plain: str, low: str, names: Names) -> Iterator[Span]:
     """Each such value; `plain` is the text with its lines told apart, `low` the same in lower case."""
-    if "input" not in low or not ("input_value=" in low or "loc'" in low or 'loc"' in low or "loc\\" in low):
+    if not ("input_value=" in low or "loc'" in low or 'loc"' in low or "loc\\" in low):
         return
     field, position = "", 0
     while piece := _PIECES.search(plain, position):
