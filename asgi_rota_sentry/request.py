@@ -22,14 +22,19 @@ _PERSONAL_HEADERS = frozenset(
         "set-cookie",
         "via",
         "x-api-key",
+        "x-coming-from",
         "x-csrftoken",
         "x-envoy-external-address",
+        "x-forwarded",
         "x-original-forwarded-for",
         "x-xsrf-token",
     }
 )
-# Gateways have many names for the same: `cf-connecting-ip`, `x-auth-request-email`, `x-goog-authenticated-user-id`.
-_PERSONAL_PARTS = ("-ip", "-user", "-email", "-username", "remote-", "forwarded-for")
+# Gateways have many names for the same: `cf-connecting-ip`, `x-azure-clientip`, `x-goog-authenticated-user-id`.
+_PERSONAL_PARTS = (
+    *("-ip", "clientip", "realip", "socketip", "client-addr", "viewer-address", "forwarded-for"),
+    *("-user", "-email", "-username", "remote-"),
+)
 #: Headers by name, and the cookies as they were sent, in one piece.
 Sent = tuple[dict[bytes, bytes], bytes]
 

@@ -67,6 +67,27 @@ def test_headers_keep_what_helps_and_filter_who_it_was() -> None:
     assert request.headers(scope, personal=True)["cookie"] == "s=1"
 
 
+CLIENT_ADDRESS = """
+    X-Forwarded-For X-Real-IP CF-Connecting-IP CF-Connecting-IPv6 True-Client-IP Fastly-Client-IP Fly-Client-IP
+    Client-IP X-Azure-ClientIP X-Azure-SocketIP CloudFront-Viewer-Address X-Sucuri-ClientIP X-ProxyUser-Ip
+    WL-Proxy-Client-IP Incap-Client-IP Ali-CDN-Real-IP CDN-Src-IP X-Remote-Addr X-Real-Client-Addr X-RealIP
+    X-Coming-From Forwarded X-Forwarded
+"""
+NOBODYS = """
+    X-Forwarded-Proto X-Forwarded-Host X-Forwarded-Port X-Client X-Client-Version X-Azure-Ref X-Azure-FDID X-Request-ID
+    CloudFront-Viewer-Country CloudFront-Is-Mobile-Viewer Accept-Encoding
+"""
+
+
+def test_every_header_with_the_clients_address_needs_permission() -> None:
+    """Each proxy and each delivery network has a name of its own for it; what tells of no person stays."""
+    addresses = CLIENT_ADDRESS.lower().split()
+    scope = scope_of(headers=[(name.encode(), b"192.0.2.7") for name in addresses + NOBODYS.lower().split()])
+    found = request.headers(scope, personal=False)
+    assert [name for name, value in found.items() if value == "[Filtered]"] == addresses
+    assert set(request.headers(scope, personal=True).values()) == {"192.0.2.7"}
+
+
 def test_cookies_are_read_by_name() -> None:
     """Quoted values, odd pairs and blanks do no harm."""
     scope = scope_of(headers=[(b"cookie", b'a=1; b="two words"; =x; odd; c=')])

@@ -107,6 +107,27 @@ def test_no_part_of_a_frame_keeps_a_secret(part):
     assert FILTERED in texts(left)
 
 
+def test_the_parameters_of_a_statement_are_judged_by_their_columns():
+    """What a driver's frame shows beside its SQL loses the secret columns only, and the report says which they were."""
+    sql = """'UPDATE "staff" SET "name" = %s, "pin" = %s WHERE "staff"."id" = %s'"""
+    given = stack(
+        vars={"sql": sql, "params": ["'Ada'", "'4821'", "7"], "self": {"sql": sql, "args": "('Ada', '4821')"}}
+    )
+    before = copy.deepcopy(given)
+    report = Scrubber().report(given)
+    frame = report.payload["exception"]["values"][0]["stacktrace"]["frames"][0]
+    assert frame["vars"] == {
+        "sql": sql,
+        "params": ["'Ada'", FILTERED, "7"],
+        "self": {"sql": sql, "args": f"('Ada', '{FILTERED}')"},
+    }
+    assert [(removal.path[-2:], removal.reason) for removal in report.removals] == [
+        (("params", 1), "beside 'pin'"),
+        (("self", "args"), "beside 'pin'"),
+    ]
+    assert given == before
+
+
 def test_code_stays_readable():
     """In source lines only literals are secrets; a name followed by an expression is code."""
     lines = ["def login(user: str, password: str) -> Token:", "    token = request.headers.get('x-token')"]
@@ -314,6 +335,8 @@ def without_secrets(value: Any) -> Any:
         {"contexts": {"own": {"note": 4111111111111111}}},
         {"contexts": {"own": {"values": [1, [4111111111111111]]}}},
         {"contexts": {"own": {"name": "password", "value": SECRET}}},
+        {"contexts": {"own": {"loc": ["password"], "input": SECRET}}},
+        {"contexts": {"own": {"sql": "UPDATE t SET pin = ? WHERE id = ?", "params": [SECRET, 7]}}},
         {"contexts": {"own": {7: {"password": SECRET}}}},
         {"contexts": {"own": {"args": ["--password", SECRET]}}},
         {"contexts": {"own": {"pair": ("password", SECRET)}}},

@@ -17,13 +17,14 @@ from asgi_rota_sentry.scrubbing.vocabulary import SECRET_PAIRS
 _STEMS = re.compile(
     "pass|pwd|psw|secret|token|key|auth|cred|sess|csrf|xsrf|cookie|jwt|pin|otp|cvv|cvc|cvn|csc|ssn|nino|iban|card|"
     "acc|sid|sig|code|number|bearer|insurance|national|identity|tax|routing|aba|sort|bic|bsb|pan|"
-    "licen|nonce|salt|ticket|challenge|verifier|mnemonic|phrase|seed|remember|pw|psk|kennwort|contrase|motdepasse|senha|wachtwoord|heslo|lozinka|salasana|"
-    "losenord|lösenord|haslo|jelszo|parola|adgangskode|пароль|密码|密碼|パスワード|비밀번호|tin|rsa|hmac|aadha|"
+    "licen|nonce|salt|ticket|challenge|verifier|mnemonic|phrase|seed|remember|pw|psk|kennwort|geheim|zugangsdaten|clave|mdp|sekret|cyfrin|contrase|motdepasse|senha|wachtwoord|heslo|lozinka|salasana|"
+    "losenord|lösenord|haslo|hasla|hasł|jelszo|parola|adgangskode|пароль|密码|密碼|パスワード|비밀번호|tin|rsa|hmac|aadha|"
     "cpf|bsn|nric|curp|personnummer|fiscale|magic|assertion|social|swift|connect|bank|cc|link|cert|blob"
 )
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.$")
 _REST_OF_NAME = re.compile(r"[\w\-.$]*+")
 _LOOK_BACK = 64
+_ESCAPES = frozenset("bfnrtv")
 # What may stand between a name and its value: a closing quote or bracket (also escaped for a URL, a page or JSON), then
 # the sign.
 _SIGN = re.compile(
@@ -46,7 +47,11 @@ def _continues(low: str, start: int, end: int) -> bool:
     if start < 3 or low[start - 1] != " ":
         return False
     before = _LAST_WORD.search(low, max(0, start - 24), start - 1)
-    return before is not None and (before[0], low[start:end]) in SECRET_PAIRS
+    if before is None:
+        return False
+    word, here = before[0], low[start:end]
+    escaped = low[before.start() - 1 : before.start()] == "\\"
+    return (word, here) in SECRET_PAIRS or (escaped and (word[1:], here) in SECRET_PAIRS)
 
 
 class Assignments:
@@ -70,9 +75,11 @@ class Assignments:
             stop = end
             while stop > start and text[stop - 1] in ".-":
                 stop -= 1
-            verdict = self._names.verdict(text[start:stop].lstrip("-.$"))
-            if verdict is not Verdict.SECRET and _continues(low, start, stop):
-                verdict = Verdict.SECRET
+            verdict = self._verdict(text, low, start, stop)
+            if start and text[start - 1] == "\\" and text[start] in _ESCAPES:
+                # In a repr a new line is `\n`: of `\npin` the name is `pin`.
+                behind = self._verdict(text, low, start + 1, stop)
+                verdict, start = (behind, start + 1) if behind >= verdict else (verdict, start)
             if verdict is Verdict.PLAIN:
                 continue
             reason = f"beside {text[start:stop].strip('-.$')!r}"
@@ -85,6 +92,10 @@ class Assignments:
                 for span in _said(text, start, stop, reason):
                     yield span
                     position = max(position, span.end)
+
+    def _verdict(self, text: str, low: str, start: int, stop: int) -> Verdict:
+        verdict = self._names.verdict(text[start:stop].lstrip("-.$"))
+        return Verdict.SECRET if verdict is not Verdict.SECRET and _continues(low, start, stop) else verdict
 
     def _judged(self, text: str, found: values.Value, verdict: Verdict, reason: str) -> Iterator[Span]:
         value = text[found.start : found.end]

@@ -11,9 +11,11 @@ from asgi_rota_sentry.scrubbing.judge import Judge
 from asgi_rota_sentry.scrubbing.keys import Verdict
 from asgi_rota_sentry.scrubbing.layout import ANY, Layout
 from asgi_rota_sentry.scrubbing.memory import Memory
+from asgi_rota_sentry.scrubbing.parameters import PARAMETERS, STATEMENTS
 from asgi_rota_sentry.scrubbing.walk import LEAST_CARD, LEFT_ALONE, TOLD
 
 _PLAIN = Verdict.PLAIN  # an enumeration's members take long to look up
+_PAIRED = frozenset({"value", "loc", "kty"})
 _MOST_PARTS = 2_000
 _DEEPEST = 40
 
@@ -41,7 +43,9 @@ class Look:
     def _is_clean_mapping(self, node: dict[Any, Any], layout: Layout, depth: int) -> bool:
         """As the loop of `Walk`, which says what each of these conditions is about."""
         self._parts -= 1
-        if layout.source or depth <= 0 or self._parts <= 0 or "value" in node:
+        if layout.source or depth <= 0 or self._parts <= 0 or not _PAIRED.isdisjoint(node):
+            return False
+        if not (PARAMETERS.isdisjoint(node) or STATEMENTS.isdisjoint(node)):
             return False
         own, inner, each, shortest = layout.own, layout.inner, layout.each, self._shortest
         names, texts, told = self._memory.names, self._memory.texts, self._memory.told

@@ -1,9 +1,11 @@
 """Decides about single values: what a name beside a value means for it."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from asgi_rota_sentry.scrubbing import commands, parameters, validation
 from asgi_rota_sentry.scrubbing.changes import Change, Changes
 from asgi_rota_sentry.scrubbing.cookies import cookie_spans, is_secret_cookie
 from asgi_rota_sentry.scrubbing.keys import Names, Verdict, bare
@@ -13,8 +15,12 @@ from asgi_rota_sentry.scrubbing.text import TextScrubber
 from asgi_rota_sentry.scrubbing.values import is_count, is_said, is_trivial
 from asgi_rota_sentry.scrubbing.vocabulary import FIELD_NAMES
 
+UNPAIRED = "", Verdict.PLAIN
 _NOTHING: Mapping[int, Verdict] = {}
 _SECOND = {verdict: {1: verdict} for verdict in Verdict}
+_THIRD = {verdict: {2: verdict} for verdict in Verdict}
+# What Django's `_update` goes over: `(<django.db.models.fields.CharField: pin>, None, '4821')`.
+_FIELD = re.compile(r"<[\w.]{1,128}Field: (\w{1,64})>")
 _MOST_LEAVES = 200
 _FEW = 8
 
@@ -42,13 +48,47 @@ class Judge:
         self.names = names
         self.text = text
 
-    def pair_of(self, node: Mapping[Any, Any]) -> Verdict:
-        """What `{"name": "password", "value": …}` says about its value."""
+    def pair_of(self, node: Mapping[Any, Any]) -> tuple[str, Verdict]:
+        """What `{"name": "password", "value": …}` says about `value`, `{"loc": ["pin"], "input": …}` about `input`.
+
+        A JWK says it by its form (RFC 7518): `{"kty": "RSA", "d": …}`.
+        """
+        if "loc" in node and "input" in node and (verdict := validation.of_entry(node, self.names)):
+            return "input", verdict
+        if "kty" in node:
+            return "k" if "k" in node else "d", Verdict.SECRET
         for key in ("name", "key", "header", "field"):
             name = node.get(key)
             if isinstance(name, str) and name:
-                return self.names.verdict(name)
-        return Verdict.PLAIN
+                return "value", self.names.verdict(name)
+        return UNPAIRED
+
+    def parameters_of(self, node: Mapping[Any, Any]) -> Judged | None:
+        """The mapping without what its SQL statement takes for secret columns; None where there is nothing such."""
+        columns = parameters.columns_beside(node, self.names)
+        found = {key: self._parameters(node[key], columns) for key in parameters.PARAMETERS & node.keys() if columns}
+        found = {key: judged for key, judged in found.items() if judged is not Judged.STAYS}
+        return _together(node, found) if found else None
+
+    def _parameters(self, value: Any, columns: Mapping[int, str]) -> Judged:
+        """The parameters of one execution, or of each of several, that stay."""
+        if isinstance(value, str):
+            found, _ = parameters.items(value, value.find("(") if value[:1] in "'\"" else 0, columns)
+            change = Change(", ".join(span.reason for span in found), whole=False)
+            gone = tuple(value[span.start : span.end] for span in found)
+            return Judged(replaced(value, found), change, gone) if found else Judged.STAYS
+        if not isinstance(value, list | tuple) or not value:
+            return Judged.STAYS
+        if isinstance(value[0], list | tuple):
+            rows = {index: self._parameters(row, columns) for index, row in enumerate(value)}
+        else:
+            rows = {
+                index: self.value(column, value[index], Verdict.SECRET, structural=False)
+                for index, column in columns.items()
+                if index < len(value)
+            }
+        rows = {index: judged for index, judged in rows.items() if judged is not Judged.STAYS}
+        return _together(value, rows) if rows else Judged.STAYS
 
     def told_by_neighbour(self, items: Sequence[Any]) -> Mapping[int, Verdict]:
         """The items that the one before tells about: `[b'authorization', …]`, `["--password", …]`."""
@@ -56,6 +96,9 @@ class Judge:
             verdict = self.names.verdict(items[0])
             if verdict and not (isinstance(items[1], str) and bare(items[1]).lower() in FIELD_NAMES):
                 return _SECOND[verdict]
+        if len(items) == 3 and type(items[0]) is str and (field := _FIELD.fullmatch(items[0])):
+            verdict = self.names.verdict(field[1])
+            return _THIRD[verdict] if verdict else _NOTHING
         found: dict[int, Verdict] = {}
         previous: Any = None
         for index, item in enumerate(items):
@@ -63,7 +106,11 @@ class Judge:
                 verdict = self.names.verdict(bare(previous).lstrip("-"))
                 if verdict:
                     found[index] = verdict
-            previous = item if type(item) is str and "-" in item[:2] and "=" not in item else None
+            previous = None
+            if type(item) is str and "-" in item[:2]:
+                previous = item if "=" not in item else None
+                if "-p" in item[:3] and commands.is_password_option(bare(item), items):
+                    found[index] = Verdict.SECRET
         return found or _NOTHING
 
     def value(self, name: str, value: Any, verdict: Verdict, *, structural: bool) -> Judged:
@@ -109,6 +156,21 @@ class Judge:
     def _is_secret_cookie(self, key: Any, value: Any) -> bool:
         text = value if isinstance(value, str) else str(value)
         return not is_trivial(text) and is_secret_cookie(bare(str(key)), bare(text), self.names)
+
+
+def teller(items: Sequence[Any], index: int) -> Any:
+    """The item that tells about the one at `index`: the one before it, or the field of the model."""
+    is_field = index == 2 and len(items) == 3 and type(items[0]) is str and items[0].startswith("<")
+    return items[0] if is_field else items[index - 1]
+
+
+def _together(whole: Any, parts: Mapping[Any, Judged]) -> Judged:
+    """The mapping or list with these parts of it judged."""
+    result = dict(whole) if isinstance(whole, Mapping) else list(whole)
+    for key, judged in parts.items():
+        result[key] = judged.result
+    secrets = tuple(secret for judged in parts.values() for secret in judged.secrets)
+    return Judged(result, {key: judged.changes for key, judged in parts.items()}, secrets)
 
 
 def _looks_secret(name: str, value: Any) -> bool:

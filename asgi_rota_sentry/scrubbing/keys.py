@@ -38,8 +38,9 @@ def bare(name: str) -> str:
 def words(name: str) -> list[str]:
     """The lower-case words of a name in any spelling."""
     if not name.isascii():
-        # `contraseña` is `contrasena`.
+        # `contraseña` is `contrasena`; the stroke of `hasło` is no mark of its own.
         name = "".join(character for character in normalize("NFKD", name) if not combining(character))
+        name = name.replace("ł", "l").replace("Ł", "L")
     return [word.lower() for word in _WORDS.findall(name)]
 
 

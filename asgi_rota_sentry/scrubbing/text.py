@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from asgi_rota_sentry.scrubbing import beside, commands, numbers, patterns, sql, tokens, urls
+from asgi_rota_sentry.scrubbing import beside, commands, numbers, parameters, patterns, sql, tokens, urls, validation
 from asgi_rota_sentry.scrubbing.assignments import Assignments
 from asgi_rota_sentry.scrubbing.keys import Names
 from asgi_rota_sentry.scrubbing.spans import FILTERED, Span, merged, replaced
@@ -11,6 +11,7 @@ from asgi_rota_sentry.scrubbing.spans import FILTERED, Span, merged, replaced
 _SHORTEST = 6
 # How Python shows an object that says nothing of itself: nothing to search.
 _OBJECT = re.compile(r"<(?:[\w.]|<locals>| (?!at 0x))++ at 0x[0-9a-f]++>")
+_ESCAPE = re.compile(r"\\[bfnrtv]")
 
 
 class TextScrubber:
@@ -34,12 +35,20 @@ class TextScrubber:
             low = _lowered(text)
             if "/" in text or "@" in text:
                 found += urls.find(text)
-            found += tokens.find(text, low)
-            found += numbers.find(text)
             found += self._assignments.find(text, low, source=source)
-            found += sql.find(text, low, self._names)
-            found += commands.find(text, low)
-            found += beside.find(text, low)
+            plain = text
+            if "\\" in text:
+                plain = _unescaped(text)
+                low = _lowered(plain)
+            found += tokens.find(plain, low)
+            found += numbers.find(plain)
+            found += sql.find(plain, low, self._names)
+            if parameters.SAID in low:
+                found += parameters.find(text, plain, low, self._names)
+            found += commands.find(plain, low)
+            found += beside.find(plain, low)
+            if "input" in low:
+                found += validation.find(text, plain, low, self._names)
         # What begins with the mark was replaced before.
         return merged([span for span in found if not text.startswith(FILTERED[:-1], span.start)]) if found else found
 
@@ -47,6 +56,14 @@ class TextScrubber:
         """The text with every secret in it replaced by `[Filtered]`."""
         spans = self.spans(text, source=source)
         return replaced(text, spans) if spans else text
+
+
+def _unescaped(text: str) -> str:
+    """The text with its new lines and the like as they were before `repr`, every other character in its place.
+
+    Otherwise the `n` of a `\\n` would be the first letter of whatever begins the line.
+    """
+    return _ESCAPE.sub("\n\n", text)
 
 
 def _lowered(text: str) -> str:

@@ -36,7 +36,7 @@ _VENDORS = {
     "Atlassian token": r"AT(?:ATT|CTT|BB)[A-Za-z0-9][\w=-]{20,}",
     "Docker token": r"dckr_(?:pat|oat)_[\w-]{20,}",
     "Linear key": r"lin_(?:api|oauth)_\w{20,}",
-    "Telegram token": r"[0-9]{8,10}:AA[\w-]{30,}",
+    "Telegram token": r"(?:bot)?[0-9]{8,10}:AA[\w-]{30,}",
     "Sentry token": r"sntry[sua]_[\w+/=-]{20,}",
     "Postman key": r"PMAK-[\w-]{20,}",
     "RubyGems key": r"rubygems_[0-9a-f]{32,}",
@@ -101,6 +101,8 @@ _SCHEME = re.compile(
     r"(?<![A-Za-z0-9])(bearer|basic|token|apikey|negotiate|ntlm)(?:[ \t]{1,4}|%20|\+|: ?)([A-Za-z0-9._~+/\-]{6,}+=*+)",
     re.IGNORECASE,
 )
+# The private parts of a key as JSON (RFC 7518, section 6).
+_JWK = re.compile(r"""["'](?:d|p|q|dp|dq|qi|k)\\{0,8}["']:\s?\\{0,8}["']([\w-]{16,}+)""")
 _PROSE = word_set(
     """tokens token authentication authorization authorisation authenticate authenticator scheme header headers
     credentials credential required realm format missing invalid expired prefix method string methods support access
@@ -119,6 +121,9 @@ def find(text: str, low: str) -> Iterator[Span]:
         yield from _private_keys(text)
     if "eyJ" in text:
         yield from _jwts(text)
+    if "kty" in low:
+        for part in _JWK.finditer(text):
+            yield Span(part.start(1), part.end(1), "private part of a JWK")
     if any(scheme in low for scheme in _SCHEMES):
         yield from _schemes(text)
     if _LONG.search(text) and any(hint in text for hint in _HINTS):

@@ -115,7 +115,7 @@ def read(text: str, start: int, *, sign: str, closed: bool, source: bool) -> Val
         return None
     quote = _QUOTE.match(text, start)
     if quote:
-        return Value(quote.end(), _closing(text, quote.end(), quote[1]))
+        return Value(quote.end(), closing(text, quote.end(), quote[1]))
     if (
         source
         or _PLACEHOLDER.match(text, start)
@@ -156,12 +156,12 @@ def read_word(text: str, start: int) -> Value | None:
         return None
     quote = _QUOTE.match(text, start)
     if quote:
-        return Value(quote.end(), _closing(text, quote.end(), quote[1]))
+        return Value(quote.end(), closing(text, quote.end(), quote[1]))
     before = text[start - 1 : start]
-    return Value(start, _closing(text, start, before)) if before in "\"'" and before else _unquoted(text, start)
+    return Value(start, closing(text, start, before)) if before in "\"'" and before else _unquoted(text, start)
 
 
-def _closing(text: str, start: int, quote: str) -> int:
+def closing(text: str, start: int, quote: str) -> int:
     """Where the quoted value that begins at `start` ends; a truncated one ends with the text."""
     rest = _PLAIN_REST.get(quote)
     if rest is not None:
@@ -185,7 +185,7 @@ def _bracketed(text: str, start: int) -> Value:
     while found := _BRACKETS.search(text, position):
         position = found.end()
         if found[1]:
-            position = _closing(text, position, found[1]) + len(found[1])
+            position = closing(text, position, found[1]) + len(found[1])
         elif found[0] in "[({":
             depth += 1
         else:

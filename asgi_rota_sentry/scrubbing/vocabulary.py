@@ -19,7 +19,8 @@ SECRET_WORDS = word_set(
     sessionid sessid passport aadhaar aadhar cpf bsn nric curp personnummer mnemonic privkey authkey sshkey
     cardno cardnum cardholder ccnum ccnumber ccv sortcode bsb hmac pesel tfn cnpj dni steuernummer
     sozialversicherungsnummer ibannumber tin itin passw motdepasse senha wachtwoord heslo lozinka salasana losenord
-    haslo jelszo parola adgangskode пароль 密码 密碼 パスワード 비밀번호 passkey passkeys
+    haslo hasla sekret contrasenas clave claves passworter kennworter geheimnis geheimnisse geheimzahl zugangsdaten mdp
+    cyfrinair cyfrineiriau cyfrinach jelszo parola adgangskode пароль 密码 密碼 パスワード 비밀번호 passkey passkeys
     """
 )
 # These give a secret away wherever they stand in a word that was run together: `dbpassword`, `mysecretvalue`.
@@ -30,6 +31,9 @@ SECRET_PARTS = (
     *("securitycode", "passportno", "passportnum", "encryptionkey", "signingkey", "authkey", "accesstoken"),
 )
 SECRET_ENDS = (
+    "passwort",
+    "kennwort",
+    "contrasena",
     "token",
     "tokens",
     "pwd",
@@ -138,7 +142,7 @@ HARMLESS_AFTER = word_set(
     storage store strategy strength style success suffix summary supply symbol table target template text_field time
     timeout timestamp title total trusted ttl type types updated upgrade uri uris url urls usage use used user
     username users uuid valid validation validator validators validity verified version versions view views warning
-    widget width
+    widget width primaria foranea ajena unica publica valor
     """
 )
 HARMLESS_NEXT = word_set(
@@ -156,6 +160,7 @@ HARMLESS_PAIRS = (
     | _pairs("account message call service", "sid")
     | _pairs("gpio map led", "pin")
     | _pairs("num total max", "tokens")
+    | _pairs("palabra palabras", "clave")
     | _pairs("next continuation page syntax parser lexer unexpected current previous", "token")
 )
 # What follows `pin` where it is stuck to a wall.

@@ -4,12 +4,12 @@ Nothing that is given is changed: a container in which something goes is replace
 An event repeats itself (the request is a local of most frames), so equal parts are walked once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from asgi_rota_sentry.scrubbing.changes import Change, Changes
+from asgi_rota_sentry.scrubbing.changes import Change, Changes, joined
 from asgi_rota_sentry.scrubbing.checksums import is_card
-from asgi_rota_sentry.scrubbing.judge import Judge, Judged
+from asgi_rota_sentry.scrubbing.judge import UNPAIRED, Judge, Judged, teller
 from asgi_rota_sentry.scrubbing.keys import Verdict, bare
 from asgi_rota_sentry.scrubbing.layout import ANY, Layout
 from asgi_rota_sentry.scrubbing.memory import Memory
@@ -38,6 +38,7 @@ class Walk:
         self._exempt_paths = exempt_paths
         self._shortest = judge.text.shortest
         self._path: list[Any] = []
+        self._kept: list[Any] = []
         self._done: dict[int, tuple[Any, Changes | Change | None]] = {}
         self._alike: dict[int, list[tuple[Any, Any, Changes | Change | None]]] = {}
         self._found: dict[str, tuple[str, Change | None]] = {}
@@ -79,10 +80,20 @@ class Walk:
             return self._filtered("too deep")
         self._done[id(value)] = _ITSELF
         if type(value) is dict or isinstance(value, Mapping):
-            result = self._mapping(value, layout)
+            has_statement = "sql" in value or "statement" in value or "query" in value or "operation" in value
+            judged = self._judge.parameters_of(value) if has_statement else None
+            result = self._without(judged, layout) if judged else self._mapping(value, layout)
         else:
             result = self._items(value, layout, source=source)
         self._done[id(value)] = result, self.changes if result is not value else None
+        return result
+
+    def _without(self, judged: Judged, layout: Layout) -> Any:
+        """What is left of a mapping from which the parameters of an SQL statement went."""
+        self._kept.append(judged.result)  # the walk remembers by `id`
+        self._keep_secrets(judged.secrets)
+        result = self._mapping(judged.result, layout)
+        self.changes = joined(judged.changes, self.changes if result is not judged.result else None)
         return result
 
     def _once(self, value: Any, layout: Layout) -> Any:
@@ -129,7 +140,7 @@ class Walk:
         renamed: dict[Any, str] = {}
         own, texts, shortest, source = self._own_of(node, layout), self.texts, self._shortest, layout.source
         names, remembered, told = self._memory.names, self._memory.texts, self._memory.told
-        pair = self._judge.pair_of(node) if "value" in node else Verdict.PLAIN
+        paired, pair = self._judge.pair_of(node) if "value" in node or "loc" in node or "kty" in node else UNPAIRED
         for key, value in node.items():
             if key in own:
                 continue
@@ -159,7 +170,7 @@ class Walk:
                 if value[0] in remembered:
                     texts.add(value[0])
                     continue
-            new = self._child(key, value, pair if pair and key == "value" else verdict, layout)
+            new = self._child(key, value, pair if pair and key == paired else verdict, layout)
             if new is not value:
                 changed[key] = new
                 changes[key] = self.changes
@@ -221,7 +232,7 @@ class Walk:
                     continue
             path.append(index)
             if index in told:
-                new = self._told(items[index - 1], item, told[index], layout)
+                new = self._told(teller(items, index), item, told[index], layout)
             else:
                 new = self.visit(item, layout, source=source)
             path.pop()
@@ -248,11 +259,14 @@ class Walk:
             return value
         if judged is Judged.ORDINARY:
             return self.visit(value, layout.child(key))
-        for secret in judged.secrets:
-            if len(self.secrets) < 200:
-                self.secrets[secret] = None
+        self._keep_secrets(judged.secrets)
         self.changes = judged.changes
         return judged.result
+
+    def _keep_secrets(self, secrets: Iterable[str]) -> None:
+        for secret in secrets:
+            if len(self.secrets) < 200:
+                self.secrets[secret] = None
 
     def _leaf(self, text: str, *, source: bool = False) -> str:
         if len(text) < self._shortest or (not source and text in self.texts):
@@ -281,9 +295,7 @@ class Walk:
 
     def _replaced(self, text: str, spans: list[Span]) -> tuple[str, Change]:
         result = replaced(text, spans)
-        for span in spans:
-            if len(self.secrets) < 200:
-                self.secrets[bare(text[span.start : span.end])] = None
+        self._keep_secrets(bare(text[span.start : span.end]) for span in spans)
         self.blobs.append(result)
         reasons = ", ".join(dict.fromkeys(span.reason for span in spans))
         return result, Change(reasons, whole=result == FILTERED)
