@@ -32,6 +32,9 @@ _DISCONNECTS = frozenset(
         "falcon.errors.WebSocketDisconnected",
     }
 )
+_UNSENT_MARK = "_unsent_by_asgi_rota_sentry"
+# So many exceptions are looked at of those that one was raised from.
+_MOST_CAUSES = 10
 _CANCELLATIONS = frozenset({"asyncio.exceptions.CancelledError", "trio.Cancelled"})
 
 
@@ -77,9 +80,28 @@ def is_expected(exc: BaseException) -> bool:
 def is_disconnect(exc: BaseException) -> bool:
     """Whether the exception only says that the client went away; in a group beside the tasks that were cancelled."""
     if not isinstance(exc, BaseExceptionGroup):
-        return _is_disconnect(_kind(exc))
+        return _is_disconnect(_kind(exc)) or _is_unsent(exc)
     left = [leaf for leaf in leaves(exc) if not _is_cancellation(_kind(leaf))]
-    return bool(left) and all(_is_disconnect(_kind(leaf)) for leaf in left)
+    return bool(left) and all(_is_disconnect(_kind(leaf)) or _is_unsent(leaf) for leaf in left)
+
+
+def mark_unsent(exc: OSError) -> None:
+    """Note on an exception that `send` raised it: a client that left, where any other `OSError` is an error.
+
+    On the exception itself, so that nothing has to keep it, and other layers' captures are told, too.
+    """
+    exc.__dict__[_UNSENT_MARK] = True
+
+
+def _is_unsent(exc: BaseException) -> bool:
+    """Whether `send` raised it, or what it was raised from (or in place of, `from None`)."""
+    current: BaseException | None = exc
+    for _ in range(_MOST_CAUSES):
+        if current is None or _UNSENT_MARK in current.__dict__:
+            break
+        is_replaced = current.__suppress_context__ and current.__cause__ is None
+        current = current.__context__ if is_replaced else current.__cause__
+    return current is not None and _UNSENT_MARK in current.__dict__
 
 
 def _kind(exc: BaseException) -> Any:

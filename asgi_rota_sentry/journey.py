@@ -207,7 +207,7 @@ class Journey(Record):
         """Capture the exception once, and answer with the page when nothing was sent yet."""
         __tracebackhide__ = True
         try:
-            if expected.is_disconnect(exc) or (self.reply.client_gone and isinstance(exc, OSError)):
+            if expected.is_disconnect(exc):
                 sdk.mark_settled(exc)
                 self._cancel()
                 return

@@ -3,6 +3,8 @@
 https://asgi.readthedocs.io/en/latest/specs/lifespan.html
 """
 
+import sys
+import time
 from collections.abc import MutableMapping
 from contextlib import ExitStack
 from typing import Any
@@ -14,7 +16,8 @@ from asgi_rota_sentry.budget import BUDGETS
 from asgi_rota_sentry.metering import METERINGS
 from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
 
-_ENDS = ("lifespan.shutdown.complete", "lifespan.shutdown.failed")
+_FAILURES = ("lifespan.startup.failed", "lifespan.shutdown.failed")
+_END = "lifespan.shutdown.complete"
 # How much longer than the SDK's own `shutdown_timeout` the server is kept from ending, at most.
 _GRACE_SECONDS = 1.0
 
@@ -22,23 +25,23 @@ _GRACE_SECONDS = 1.0
 async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, answers: bool = False) -> Any:
     """Serve the application's lifespan; with `answers` also that of an application that knows none, such as Django.
 
-    Before the server hears that the application has shut down, what was counted is told, and what the SDK has queued is
-    flushed, for as long as its `shutdown_timeout` (2 s): a server that ends by the signal that stopped it, as uvicorn
-    does, leaves no time for it at the process's exit.
+    Before the server hears that the application has shut down, or has failed, what was counted is told, and what the
+    SDK has queued is flushed, for as long as its `shutdown_timeout` (2 s): a server that ends by the signal that
+    stopped it, as uvicorn does, leaves no time for it at the process's exit.
     """
     __tracebackhide__ = True
     events = _Events(receive, send)
     # An application that knows no lifespan (Django) raises before it asks for the startup message: no fault.
     with ExitStack() as stack:
         try:
-            stack.enter_context(sdk.muted(lambda: not events.received))
+            stack.enter_context(sdk.muted(lambda: not events.are_known))
         except Exception:
             faults.report("opening the lifespan")
         try:
             result = await app(scope, events.receive, events.send)
         except Exception as exc:
             if not answers or events.are_known:
-                _capture_quietly(exc)
+                await events.fail(exc)
                 raise
             result = None
     if answers and not events.are_known:
@@ -49,11 +52,13 @@ async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, answe
 class _Events:
     """The lifespan events between server and application, and which of the two has begun to speak of them."""
 
-    __slots__ = ("_receive", "_send", "received", "sent")
+    __slots__ = ("_around", "_receive", "_send", "received", "sent")
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
+        # A server may have been started while an exception was handled: that is none of the application's.
+        self._around = sys.exc_info()[1]
         self.received = self.sent = False
 
     @property
@@ -71,12 +76,36 @@ class _Events:
         """The `send` that the application gets."""
         __tracebackhide__ = True
         self.sent = True
-        if isinstance(message, MutableMapping) and message.get("type") in _ENDS:
-            try:
-                await _settle()
-            except Exception:
-                faults.report("telling what is left at the end")
-        await self._send(message)
+        kind = message.get("type") if isinstance(message, MutableMapping) else None
+        if kind in _FAILURES:
+            await self._fail_as_handled()
+        elif kind == _END:
+            await self._settle()
+        try:
+            await self._send(message)
+        except Exception as exc:
+            if kind in _FAILURES:
+                _note_refusal(exc)
+            raise
+
+    async def fail(self, exc: Exception) -> None:
+        """Have a failure told before the server sees it raised, or hears of it."""
+        if _capture_quietly(exc, is_known=self.are_known) and self.are_known:
+            await self._settle()
+
+    async def _fail_as_handled(self) -> None:
+        """The application tells of a failure: Starlette does while it handles the exception, which it raises next."""
+        exc = sys.exc_info()[1]
+        if isinstance(exc, Exception) and exc is not self._around:
+            await self.fail(exc)
+        else:
+            await self._settle()
+
+    async def _settle(self) -> None:
+        try:
+            await _settle()
+        except Exception:
+            faults.report("telling what is left at the end")
 
     async def answer(self) -> None:
         """Speak in place of an application that knows no lifespan."""
@@ -99,10 +128,31 @@ def _tell_all(seconds: float) -> None:
     sdk.flush(seconds)
 
 
-def _capture_quietly(exc: Exception) -> None:
+def _capture_quietly(exc: Exception, *, is_known: bool) -> bool:
+    """Capture what a lifespan fails with, unless that was done; whether there may be anything new to be sent."""
     try:
         client = sdk.current_client()
-        if client is not None and not expected.should_drop(exc):
+        if client is None or _is_told(exc):
+            return False
+        if not sdk.was_seen(client, exc) and not expected.should_drop(exc):
             sdk.capture_exception(client, exc)
+        sdk.mark_settled(exc)
+        if is_known:
+            client.lifespan_failed_at = time.monotonic()
     except Exception:
         faults.report("capturing a lifespan exception")
+    return True
+
+
+def _is_told(exc: Exception) -> bool:
+    """Whether it was told already, or all that is in the group."""
+    return sdk.is_settled(exc) or all(sdk.is_settled(leaf) for leaf in expected.leaves(exc))
+
+
+def _note_refusal(exc: Exception) -> None:
+    """The server may answer a failure with an exception, as hypercorn does: that is no other one, if it was told."""
+    try:
+        if sdk.is_settled(exc.__context__):
+            sdk.mark_settled(exc)
+    except Exception:
+        faults.report("noting the end of a lifespan")

@@ -7,7 +7,7 @@ known to be the framework's own bare answer.
 from collections.abc import MutableMapping, Sequence
 from typing import Any, Protocol
 
-from asgi_rota_sentry import faults
+from asgi_rota_sentry import expected, faults
 from asgi_rota_sentry.pages import Answer, ErrorPages
 from asgi_rota_sentry.types import Message, Receive, Send
 
@@ -128,13 +128,21 @@ class Reply:
         send = self._send  # by itself: what is no method is looked up at a fifth of the price
         try:
             await send(message)
-        except OSError:
-            self.client_gone = True
+        except OSError as exc:
+            self._lose(exc)
             raise
         if is_last and not self.ended:
             self.ended = True
             if self.is_followed:
                 self._listener.on_end(message)
+
+    def _lose(self, exc: OSError) -> None:
+        """The client is gone, and this exception says no more than that."""
+        self.client_gone = True
+        try:
+            expected.mark_unsent(exc)
+        except Exception:
+            faults.report("noting a client that left")
 
     def _begin(self, message: Message, kind: Any) -> bool:
         """Note what the response begins with; whether it is to be held."""

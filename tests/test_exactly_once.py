@@ -454,6 +454,111 @@ async def test_a_timeout_of_the_application_is_an_error(
     assert response.headers["x-sentry-event-id"] == server.events[0]["event_id"]
 
 
+_PART = {"type": "http.response.body", "body": b"x", "more_body": True}
+
+
+async def _sends(send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send(_PART)
+
+
+async def _in_a_group(send: Any) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_sends, send)
+        tasks.start_soon(anyio.sleep_forever)
+
+
+async def _beside_a_cancellation(send: Any) -> None:
+    try:
+        await _sends(send)
+    except OSError as exc:
+        raise BaseExceptionGroup("tasks", [exc, asyncio.CancelledError()]) from None
+
+
+async def _wrapped(send: Any) -> None:
+    try:
+        await _sends(send)
+    except OSError as exc:
+        raise RuntimeError("the stream broke") from exc
+
+
+async def _replaced(send: Any) -> None:
+    try:
+        await _sends(send)
+    except OSError:
+        raise RuntimeError("the stream broke") from None
+
+
+async def _wrapped_in_a_group(send: Any) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_wrapped, send)
+
+
+async def _logged(send: Any) -> None:
+    try:
+        await _sends(send)
+    except OSError:
+        logging.getLogger("rota").exception("It could not be sent")
+        raise
+
+
+UNSENT = (_sends, _in_a_group, _beside_a_cancellation, _wrapped, _replaced, _wrapped_in_a_group, _logged)
+
+
+@pytest.mark.parametrize("stack", [RotaSentryMiddleware, lambda app: RotaSentryMiddleware(SentryAsgiMiddleware(app))])
+@pytest.mark.parametrize("fails", UNSENT)
+async def test_what_send_raised_is_no_event_in_whatever_it_comes(sentry: Sentry, fails: Any, stack: Stack) -> None:
+    """By itself, in a group, or as what another exception was raised from; also where another layer captures it."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await fails(send)
+
+    await Wire(gone_at=1).run(stack(app), http())
+    assert server.events == []
+    assert [(span["failed"], is_cancelled(span)) for span in server.spans] == [(False, True)]
+
+
+async def _refused() -> None:
+    raise ConnectionRefusedError("the database is down")
+
+
+@pytest.mark.parametrize("fails", [_refused, _by_asyncio, _by_anyio])
+async def test_an_error_after_the_client_left_is_the_application_s_own(
+    sentry: Sentry, fails: Callable[[], Any], anyio_backend: str
+) -> None:
+    """It minds no client that leaves, and goes on: its OSError, as a timeout is one, did not come from `send`."""
+    if anyio_backend == "trio" and fails is _by_asyncio:
+        pytest.skip("asyncio's own")
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with contextlib.suppress(OSError):
+            await _sends(send)
+        await fails()
+
+    await Wire(gone_at=1).run(RotaSentryMiddleware(app), http())
+    assert [event["exception"]["values"][-1]["type"] for event in server.events] == [
+        "ConnectionRefusedError" if fails is _refused else "TimeoutError"
+    ]
+    assert [(span["failed"], is_cancelled(span)) for span in server.spans] == [(True, False)]
+
+
+async def test_an_error_in_the_handling_of_a_client_that_left_is_the_application_s_own(sentry: Sentry) -> None:
+    """What is raised from nothing, while the client's leaving is handled, is a fault of the handling."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await _sends(send)
+        except OSError:
+            int("abc")
+
+    await Wire(gone_at=1).run(RotaSentryMiddleware(app), http())
+    assert [event["exception"]["values"][-1]["type"] for event in server.events] == ["ValueError"]
+    assert [span["failed"] for span in server.spans] == [True]
+
+
 _DJANGO = Path(__file__).with_name("django_once.py")
 
 

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
 
-from asgi_rota_sentry.expected import is_disconnect, is_expected, leaves
+from asgi_rota_sentry.expected import is_disconnect, is_expected, leaves, mark_unsent
 
 
 class NoSuchShift(Http404):
@@ -57,6 +57,22 @@ def test_a_client_that_left_is_told_from_a_fault() -> None:
     assert not is_disconnect(BaseExceptionGroup("x", [asyncio.CancelledError(), ValueError()]))
     assert not is_disconnect(BaseExceptionGroup("x", [asyncio.CancelledError()]))
     assert not is_disconnect(ConnectionResetError())
+
+
+def test_what_send_raised_is_a_client_that_left_and_nothing_else_of_its_kind_is() -> None:
+    """Alone, in a group, and as what another was raised from, however long or circular the chain is."""
+    unsent, other = OSError(), OSError()
+    mark_unsent(unsent)
+    wrapped, circular = RuntimeError(), RuntimeError()
+    wrapped.__cause__ = unsent
+    circular.__cause__ = circular
+    for exc in (unsent, wrapped, ExceptionGroup("x", [wrapped, ClientDisconnect(), unsent])):
+        assert is_disconnect(exc)
+    for exc in (other, circular, ExceptionGroup("x", [unsent, other])):
+        assert not is_disconnect(exc)
+    handled = KeyError()
+    handled.__context__ = unsent
+    assert not is_disconnect(handled)
 
 
 def test_leaves_are_the_members_at_any_depth_in_order() -> None:

@@ -1,18 +1,27 @@
 """The end of a lifespan: what was counted and queued goes out before the server hears that it may end."""
 
+import contextvars
+import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+import sentry_sdk
+from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
+from sentry_sdk.integrations.logging import LoggingIntegration
+from starlette.applications import Starlette
 
 from asgi_rota_sentry import RotaSentryMiddleware, Settings
 from tests.conftest import MemoryTransport, session_counts
@@ -123,6 +132,167 @@ async def test_a_lifespan_that_the_application_knows_is_its_own(sentry: Sentry, 
     assert (await Wire(TOLD).run(wrapped, LIFESPAN)).log == (await Wire(TOLD).run(bare, LIFESPAN)).log
 
 
+def _starlette(when: str) -> Any:
+    """Tells of its failure while it handles it, and raises it then."""
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        if when == "startup":
+            raise ValueError("no database")
+        yield
+        raise ValueError("no database")
+
+    return Starlette(lifespan=lifespan)
+
+
+def _raw(when: str) -> Any:
+    """Raises its failure, and tells of none."""
+
+    async def fails(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        if when == "shutdown":
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        raise ValueError("no database")
+
+    return fails
+
+
+def _captured(when: str) -> Any:
+    """Has captured its failure by itself when it raises it."""
+    fails = _raw(when)
+
+    async def captures(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await fails(scope, receive, send)
+        except ValueError as exc:
+            sentry_sdk.capture_exception(exc)
+            raise
+
+    return captures
+
+
+def _grouped(when: str) -> Any:
+    """Tells of its failure in a task of a group."""
+    fails = _starlette(when)
+
+    async def in_a_group(scope: Any, receive: Any, send: Any) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(fails, scope, receive, send)
+
+    return in_a_group
+
+
+def _refused(when: str) -> Any:
+    """Is answered by an exception when it tells of its failure, as by hypercorn."""
+    fails = _starlette(when)
+
+    async def refused(scope: Any, receive: Any, send: Any) -> None:
+        async def refuse(message: Any) -> None:
+            await send(message)
+            if message["type"].endswith("failed"):
+                raise RuntimeError("Lifespan failure")
+
+        await RotaSentryMiddleware(fails)(scope, receive, refuse)
+
+    return refused
+
+
+FAILING = {
+    "Starlette": _starlette,
+    "raw": _raw,
+    "captured": _captured,
+    "in a group": _grouped,
+    "refused": _refused,
+    "the SDK's layer inside": lambda when: SentryAsgiMiddleware(_raw(when)),
+    "applied twice": lambda when: RotaSentryMiddleware(_starlette(when)),
+}
+
+
+class Uvicorn(Wire):
+    """Logs what it is told of a failure, and the exception only where it was told of none."""
+
+    async def send(self, message: Any) -> None:
+        """Take one message."""
+        await super().send(message)
+        if message["type"].endswith("failed"):
+            self.has_heard = True
+            _log.error(message["message"])
+
+    async def serve(self, app: Any, when: str) -> None:
+        """Serve a lifespan that fails."""
+        self.has_heard = False
+        try:
+            await app(dict(LIFESPAN), self.receive, self.send)
+        except Exception as exc:
+            if not self.has_heard:
+                _log.error("Exception in 'lifespan' protocol\n", exc_info=exc)
+        contextvars.Context().run(_log.error, f"Application {when} failed. Exiting.")
+
+
+_log = logging.getLogger("uvicorn.error")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("when", ["startup", "shutdown"])
+@pytest.mark.parametrize("kind", FAILING)
+async def test_a_lifespan_that_fails_is_one_event_sent_before_the_server_ends(
+    sentry: Sentry, kind: str, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told by a message, raised or both, captured by others, and logged by the server in three ways."""
+    transport = sentry(options={"integrations": [LoggingIntegration(event_level=logging.ERROR)]})
+    flushed: list[int] = []
+    monkeypatch.setattr(transport, "flush", lambda *_, **__: flushed.append(_count_events(transport)))
+    await Uvicorn(TOLD).serve(RotaSentryMiddleware(FAILING[kind](when)), when)
+    assert flushed[-1:] == [1]
+    (event,) = transport.events
+    assert event["exception"]["values"][-1]["value"] == "no database"
+
+
+def _count_events(transport: MemoryTransport) -> int:
+    return sum(item.type == "event" for envelope in transport.envelopes for item in envelope.items)
+
+
+@pytest.mark.anyio
+async def test_a_failure_before_the_application_was_asked_is_one_too(sentry: Sentry) -> None:
+    """It has told of a lifespan, so that it knows one."""
+    transport = sentry()
+    await Wire(TOLD).run(RotaSentryMiddleware(early), LIFESPAN)
+    assert [event["exception"]["values"][-1]["value"] for event in transport.events] == ["no database"]
+
+
+@pytest.mark.anyio
+async def test_a_failure_that_is_only_told_is_what_the_server_says_of_it(sentry: Sentry) -> None:
+    """Without an exception there is nothing to capture: not even one that the server was started in the midst of."""
+    transport = sentry(options={"integrations": [LoggingIntegration(event_level=logging.ERROR)]})
+
+    async def tells(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+    try:
+        raise KeyError("around the server")
+    except KeyError:
+        await Uvicorn(TOLD).serve(RotaSentryMiddleware(tells), "startup")
+    texts = [event["logentry"]["message"] for event in transport.events]
+    assert texts == ["no database", "Application startup failed. Exiting."]
+
+
+@pytest.mark.anyio
+async def test_two_failures_of_a_lifespan_are_two_events(sentry: Sentry) -> None:
+    """The one that it told of, and the one in which its cleaning up ended."""
+    transport = sentry()
+
+    async def fails(scope: Any, receive: Any, send: Any) -> None:
+        with suppress(ValueError):
+            await _starlette("startup")(scope, receive, send)
+        raise KeyError("not cleaned up")
+
+    await Uvicorn(TOLD).serve(RotaSentryMiddleware(fails), "startup")
+    exceptions = [event["exception"]["values"][-1]["type"] for event in transport.events if "exception" in event]
+    assert exceptions == ["ValueError", "KeyError"]
+
+
 _SERVED = """
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -151,6 +321,29 @@ app = RotaSentryMiddleware(get_asgi_application())
 """
 
 
+_SERVED_FAILING = """
+from contextlib import asynccontextmanager
+from starlette.applications import Starlette
+from asgi_rota_sentry import RotaSentryMiddleware, init
+
+@asynccontextmanager
+async def lifespan(app):
+    yield
+    raise ValueError("no database")
+
+async def raw(scope, receive, send):
+    if scope["type"] != "lifespan":
+        raise ValueError("nothing works")
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    raise ValueError("no database")
+
+init()
+app = RotaSentryMiddleware(APP)
+"""
+
+
 def _answers(url: str) -> bool:
     try:
         urllib.request.urlopen(url)
@@ -159,6 +352,12 @@ def _answers(url: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
 
 
 def _not_sent(server: Ingest) -> int:
@@ -170,33 +369,48 @@ def _not_sent(server: Ingest) -> int:
 )
 def test_a_server_that_a_signal_stops_leaves_nothing_uncounted(tmp_path: Path, served: str, answers: str) -> None:
     """uvicorn ends by the very signal, so that nothing runs at the process's exit; Django knows no lifespan."""
-    (tmp_path / "served.py").write_text(served)
-    port = unused_port()
-    url = f"http://127.0.0.1:{port}/"
     with ingest() as server:
-        given = {
-            "PYTHONPATH": os.pathsep.join((str(_ROOT), str(tmp_path))),
-            "SENTRY_DSN": server.dsn,
-            "SENTRY_RELEASE": "rota@1",
-            "ROTA_SENTRY_ERRORS_PER_MINUTE": "2",
-            "ROTA_SENTRY_OUTBOX": "",
-            "ROTA_SENTRY_ANSWER_LIFESPAN": answers,
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "served:app", "--port", str(port), "--log-level", "critical"],
-            env={**os.environ, **given},
-            cwd=tmp_path,
-        )
-        try:
-            deadline = time.monotonic() + 30
-            while not _answers(url):
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            for _ in range(19):
-                assert _answers(url)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == -signal.SIGTERM
-        finally:
-            process.kill()
+        _serve(tmp_path, server, served, requests=20, answers=answers)
         assert len(server.items("event")) + _not_sent(server) - 1 == 20  # the last of the events stands for the rest
         assert session_counts(server.items("sessions")) == {"crashed": 20}
+
+
+@pytest.mark.parametrize("app", ["Starlette(lifespan=lifespan)", "raw"])
+def test_a_shutdown_that_fails_is_told_before_the_signal_ends_the_server(tmp_path: Path, app: str) -> None:
+    """One event, whether uvicorn is told of the failure or sees it raised; what it logs of it is none."""
+    with ingest() as server:
+        _serve(tmp_path, server, _SERVED_FAILING.replace("APP", app), requests=0, answers="false")
+        titles = [event.get("exception", event.get("logentry")) for event in server.items("event")]
+        assert [title["values"][-1]["value"] for title in titles] == ["no database"]
+
+
+def _serve(folder: Path, server: Ingest, served: str, *, requests: int, answers: str) -> None:
+    """Serve a module's `app` with uvicorn until so many requests are answered, and end it by a signal."""
+    (folder / "served.py").write_text(served)
+    port = unused_port()
+    url = f"http://127.0.0.1:{port}/"
+    given = {
+        "PYTHONPATH": os.pathsep.join((str(_ROOT), str(folder))),
+        "SENTRY_DSN": server.dsn,
+        "SENTRY_RELEASE": "rota@1",
+        "ROTA_SENTRY_ERRORS_PER_MINUTE": "2",
+        "ROTA_SENTRY_OUTBOX": "",
+        "ROTA_SENTRY_ANSWER_LIFESPAN": answers,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "served:app", "--port", str(port), "--lifespan", "on"],
+        env={**os.environ, **given},
+        cwd=folder,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while not (_answers(url) if requests else _listens(port)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        for _ in range(requests - 1):
+            assert _answers(url)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == -signal.SIGTERM
+    finally:
+        process.kill()

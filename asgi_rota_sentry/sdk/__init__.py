@@ -14,6 +14,7 @@ from asgi_rota_sentry.sdk.capture import (
     muted,
     remember_exception,
     set_user,
+    was_seen,
 )
 from asgi_rota_sentry.sdk.client import Client, current_client
 from asgi_rota_sentry.sdk.collection import Collection
@@ -62,4 +63,5 @@ __all__ = [
     "send_sums",
     "set_user",
     "start_span",
+    "was_seen",
 ]

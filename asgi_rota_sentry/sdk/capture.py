@@ -99,6 +99,13 @@ def is_last_seen(client: Client, exc: BaseException) -> bool:
     return seen is exc or (isinstance(seen, weakref.ref) and seen() is exc)
 
 
+def was_seen(client: Client, exc: BaseException) -> bool:
+    """Whether the SDK's own deduplication would drop another event of this exception."""
+    if client.raw.get_integration("dedupe") is None:
+        return False
+    return bool(getattr(exc, _SEEN_MARK, False)) if client.last_seen is None else is_last_seen(client, exc)
+
+
 def mark_settled(exc: BaseException) -> None:
     """Note on an exception that leaves a request that nothing is to be reported of it any more.
 

@@ -50,6 +50,7 @@ class Client:
         "has_metrics",
         "ignores_spans",
         "last_seen",
+        "lifespan_failed_at",
         "max_body",
         "max_breadcrumbs",
         "max_spans",
@@ -116,6 +117,8 @@ class Client:
             self.max_body = 0
         # How many of the next requests have their scopes copied at once.
         self.eager_requests = 0
+        # When a lifespan's failure was told last, by the clock that only goes forward.
+        self.lifespan_failed_at = float("-inf")
         # The dedupe integration's memory of the exception that it saw last in this context.
         self.last_seen: ContextVar[Any] | None = getattr(raw.get_integration("dedupe"), "_last_seen", None)
 

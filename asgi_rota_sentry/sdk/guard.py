@@ -6,18 +6,23 @@ so that is where they are asked. It is not public; without it everything works, 
 """
 
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import sentry_sdk.utils
 from sentry_sdk import scope
 
-from asgi_rota_sentry.sdk.capture import is_last_seen, is_settled
+from asgi_rota_sentry.sdk.capture import is_settled, was_seen
 from asgi_rota_sentry.sdk.client import current_client
 
-_GRANIAN = "_granian.utils"
+_UVICORN = "uvicorn.error"
+# The loggers of servers that write the traceback as mere text: granian of any exception, uvicorn of a lifespan's.
+_TEXTUAL = ("_granian.utils", _UVICORN)
+# What uvicorn says of a lifespan's failure when it no longer has the exception.
+_LAST_WORDS = ("Application startup failed. Exiting.", "Application shutdown failed. Exiting.")
+_LAST_WORDS_SECONDS = 10.0
 _SEAM = "exceptions_from_error_tuple"
-_SEEN_MARK = "_handled_by_sentry"
 
 #: Says of an exception (and whether it is handled) that its event is not wanted.
 IsUnwanted = Callable[[BaseException, bool], bool]
@@ -48,11 +53,7 @@ def install(is_unwanted: IsUnwanted) -> None:
 def _was_seen(exc: BaseException) -> bool:
     """Whether the SDK's own deduplication will drop it."""
     client = current_client()
-    if client is None or client.raw.get_integration("dedupe") is None:
-        return False
-    if client.last_seen is None:
-        return bool(getattr(exc, _SEEN_MARK, False))
-    return is_last_seen(client, exc)
+    return client is not None and was_seen(client, exc)
 
 
 def _is_handled(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
@@ -79,6 +80,16 @@ def _processor(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any] | 
 
 
 def _is_servers_word(hint: Mapping[str, Any]) -> bool:
-    """Whether a server logs the traceback of a settled exception as mere text, while it handles it: granian does."""
+    """Whether a server says in mere text what is settled: the traceback while it is handled, or that it ends for it."""
     record = hint.get("log_record")
-    return getattr(record, "name", None) == _GRANIAN and is_settled(sys.exc_info()[1])
+    name = getattr(record, "name", None)
+    if name not in _TEXTUAL or getattr(record, "exc_info", None):
+        return False
+    return is_settled(sys.exc_info()[1]) or (name == _UVICORN and _is_last_word(record))
+
+
+def _is_last_word(record: Any) -> bool:
+    client = current_client()
+    if client is None or record.msg not in _LAST_WORDS:
+        return False
+    return time.monotonic() - client.lifespan_failed_at < _LAST_WORDS_SECONDS
