@@ -12,12 +12,13 @@ from typing import Any, cast
 import sentry_sdk.utils
 from sentry_sdk import scope
 
-from asgi_rota_sentry.sdk.capture import is_last_seen, is_settled
+from asgi_rota_sentry.budget import described
+from asgi_rota_sentry.sdk.capture import is_last_seen, is_marked, is_settled
 from asgi_rota_sentry.sdk.client import current_client
+from asgi_rota_sentry.sdk.tallies import exception_value
 
 _GRANIAN = "_granian.utils"
 _SEAM = "exceptions_from_error_tuple"
-_SEEN_MARK = "_handled_by_sentry"
 
 #: Says of an exception (and whether it is handled) that its event is not wanted.
 IsUnwanted = Callable[[BaseException, bool], bool]
@@ -36,9 +37,13 @@ def install(is_unwanted: IsUnwanted) -> None:
 
     def guarded(exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         exc = exc_info[1]
-        if exc is not None and (_was_seen(exc) or is_unwanted(exc, _is_handled(args, kwargs))):
+        if exc is not None and (_was_seen(exc) or is_unwanted(exc, bool(_mechanism(args, kwargs)["handled"]))):
             return _NotBuilt()
-        return build(exc_info, *args, **kwargs)
+        try:
+            return build(exc_info, *args, **kwargs)
+        except Exception:
+            # It has properties that raise, or more members within members than can be followed.
+            return [exception_value(described(exc, exc.__traceback__), _mechanism(args, kwargs))]
 
     guarded.unguarded = build  # type: ignore[attr-defined]
     setattr(sentry_sdk.utils, _SEAM, guarded)
@@ -51,16 +56,16 @@ def _was_seen(exc: BaseException) -> bool:
     if client is None or client.raw.get_integration("dedupe") is None:
         return False
     if client.last_seen is None:
-        return bool(getattr(exc, _SEEN_MARK, False))
+        return is_marked(exc)
     return is_last_seen(client, exc)
 
 
-def _is_handled(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """What the mechanism says, wherever it is among the arguments."""
+def _mechanism(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The mechanism, wherever it is among the arguments."""
     for value in (kwargs.get("mechanism"), *args):
         if isinstance(value, Mapping) and "handled" in value:
-            return bool(value["handled"])
-    return True
+            return value
+    return {"type": "generic", "handled": True}
 
 
 def _drop_unbuilt() -> None:
