@@ -9,6 +9,7 @@ from _thread import start_new_thread
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import RLock
+from types import TracebackType
 from typing import Any, NamedTuple
 
 from asgi_rota_sentry import faults
@@ -207,28 +208,43 @@ class Budget:
 def kind_of(exc: BaseException) -> Kind:
     """The kind of an error: its type and where it was raised; that of the first member of a group."""
     leaf = first_leaf(exc)
+    kind = _type_of(leaf)
     trace = leaf.__traceback__ or exc.__traceback__
     if trace is None:
-        return type(leaf), "", "", 0
+        return kind, "", "", 0
     while trace.tb_next is not None:
         trace = trace.tb_next
     code = trace.tb_frame.f_code
-    return type(leaf), code.co_filename, code.co_name, trace.tb_lineno
+    return kind, code.co_filename, code.co_name, trace.tb_lineno
+
+
+def _type_of(exc: BaseException) -> type[BaseException]:
+    """The type by which it is counted; those whose metaclass has no hash are told apart by their place alone."""
+    kind = type(exc)
+    try:
+        hash(kind)
+    except Exception:
+        return BaseException
+    return kind
 
 
 def _example(exc: BaseException) -> Tally:
-    """What a report needs to be filed under the same issue as the full event: type, message, frames."""
+    """What a report needs to be filed under the same issue as the full event."""
     leaf = first_leaf(exc)
+    return described(leaf, leaf.__traceback__ or exc.__traceback__)
+
+
+def described(exc: BaseException, trace: TracebackType | None) -> Tally:
+    """What Sentry groups by: type, message, frames."""
     frames = []
-    trace = leaf.__traceback__ or exc.__traceback__
     while trace is not None:
         code, names = trace.tb_frame.f_code, trace.tb_frame
         if not names.f_locals.get("__tracebackhide__", False):
             module = str(names.f_globals.get("__name__") or "")
             frames.append(Frame(code.co_filename, module, code.co_name, trace.tb_lineno))
         trace = trace.tb_next
-    kind = type(leaf)
-    message = _message(leaf)
+    kind = type(exc)
+    message = _message(exc)
     return Tally(0, 0.0, 0.0, None, kind.__name__, kind.__module__, message, tuple(frames[-_MOST_FRAMES:]))
 
 

@@ -4,11 +4,13 @@ Known by their qualified names, so that no framework is imported; subclasses cou
 of whose members count.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from asgi_rota_sentry import counters, faults
+
+_Found = TypeVar("_Found")
 
 # A class of an answer, and the attribute that holds its HTTP status; None: always an answer below 500.
 _ANSWERS = {
@@ -39,23 +41,36 @@ _CANCELLATIONS = frozenset({"asyncio.exceptions.CancelledError", "trio.Cancelled
 
 
 def leaves(exc: BaseException) -> Iterable[BaseException]:
-    """The exception itself, or the members of an exception group at any depth."""
-    return _members(exc) if isinstance(exc, BaseExceptionGroup) else (exc,)
+    """The exception itself, or the members of an exception group at any depth; a group without is one itself."""
+    return _members(exc) if is_group(exc) else (exc,)
 
 
 def first_leaf(exc: BaseException) -> BaseException:
-    """The exception itself, or the first member of an exception group; a group has at least one."""
-    return next(iter(_members(exc))) if isinstance(exc, BaseExceptionGroup) else exc
+    """The exception itself, or the first member of an exception group."""
+    return next(iter(_members(exc))) if is_group(exc) else exc
+
+
+def is_group(exc: BaseException) -> bool:
+    """Whether the exception has members; by its real type, for what it says of its class may be anything."""
+    return issubclass(type(exc), BaseExceptionGroup)
 
 
 def _members(group: BaseException) -> Iterator[BaseException]:
     pending = [group]
     while pending:
         current = pending.pop()
-        if isinstance(current, BaseExceptionGroup):
-            pending.extend(reversed(current.exceptions))
+        members = _direct(current) if is_group(current) else ()
+        if members:
+            pending.extend(reversed(members))
         else:
             yield current
+
+
+def _direct(group: Any) -> tuple[BaseException, ...]:
+    try:
+        return tuple(group.exceptions)
+    except Exception:  # a subclass may do anything there
+        return ()
 
 
 def should_drop(exc: BaseException) -> bool:
@@ -72,14 +87,14 @@ def should_drop(exc: BaseException) -> bool:
 
 def is_expected(exc: BaseException) -> bool:
     """Whether the exception only stands for an HTTP answer below 500 (a 404, a denied permission)."""
-    if not isinstance(exc, BaseExceptionGroup):  # as nearly all
+    if not is_group(exc):  # as nearly all
         return _answers_below_500(exc)
     return all(_answers_below_500(leaf) for leaf in leaves(exc))
 
 
 def is_disconnect(exc: BaseException) -> bool:
     """Whether the exception only says that the client went away; in a group beside the tasks that were cancelled."""
-    if not isinstance(exc, BaseExceptionGroup):
+    if not is_group(exc):
         return _is_disconnect(_kind(exc)) or _is_unsent(exc)
     left = [leaf for leaf in leaves(exc) if not _is_cancellation(_kind(leaf))]
     return bool(left) and all(_is_disconnect(_kind(leaf)) or _is_unsent(leaf) for leaf in left)
@@ -108,17 +123,30 @@ def _kind(exc: BaseException) -> Any:
     return type(exc)
 
 
-@lru_cache(maxsize=256)
+def _remembered(look: Callable[[Any], _Found]) -> Callable[[Any], _Found]:
+    """Each type is looked at once, but for one that cannot be looked up: its metaclass has no hash, or an odd one."""
+    known = lru_cache(maxsize=256)(look)
+
+    def find(kind: Any) -> _Found:
+        try:
+            return known(kind)
+        except Exception:
+            return look(kind)
+
+    return find
+
+
+@_remembered
 def _is_disconnect(kind: Any) -> bool:
     return not _names(kind).isdisjoint(_DISCONNECTS)
 
 
-@lru_cache(maxsize=256)
+@_remembered
 def _is_cancellation(kind: Any) -> bool:
     return not _names(kind).isdisjoint(_CANCELLATIONS)
 
 
-@lru_cache(maxsize=256)
+@_remembered
 def _answer(kind: Any) -> str | None:
     """The class of an answer that this is one of."""
     return next((name for name in _names(kind) if name in _ANSWERS), None)

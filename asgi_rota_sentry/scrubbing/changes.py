@@ -5,10 +5,14 @@ from typing import Any, NamedTuple
 
 
 class Change(NamedTuple):
-    """One value that was changed: why, and whether it went as a `whole` or a part of a text was replaced."""
+    """One value that was changed: why, and whether it went as a `whole` or a part of a text was replaced.
+
+    `length` is what a text had before it was cut, 0 where it was not.
+    """
 
     reason: str
     whole: bool
+    length: int = 0
 
 
 Changes = dict[Any, Any]
@@ -26,7 +30,7 @@ class Removal(NamedTuple):
 def removals(changes: Changes | Change | None, path: tuple[Any, ...] = ()) -> Iterator[Removal]:
     """The tree as a list."""
     if isinstance(changes, Change):
-        yield Removal(path, *changes)
+        yield Removal(path, changes.reason, changes.whole)
     elif changes:
         for key, inner in changes.items():
             yield from removals(inner, (*path, key))

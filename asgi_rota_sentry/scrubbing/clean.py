@@ -7,6 +7,7 @@ to the walk, which then begins from the start.
 from collections.abc import Mapping
 from typing import Any
 
+from asgi_rota_sentry.scrubbing.cut import LONGEST
 from asgi_rota_sentry.scrubbing.judge import Judge
 from asgi_rota_sentry.scrubbing.keys import Verdict
 from asgi_rota_sentry.scrubbing.layout import ANY, Layout
@@ -87,7 +88,7 @@ class Look:
         return True
 
     def _is_clean_text(self, text: str) -> bool:
-        if self._judge.text.spans(text):
+        if len(text) > LONGEST or self._judge.text.spans(text):
             return False
         self._memory.keep_text(text)
         return True

@@ -9,6 +9,14 @@ from typing import Any
 from asgi_rota_sentry.scrubbing.changes import Change
 
 
+def of_cuts(changes: Any) -> Any:
+    """What the SDK would say of the texts that were cut; None where none was."""
+    if isinstance(changes, Change):
+        return {"": {"len": changes.length, "rem": [["!limit", "x"]]}} if changes.length else None
+    inner = {str(key): of_cuts(inner) for key, inner in (changes or {}).items()}
+    return {key: found for key, found in inner.items() if found is not None} or None
+
+
 def without(meta: Any, changes: Any) -> Any:
     """The part of `_meta` that still holds: what it said of a text that was changed since is left out.
 

@@ -38,16 +38,25 @@ class Scrubber:
     `keys` are more names whose values go, in any spelling, also as a part of a longer name. `patterns` are regular
     expressions (Python's `re`, at most two open repeats and none inside another, so that none takes for ever) whose
     matches go. `exempt` are names (`session_count`) or dotted paths (`request.data.pin`, the indices of lists left out
-    or not) whose values stay. Raises ValueError for a pattern that cannot be used.
+    or not) whose values stay. A text of more than `longest` characters is cut, None for no text, and none in feedback.
+    Raises ValueError for a pattern that cannot be used.
     """
 
-    def __init__(self, *, keys: Iterable[str] = (), patterns: Iterable[str] = (), exempt: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        keys: Iterable[str] = (),
+        patterns: Iterable[str] = (),
+        exempt: Iterable[str] = (),
+        longest: int | None = None,
+    ) -> None:
         keys, exempt = tuple(keys), tuple(exempt)
         self._names = Names(keys, exempt)
         stems = tuple(words(key)[0] for key in keys if words(key))
         self._text = TextScrubber(self._names, Assignments(self._names, stems), map(compiled, patterns))
         self._judge = Judge(self._names, self._text)
         self._memory = Memory()
+        self._longest = longest
         self._exempt_paths = frozenset(entry for entry in exempt if "." in entry)
 
     def payload(self, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,12 +94,14 @@ class Scrubber:
         result, changes = (body, None) if is_clean else self._walked(body, shape)
         if not isinstance(result, dict):
             return Report(_bare(payload), changes)
-        if kept := meta.without(payload.get("_meta"), changes):
-            result = {**result, "_meta": kept}
+        kept = meta.without(payload.get("_meta"), changes)
+        if said := joined(kept, meta.of_cuts(changes)):
+            result = {**result, "_meta": said}
         return Report(result, changes)
 
     def _walked(self, body: dict[str, Any], shape: layout.Layout) -> tuple[Any, Changes | Change | None]:
-        walk = Walk(self._judge, self._memory, self._exempt_paths)
+        longest = None if body.get("type") == "feedback" else self._longest
+        walk = Walk(self._judge, self._memory, self._exempt_paths, longest=longest)
         result = walk.visit(body, shape)
         changes = walk.changes if result is not body else None
         sought = worth_seeking(walk.secrets)

@@ -5,10 +5,12 @@ An event repeats itself (the request is a local of most frames), so equal parts 
 """
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from asgi_rota_sentry.scrubbing.changes import Change, Changes, joined
 from asgi_rota_sentry.scrubbing.checksums import is_card
+from asgi_rota_sentry.scrubbing.cut import LONGEST_BEYOND, MOST_TOGETHER, cut
 from asgi_rota_sentry.scrubbing.judge import UNPAIRED, Judge, Judged, teller
 from asgi_rota_sentry.scrubbing.keys import Verdict, bare
 from asgi_rota_sentry.scrubbing.layout import ANY, Layout
@@ -28,7 +30,14 @@ TOLD = frozenset({str, int})
 class Walk:
     """One payload's walk; afterwards `changes` tells what went, `secrets` the removed values, `texts` what was read."""
 
-    def __init__(self, judge: Judge, memory: Memory, exempt_paths: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        judge: Judge,
+        memory: Memory,
+        exempt_paths: frozenset[str] = frozenset(),
+        *,
+        longest: int | None = None,
+    ) -> None:
         self.secrets: dict[str, None] = {}
         self.texts: set[str] = set()
         self.blobs: list[str] = []
@@ -36,6 +45,8 @@ class Walk:
         self._judge = judge
         self._memory = memory
         self._exempt_paths = exempt_paths
+        self._longest = longest
+        self._room = MOST_TOGETHER
         self._shortest = judge.text.shortest
         self._path: list[Any] = []
         self._kept: list[Any] = []
@@ -249,6 +260,8 @@ class Walk:
 
     def _told(self, key: Any, value: Any, verdict: Verdict, layout: Layout) -> Any:
         """The value under a telling name, or beside one."""
+        if self._longest is not None and isinstance(value, str) and len(value) > self._longest:
+            return self._filtered("too long")  # to be judged
         name = bare(key if isinstance(key, str) else str(key))
         try:
             judged = self._judge.value(name, value, verdict, structural=layout.structural)
@@ -278,11 +291,10 @@ class Walk:
         table = memory.source if source else self._found
         found = table.get(text)
         if found is None:
-            spans = self._judge.text.spans(text, source=source)
-            found = self._replaced(text, spans) if spans else (text, None)
+            found = self._searched(text, source=source)
             if source:
                 memory.keep_source(text, found)
-            elif spans:
+            elif found[1] is not None:
                 table[text] = found
             else:
                 memory.keep_text(text)
@@ -293,12 +305,22 @@ class Walk:
         self.changes = change
         return result
 
-    def _replaced(self, text: str, spans: list[Span]) -> tuple[str, Change]:
-        result = replaced(text, spans)
+    def _searched(self, text: str, *, source: bool) -> tuple[str, Change | None]:
+        length = len(text)
+        if self._longest is not None and length > LONGEST_BEYOND:
+            longest = self._longest if self._room > 0 else LONGEST_BEYOND
+            self._room -= min(length, longest)
+            if length > longest:
+                result, spans = cut(text, longest, partial(self._judge.text.spans, source=source))
+                return self._replaced(text, spans, result, length)
+        spans = self._judge.text.spans(text, source=source)
+        return self._replaced(text, spans, replaced(text, spans)) if spans else (text, None)
+
+    def _replaced(self, text: str, spans: list[Span], result: str, length: int = 0) -> tuple[str, Change]:
         self._keep_secrets(bare(text[span.start : span.end]) for span in spans)
         self.blobs.append(result)
-        reasons = ", ".join(dict.fromkeys(span.reason for span in spans))
-        return result, Change(reasons, whole=result == FILTERED)
+        reasons = ", ".join(dict.fromkeys(span.reason for span in spans)) or "too long"
+        return result, Change(reasons, result == FILTERED, length)
 
     def _number(self, value: int) -> Any:
         if LEAST_CARD <= value < 10**19 and is_card(str(value)):

@@ -4,7 +4,7 @@ import inspect
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import sentry_sdk
@@ -103,7 +103,7 @@ def was_seen(client: Client, exc: BaseException) -> bool:
     """Whether the SDK's own deduplication would drop another event of this exception."""
     if client.raw.get_integration("dedupe") is None:
         return False
-    return bool(getattr(exc, _SEEN_MARK, False)) if client.last_seen is None else is_last_seen(client, exc)
+    return is_marked(exc) if client.last_seen is None else is_last_seen(client, exc)
 
 
 def mark_settled(exc: BaseException) -> None:
@@ -128,5 +128,14 @@ def _forget_exception(client: Client, exc: BaseException) -> None:
     # sentry-sdk 2.x remembers the last exception of a context, 3.x marks the exception itself.
     if client.last_seen is not None:
         undisturbed(client.last_seen.set, None)
-    if getattr(exc, _SEEN_MARK, False):
-        delattr(exc, _SEEN_MARK)
+    elif is_marked(exc):
+        with suppress(Exception):  # one that takes no notes
+            exc.__dict__[_SEEN_MARK] = False
+
+
+def is_marked(exc: BaseException) -> bool:
+    """Whether 3.x takes this exception for one that it has seen; it may have any attribute, or refuse them all."""
+    try:
+        return bool(getattr(exc, _SEEN_MARK, False))
+    except Exception:
+        return False

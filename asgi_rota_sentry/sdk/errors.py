@@ -1,6 +1,7 @@
 """The errors of one request: which of them become events, which of the events were accepted, and which is its own."""
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,8 @@ from sentry_sdk.integrations import logging as _logging
 
 from asgi_rota_sentry import counters
 from asgi_rota_sentry.budget import Budget, Verdict
-from asgi_rota_sentry.expected import first_leaf, is_disconnect, leaves
+from asgi_rota_sentry.expected import is_disconnect
+from asgi_rota_sentry.sdk.seen import MOST, Seen
 from asgi_rota_sentry.sdk.tallies import put_tally
 
 # Of its own: what is counted because there is too much of it must not become breadcrumbs, logs at Sentry or, by the
@@ -22,7 +24,7 @@ Event = dict[str, Any]
 
 
 class RequestErrors:
-    """What was captured in one request, exceptions and events.
+    """What was captured in one request, exceptions and events; the last of them, for a request may last for days.
 
     `should_drop` tells the exceptions that make no event, `budget` those that are only counted. `inherited` is the ID
     of the event that the SDK accepted last before the request, which its scopes brought along.
@@ -33,6 +35,7 @@ class RequestErrors:
         "_admitted",
         "_budget",
         "_inherited",
+        "_last",
         "_pending",
         "_seen",
         "_should_drop",
@@ -48,16 +51,16 @@ class RequestErrors:
         self._budget = budget
         self._inherited = inherited
         self._admitted: tuple[BaseException, Verdict] | None = None
-        self._seen: list[tuple[BaseException, str]] = []
-        self._pending: list[tuple[str, bool]] = []
-        self._accepted: list[tuple[str, bool]] = []
+        self._seen = Seen()
+        self._pending: deque[tuple[str, bool]] = deque(maxlen=MOST)
+        self._accepted: deque[str] = deque(maxlen=MOST)
+        # The last accepted event of those that are handled, and of those that are not.
+        self._last: dict[bool, str] = {}
         self._verdicts: dict[str, Verdict] = {}
 
     def has_seen(self, exc: BaseException) -> bool:
         """Whether this exception, or each member of this group, was captured in this request already."""
-        if not self._seen:
-            return False
-        return all(any(known is leaf for known, _ in self._seen) for leaf in leaves(exc))
+        return exc in self._seen
 
     def judge(self, exc: BaseException) -> Verdict | None:
         """What becomes of an exception of which no event was begun; None where it makes no event and is not counted.
@@ -80,7 +83,7 @@ class RequestErrors:
         """Whether the exception is expected, and makes no event."""
         if not self._should_drop(exc):
             return False
-        self._see(exc, "")
+        self._seen.add(exc, "")
         if not is_disconnect(exc):
             self.ignored += 1
         return True
@@ -89,9 +92,9 @@ class RequestErrors:
         """Count an exception beyond the budget."""
         event_id = verdict.stands_for or ""
         self.captured += 1
-        self._see(exc, event_id)
+        self._seen.add(exc, event_id)
         if event_id:
-            self._accepted.append((event_id, handled))
+            self._accept(event_id, handled=handled)
         counters.count("errors.over_budget")
 
     def is_unwanted(self, event: Event, exc: BaseException | None) -> bool:
@@ -101,7 +104,7 @@ class RequestErrors:
             if self.has_seen(exc) or self.drops(exc):
                 return True
             self.captured += 1
-            self._see(exc, event_id)
+            self._seen.add(exc, event_id)
             self._settle(event, exc, event_id)
         if event_id and event.get("level", "error") in ("error", "fatal"):
             self._pending.append((event_id, _handled(event)))
@@ -111,31 +114,26 @@ class RequestErrors:
         """Take in the ID that the SDK accepted last, which is all that it keeps: before each event, and at the end."""
         if last is None or last == self._inherited or not (self._pending or self._verdicts):
             return
-        self._accepted.extend(entry for entry in self._pending if entry[0] == last)
+        for entry in [entry for entry in self._pending if entry[0] == last]:
+            self._pending.remove(entry)
+            self._accept(last, handled=entry[1])
         if last in self._verdicts:
             self._budget.accepted(self._verdicts.pop(last), last)
-        self._pending = [entry for entry in self._pending if entry[0] != last]
 
     def event_id_of(self, exc: BaseException) -> str | None:
         """The accepted event of just this exception; None when there is none, or when it was not accepted."""
-        first = first_leaf(exc)
-        for known, event_id in self._seen:
-            if known is first and any(event_id == accepted for accepted, _ in self._accepted):
-                return event_id
-        return None
+        return next((event_id for event_id in self._seen.event_ids(exc) if event_id in self._accepted), None)
 
     def event_id(self, *, unhandled_only: bool = False) -> str | None:
         """The accepted event that stands for the request's failure: the last unhandled one, else the last of all."""
-        unhandled = [event_id for event_id, handled in self._accepted if not handled]
-        others = [] if unhandled_only else [event_id for event_id, _ in self._accepted]
-        found = unhandled or others
-        return found[-1] if found else None
+        return self._last.get(False) or (None if unhandled_only else self._last.get(True))
 
     def forget(self, *, seen: bool) -> None:
-        """Let go of verdicts, and of what was `seen`.
+        """Let go of verdicts, and of what was `seen`; what is still to come is not kept alive.
 
         What an event was to tell and did not, since nobody accepted it, is owed again.
         """
+        self._seen.keep_no_more()
         for verdict in self._verdicts.values():
             self._budget.refused(verdict)
         self._verdicts.clear()
@@ -149,9 +147,9 @@ class RequestErrors:
         if admitted is not None:
             self._budget.refused(admitted[1])
 
-    def _see(self, exc: BaseException, event_id: str) -> None:
-        for leaf in leaves(exc):
-            self._seen.append((leaf, event_id))
+    def _accept(self, event_id: str, *, handled: bool) -> None:
+        self._accepted.append(event_id)
+        self._last[handled] = event_id
 
     def _settle(self, event: Event, exc: BaseException, event_id: str) -> None:
         """Have the event tell of those that were only counted before it."""
@@ -159,6 +157,8 @@ class RequestErrors:
         if admitted is None or admitted[0] is not exc:
             return
         self._verdicts[event_id] = admitted[1]
+        if len(self._verdicts) > MOST:
+            self._budget.refused(self._verdicts.pop(next(iter(self._verdicts))))
         if admitted[1].owed is not None:
             put_tally(event, admitted[1].owed)
 

@@ -13,8 +13,10 @@ from typing import Any, cast
 import sentry_sdk.utils
 from sentry_sdk import scope
 
+from asgi_rota_sentry.budget import described
 from asgi_rota_sentry.sdk.capture import is_settled, was_seen
 from asgi_rota_sentry.sdk.client import current_client
+from asgi_rota_sentry.sdk.tallies import exception_value
 
 _UVICORN = "uvicorn.error"
 # The loggers of servers that write the traceback as mere text: granian of any exception, uvicorn of a lifespan's.
@@ -41,9 +43,13 @@ def install(is_unwanted: IsUnwanted) -> None:
 
     def guarded(exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         exc = exc_info[1]
-        if exc is not None and (_was_seen(exc) or is_unwanted(exc, _is_handled(args, kwargs))):
+        if exc is not None and (_was_seen(exc) or is_unwanted(exc, bool(_mechanism(args, kwargs)["handled"]))):
             return _NotBuilt()
-        return build(exc_info, *args, **kwargs)
+        try:
+            return build(exc_info, *args, **kwargs)
+        except Exception:
+            # It has properties that raise, or more members within members than can be followed.
+            return [exception_value(described(exc, exc.__traceback__), _mechanism(args, kwargs))]
 
     guarded.unguarded = build  # type: ignore[attr-defined]
     setattr(sentry_sdk.utils, _SEAM, guarded)
@@ -56,12 +62,12 @@ def _was_seen(exc: BaseException) -> bool:
     return client is not None and was_seen(client, exc)
 
 
-def _is_handled(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """What the mechanism says, wherever it is among the arguments."""
+def _mechanism(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The mechanism, wherever it is among the arguments."""
     for value in (kwargs.get("mechanism"), *args):
         if isinstance(value, Mapping) and "handled" in value:
-            return bool(value["handled"])
-    return True
+            return value
+    return {"type": "generic", "handled": True}
 
 
 def _drop_unbuilt() -> None:

@@ -119,6 +119,8 @@ class RequestScope(Scopes):
         """What was captured, with what the SDK has accepted of it by now."""
         if self.errors is None:
             self.errors = RequestErrors(self._should_drop, self._budget, self._last_event_id())
+            if not self._is_open:
+                self.errors.forget(seen=False)  # what runs on may do so for ever
         else:
             self.errors.note_accepted(self._last_event_id())
         return self.errors

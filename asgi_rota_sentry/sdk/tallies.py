@@ -1,5 +1,6 @@
 """What Sentry is told of errors that were counted instead of sent."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,20 +20,24 @@ def put_tally(event: dict[str, Any], tally: Tally) -> None:
     }
 
 
-def capture_tally(tally: Tally) -> str | None:
-    """Send an event that stands for counted errors alone; filed under their issue, since it has their stack trace."""
-    value: dict[str, Any] = {
+def exception_value(tally: Tally, mechanism: Mapping[str, Any]) -> dict[str, Any]:
+    """What Sentry groups an error by, of the example that was noted of it."""
+    frames = [
+        {"abs_path": path, "filename": path, "module": module, "function": function, "lineno": line}
+        for path, module, function, line in tally.frames
+    ]
+    return {
         "type": tally.type_name,
         "module": tally.type_module,
         "value": tally.message,
-        "mechanism": {"type": "asgi_rota_sentry", "handled": False},
-        "stacktrace": {
-            "frames": [
-                {"abs_path": path, "filename": path, "module": module, "function": function, "lineno": line}
-                for path, module, function, line in tally.frames
-            ]
-        },
+        "mechanism": dict(mechanism),
+        "stacktrace": {"frames": frames},
     }
+
+
+def capture_tally(tally: Tally) -> str | None:
+    """Send an event that stands for counted errors alone; filed under their issue, since it has their stack trace."""
+    value = exception_value(tally, {"type": "asgi_rota_sentry", "handled": False})
     event: dict[str, Any] = {"level": "error", "exception": {"values": [value]}}
     put_tally(event, tally)
     if tally.stands_for:

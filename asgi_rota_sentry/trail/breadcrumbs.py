@@ -10,6 +10,7 @@ from sys import intern
 from typing import Any
 
 from asgi_rota_sentry import request
+from asgi_rota_sentry.scrubbing import whole_words
 from asgi_rota_sentry.types import Scope
 
 Breadcrumb = dict[str, Any]
@@ -59,7 +60,8 @@ def answer(method: str, path: str, status: int, *, at: float) -> Breadcrumb:
 
 def exception(exc: Mapping[str, Any], *, at: float) -> Breadcrumb:
     """The breadcrumb of the exception that an event is about, from the event's own (Sentry) exception value."""
-    message = f"{exc.get('type')}: {exc.get('value')}" if exc.get("value") else str(exc.get("type"))
+    value = exc.get("value")
+    message = f"{exc.get('type')}: {_told_once(str(value))}" if value else str(exc.get("type"))
     return breadcrumb("exception", message, at=at, type="error", level="error")
 
 
@@ -93,6 +95,11 @@ def action_entry(at: float, category: str, message: str, data: Mapping[Any, Any]
 def _short(text: Any) -> str:
     value = text if type(text) is str else str(text)
     return intern(value if len(value) <= LONGEST else value[: LONGEST - 1] + "…")
+
+
+def _told_once(text: str) -> str:
+    """The beginning of what the event tells in full; whole words of it, so that no half of a secret is left."""
+    return text if len(text) <= LONGEST else text[: whole_words(text, LONGEST - 1)] + "…"
 
 
 def _plain(value: Any) -> Any:
