@@ -288,8 +288,10 @@ class Journey(Record):
                 if self._is_given_up():
                     self._cancel()
                 is_unanswered = self._is_unanswered()
+                if not self._answered_at:
+                    self._answered_at = time.time()
                 if is_unanswered and self._visitor is not None:
-                    self._remember(500, (), time.time())
+                    self._remember(500, (), self._answered_at)
             if self._actions:
                 self._remember(0, (), time.time())  # what the user did after the answer began, or without one
             if self._span is not None:

@@ -100,7 +100,8 @@ class Record:
     _close_code: int | None
     _status: int
     _pages: int
-    # In seconds of the epoch: when it came, had its first and its last byte, and when the server went on from there.
+    # In seconds of the epoch: when it came, had its first (or ended without one) and its last byte, and when the server
+    # went on from there.
     _arrived_at: float
     _answered_at: float
     _ended_at: float
