@@ -283,15 +283,7 @@ class Journey(Record):
     def _settle(self, sentry: sdk.RequestScope) -> None:
         """Have Sentry told of the request, and leave its scope."""
         try:
-            is_unanswered = False
-            if not self.reply.ended:
-                if self._is_given_up():
-                    self._cancel()
-                is_unanswered = self._is_unanswered()
-                if not self._answered_at:
-                    self._answered_at = time.time()
-                if is_unanswered and self._visitor is not None:
-                    self._remember(500, (), self._answered_at)
+            is_unanswered = False if self.reply.ended else self._end_early()
             if self._actions:
                 self._remember(0, (), time.time())  # what the user did after the answer began, or without one
             if self._span is not None:
@@ -308,6 +300,17 @@ class Journey(Record):
             sentry.close()
         except Exception:
             faults.report("leaving a request")
+
+    def _end_early(self) -> bool:
+        """Note the end of a request whose answer has none; whether the server has to answer in its place."""
+        if self._is_given_up():
+            self._cancel()
+        is_unanswered = self._is_unanswered()
+        if not self._answered_at:
+            self._answered_at = time.time()
+        if is_unanswered and self._visitor is not None:
+            self._remember(500, (), self._answered_at)
+        return is_unanswered
 
     def _is_given_up(self) -> bool:
         """Whether the application ended without an exception, and before its answer had ended, for the client had left.

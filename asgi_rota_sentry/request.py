@@ -5,7 +5,7 @@ Nothing here is worked out before somebody asks: a request without an event pays
 
 import re
 from collections.abc import Collection, Sequence
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
 
@@ -35,6 +35,7 @@ Sent = tuple[dict[bytes, bytes], bytes]
 
 FILTERED = "[Filtered]"
 COOKIE = b"cookie"
+_METHODS = frozenset(HTTPMethod)
 _LONGEST_KNOWN = 100
 _MOST_KNOWN = 1_000
 _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_.~/:@!$&'()*+,;=%-]*").fullmatch
@@ -159,6 +160,12 @@ def method(scope: Scope) -> str:
     """The HTTP method; a websocket's handshake is a GET (RFC 6455, section 4.1)."""
     found = scope.get("method")
     return found if type(found) is str and found.isupper() else str(found or "GET").upper()
+
+
+def known_method(scope: Scope) -> str:
+    """The HTTP method, of those that a client invents `OTHER`: names that hang on it must not be without number."""
+    found = method(scope)
+    return found if found in _METHODS else "OTHER"
 
 
 def query_string(scope: Scope) -> str:

@@ -48,7 +48,7 @@ def name_of_route(scope: Scope, app: Any, status: int, known: Any, source: str) 
         return below, source
     if status == 404:
         # Whatever path was tried: those who look for what is not there know no end of them.
-        return f"{request.method(scope)} 404", "route"
+        return f"{request.known_method(scope)} 404", "route"
     mounted = mount(scope) if is_routed else None
     return (mounted, "route") if mounted is not None else None
 

@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Host, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
-from asgi_rota_sentry import RotaSentryMiddleware
+from asgi_rota_sentry import RotaSentryMiddleware, route
 from tests.conftest import Get, MemoryTransport
 from tests.django_site import site
 from tests.wire import Wire, http, websocket
@@ -286,6 +286,8 @@ def test_all_that_is_not_found_shares_one_name_for_each_method(sentry: Sentry, f
     server.envelopes.clear()
     asyncio.run(fetch(app, "/wp-login.php", "POST"))
     assert [span["name"] for span in server.spans] == ["POST 404"]
+    # As an error of a request tells it whose method is a client's invention.
+    assert route.name({"method": "LIST9", "path": "/none"}, None, 404, None, "url") == ("OTHER 404", "route")
 
 
 SEEN = [

@@ -130,3 +130,22 @@ async def test_a_request_that_is_never_answered_is_slow_by_its_end(
     for early in (http(path="/early/"), websocket("/early/")):
         await Wire(leaving).run(RotaSentryMiddleware(leaves), early)
     assert server.events == []
+
+
+async def test_slow_requests_without_a_route_are_told_as_one(
+    sentry: Callable[..., MemoryTransport], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning a minute and one issue for each method, those that a client invents together; its URL is in it."""
+    server = sentry(traces_sample_rate=0.0, slow_request_seconds=0.5, pages="never")
+    app = RotaSentryMiddleware(never)
+    async with anyio.create_task_group() as tasks:
+        for number in range(20):
+            for method in ("GET", "POST", f"LIST{number}"):
+                tasks.start_soon(Wire().run, app, http(method, f"/items/{number}"))
+    told = {event["message"]: event for event in server.events if "slow_request" in event["contexts"]}
+    assert sorted(told) == [f"Slow request: {method} (no route)" for method in ("GET", "OTHER", "POST")]
+    event = told["Slow request: GET (no route)"]
+    assert event["fingerprint"] == ["asgi_rota_sentry", "slow", "GET", "(no route)"]
+    assert event["request"]["url"].startswith("http://rota.example/items/")
+    lines = [record.getMessage() for record in caplog.records if "Slow request" in record.getMessage()]
+    assert (len(lines), sum("GET /items/" in line for line in lines)) == (3, 1)
