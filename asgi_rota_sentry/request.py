@@ -35,6 +35,7 @@ Sent = tuple[dict[bytes, bytes], bytes]
 
 FILTERED = "[Filtered]"
 COOKIE = b"cookie"
+BAGGAGE = b"baggage"
 _METHODS = frozenset(HTTPMethod)
 _LONGEST_KNOWN = 100
 _MOST_KNOWN = 1_000
@@ -61,6 +62,7 @@ def first_headers(scope: Scope) -> dict[bytes, bytes]:
 def some_headers_and_cookies(scope: Scope, names: Collection[bytes]) -> Sent:
     """The headers of these names, of which `COOKIE` is one: of several of one name the last, the cookies in one piece.
 
+    `BAGGAGE` may be on several lines, and is in one piece, too (https://www.w3.org/TR/baggage/).
     Unlike `headers_and_cookies` it gathers nothing that no one asked for: every request pays for it.
     """
     cookies = b""
@@ -69,7 +71,7 @@ def some_headers_and_cookies(scope: Scope, names: Collection[bytes]) -> Sent:
     for name, value in headers if type(headers) is list else raw_headers(scope):
         if name in names:
             if name != COOKIE:
-                found[name] = value
+                found[name] = value if name != BAGGAGE or name not in found else b",".join((found[name], value))
             elif cookies:
                 cookies = b"; ".join((cookies, value))
             else:

@@ -151,6 +151,17 @@ async def test_a_w3c_traceparent_serves_where_sentrys_header_is_missing(
     assert (span["parent_span_id"] == PARENT) is is_continued
 
 
+async def test_baggage_on_several_lines_is_continued_as_one(sentry: Sentry) -> None:
+    """W3C allows it: the draw of the one who began the trace is kept, whichever line has it."""
+    sentry()
+    app = App()
+    ours = f"sentry-trace_id={TRACE},sentry-sample_rand=0.25,sentry-sample_rate=0.5,sentry-sampled=true".encode()
+    lines = [(b"sentry-trace", f"{TRACE}-{PARENT}-1".encode()), (b"baggage", b"team=a"), (b"baggage", ours)]
+    await run(RotaSentryMiddleware(app), scope_of("/", *lines, (b"baggage", b"tenant=acme")))
+    await run(RotaSentryMiddleware(app), scope_of("/", *reversed(lines)))
+    assert [baggage["sample_rand"] for baggage in app.baggages] == ["0.25", "0.25"]
+
+
 async def test_a_sampler_of_the_users_decides_and_sees_the_request(sentry: Sentry) -> None:
     """It gets the name, the source and the ASGI scope."""
     seen: list[Any] = []
