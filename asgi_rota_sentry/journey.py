@@ -19,8 +19,8 @@ from asgi_rota_sentry.reply import Headers, Reply, headers_of
 from asgi_rota_sentry.request_body import Body
 from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
 
-# The methods that make no transaction, as in the SDK's own ASGI layer.
-_UNTRACED_METHODS = frozenset({"HEAD", "OPTIONS"})
+# The methods that make a transaction, as in the SDK's own ASGI layer.
+_TRACED_METHODS = frozenset({"CONNECT", "DELETE", "GET", "PATCH", "POST", "PUT", "TRACE"})
 # How long an async `identify` may take, and the answer of a request that was cancelled.
 _IDENTIFY_SECONDS = 1.0
 _LAST_SECONDS = 1.0
@@ -95,7 +95,7 @@ class Journey(Record):
             if client.max_body and not _BODY_HEADERS.isdisjoint(told):
                 self._body = Body(client.max_body)
                 self.reply.take = BodyReceive(self.reply.take, self._body)
-        if client.tracing and scope.get("method") not in _UNTRACED_METHODS:
+        if client.tracing and (scope.get("method") in _TRACED_METHODS or self.method in _TRACED_METHODS):
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
         elif headers and not sentry.is_adopted:
             sdk.continue_trace(client, sentry, headers)

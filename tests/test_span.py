@@ -15,7 +15,7 @@ from asgi_rota_sentry import RotaSentryMiddleware
 from asgi_rota_sentry.journey import Journey
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 from tests.conftest import Get, MemoryTransport, session_counts
-from tests.wire import Wire, http
+from tests.wire import Wire, http, websocket
 
 pytestmark = pytest.mark.anyio
 
@@ -137,6 +137,8 @@ async def test_an_incoming_trace_is_continued(sentry: Sentry, rate: float | None
         (f"00-{TRACE}-{'0' * 16}-01", False),
         (f"00-{TRACE.upper()}-{PARENT}-01", False),
         (f"00-{TRACE}-{PARENT}", False),
+        (f"00-{TRACE}-{PARENT}-01-more", False),
+        (f"01-{TRACE}-{PARENT}-01-more", True),
         ("nonsense", False),
     ],
 )
@@ -149,6 +151,27 @@ async def test_a_w3c_traceparent_serves_where_sentrys_header_is_missing(
     (span,) = server.spans
     assert (span["trace_id"] == TRACE) is is_continued
     assert (span["parent_span_id"] == PARENT) is is_continued
+
+
+async def test_a_w3c_traceparent_serves_where_sentrys_header_is_malformed(sentry: Sentry) -> None:
+    """A well-formed one of Sentry's goes before it, with its decision."""
+    server = sentry()
+    traceparent = (b"traceparent", f"00-{TRACE}-{PARENT}-01".encode())
+    for header in (b"nonsense", b"", f"{'3' * 32}-{PARENT}-1".encode()):
+        await run(RotaSentryMiddleware(App()), scope_of("/", (b"sentry-trace", header), traceparent))
+    assert [span["trace_id"] for span in server.spans] == [TRACE, TRACE, "3" * 32]
+
+
+async def test_the_methods_of_a_transaction_are_those_of_the_sdk(sentry: Sentry) -> None:
+    """Neither HEAD and OPTIONS nor what a client invents; a websocket always."""
+    server = sentry()
+    methods = ("GET", "POST", "put", "PATCH", "DELETE", "TRACE", "CONNECT", "HEAD", "OPTIONS", "PROPFIND", "X7")
+    for method in methods:
+        await run(RotaSentryMiddleware(App()), {**scope_of(), "method": method})
+    assert [span["tags"]["http.method"] for span in server.spans] == [method.upper() for method in methods[:7]]
+    server.envelopes.clear()
+    await Wire().run(RotaSentryMiddleware(App()), websocket())
+    assert len(server.spans) == 1
 
 
 async def test_baggage_on_several_lines_is_continued_as_one(sentry: Sentry) -> None:
