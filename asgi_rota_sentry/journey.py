@@ -18,8 +18,8 @@ from asgi_rota_sentry.reply import Headers, Reply, headers_of
 from asgi_rota_sentry.request_body import Body
 from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
 
-# The methods that make no transaction, as in the SDK's own ASGI layer.
-_UNTRACED_METHODS = frozenset({"HEAD", "OPTIONS"})
+# The methods that make a transaction, as in the SDK's own ASGI layer.
+_TRACED_METHODS = frozenset({"CONNECT", "DELETE", "GET", "PATCH", "POST", "PUT", "TRACE"})
 # How long an async `identify` may take, and the answer of a request that was cancelled.
 _IDENTIFY_SECONDS = 1.0
 _LAST_SECONDS = 1.0
@@ -92,7 +92,7 @@ class Journey(Record):
             if client.max_body and not _BODY_HEADERS.isdisjoint(told):
                 self._body = Body(client.max_body)
                 self.reply.take = BodyReceive(self.reply.take, self._body)
-        if client.tracing and scope.get("method") not in _UNTRACED_METHODS:
+        if client.tracing and (scope.get("method") in _TRACED_METHODS or self.method in _TRACED_METHODS):
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
         elif headers and not sentry.is_adopted:
             sdk.continue_trace(client, sentry, headers)
@@ -278,13 +278,7 @@ class Journey(Record):
     def _settle(self, sentry: sdk.RequestScope, *, is_here: bool) -> None:
         """Have Sentry told of the request, and leave its scope."""
         try:
-            is_unanswered = False
-            if not self.reply.ended:
-                if self._is_given_up():
-                    self._cancel()
-                is_unanswered = self._is_unanswered()
-                if is_unanswered and self._visitor is not None:
-                    self._remember(500, (), time.time())
+            is_unanswered = False if self.reply.ended else self._end_early()
             if self._actions:
                 self._remember(0, (), time.time())  # what the user did after the answer began, or without one
             if self._span is not None:
@@ -301,6 +295,17 @@ class Journey(Record):
             sentry.close(is_here=is_here)
         except Exception:
             faults.report("leaving a request")
+
+    def _end_early(self) -> bool:
+        """Note the end of a request whose answer has none; whether the server has to answer in its place."""
+        if self._is_given_up():
+            self._cancel()
+        is_unanswered = self._is_unanswered()
+        if not self._answered_at:
+            self._answered_at = time.time()
+        if is_unanswered and self._visitor is not None:
+            self._remember(500, (), self._answered_at)
+        return is_unanswered
 
     def _is_given_up(self) -> bool:
         """Whether the application ended without an exception, and before its answer had ended, for the client had left.

@@ -36,12 +36,9 @@ def children(route: Any) -> list[Any]:
 
 def prefix(scope: Scope) -> str | None:
     """The template of what is mounted around the innermost route; None where it cannot be told from the values."""
-    root = str(scope.get("root_path") or "").rstrip("/")
-    # What the server was given, before anything was mounted; without it, nothing was.
-    outer = scope.get("app_root_path")
-    if outer is None or root == (outer := str(outer).rstrip("/")) or not root.startswith(outer):
+    concrete = _concrete(scope)
+    if not concrete:
         return ""
-    concrete = root[len(outer) :]
     route, router = scope.get("route"), scope.get("router")
     key = (id(route), id(router), concrete)
     known = _known.get(key)
@@ -54,6 +51,22 @@ def prefix(scope: Scope) -> str | None:
         _known.clear()
     _known[key] = route, router, found
     return found
+
+
+def leads_to(route: Any, scope: Scope) -> bool:
+    """Whether the concrete prefix is that of this mount."""
+    routes = getattr(scope.get("router"), "routes", None) or ()
+    return next(_paths_to(route, routes, _concrete(scope), _DEEPEST), None) is not None
+
+
+def _concrete(scope: Scope) -> str:
+    """The prefix as it was called."""
+    root = str(scope.get("root_path") or "").rstrip("/")
+    # What the server was given, before anything was mounted; without it, nothing was.
+    outer = scope.get("app_root_path")
+    if outer is None or root == (outer := str(outer).rstrip("/")) or not root.startswith(outer):
+        return ""
+    return root[len(outer) :]
 
 
 def _paths_to(route: Any, routes: Any, concrete: str, depth: int) -> Iterator[str]:

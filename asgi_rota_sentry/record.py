@@ -29,6 +29,8 @@ _BACKGROUND_SECONDS = 0.25
 _EVERYTHING = sdk.Collection(None)
 # The name of a request that could not be described.
 _UNKNOWN = "(unknown)"
+# What slow requests without a route have in its place: their paths may be without number.
+_NO_ROUTE = "(no route)"
 
 
 class Configuration(Protocol):
@@ -100,7 +102,8 @@ class Record:
     _close_code: int | None
     _status: int
     _pages: int
-    # In seconds of the epoch: when it came, had its first and its last byte, and when the server went on from there.
+    # In seconds of the epoch: when it came, had its first (or ended without one) and its last byte, and when the server
+    # went on from there.
     _arrived_at: float
     _answered_at: float
     _ended_at: float
@@ -298,14 +301,15 @@ class Record:
         return elapsed > slow.limit(path, route.template(self._scope, self._app))
 
     def _tell_slow(self) -> None:
-        """Warn of a slow request, in the log and as an event of its route."""
+        """Warn of a slow request, in the log and as an event of its route; what has none is told as one."""
         name, source = self._sentry.transaction() if self._sentry is not None else ("", "url")
-        called, _ = self._knowledge().transaction_name(name, source)
-        method, seconds = request.method(self._scope), self._answered_at - self._arrived_at
+        called, source = self._knowledge().transaction_name(name, source)
+        kind = called if source != "url" else _NO_ROUTE
+        method, seconds = request.known_method(self._scope), self._answered_at - self._arrived_at
         counters.count("requests.slow")
-        if self._config.slow.is_to_be_told(f"{method} {called}"):
+        if self._config.slow.is_to_be_told(f"{method} {kind}"):
             faults.logger.warning("Slow request: %s %s took %.1f s.", method, called, seconds)
-            sdk.capture_slow_request(method, called, seconds)
+            sdk.capture_slow_request(method, kind, seconds)
 
     def _count(self, sentry: sdk.RequestScope, status: int) -> None:
         """Count the request, which was answered with this status (0: it was not), and tell of a slow one."""

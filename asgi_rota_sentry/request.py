@@ -5,7 +5,7 @@ Nothing here is worked out before somebody asks: a request without an event pays
 
 import re
 from collections.abc import Collection, Sequence
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
 
@@ -40,6 +40,8 @@ Sent = tuple[dict[bytes, bytes], bytes]
 
 FILTERED = "[Filtered]"
 COOKIE = b"cookie"
+BAGGAGE = b"baggage"
+_METHODS = frozenset(HTTPMethod)
 _LONGEST_KNOWN = 100
 _MOST_KNOWN = 1_000
 _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_.~/:@!$&'()*+,;=%-]*").fullmatch
@@ -65,6 +67,7 @@ def first_headers(scope: Scope) -> dict[bytes, bytes]:
 def some_headers_and_cookies(scope: Scope, names: Collection[bytes]) -> Sent:
     """The headers of these names, of which `COOKIE` is one: of several of one name the last, the cookies in one piece.
 
+    `BAGGAGE` may be on several lines, and is in one piece, too (https://www.w3.org/TR/baggage/).
     Unlike `headers_and_cookies` it gathers nothing that no one asked for: every request pays for it.
     """
     cookies = b""
@@ -73,7 +76,7 @@ def some_headers_and_cookies(scope: Scope, names: Collection[bytes]) -> Sent:
     for name, value in headers if type(headers) is list else raw_headers(scope):
         if name in names:
             if name != COOKIE:
-                found[name] = value
+                found[name] = value if name != BAGGAGE or name not in found else b",".join((found[name], value))
             elif cookies:
                 cookies = b"; ".join((cookies, value))
             else:
@@ -164,6 +167,12 @@ def method(scope: Scope) -> str:
     """The HTTP method; a websocket's handshake is a GET (RFC 6455, section 4.1)."""
     found = scope.get("method")
     return found if type(found) is str and found.isupper() else str(found or "GET").upper()
+
+
+def known_method(scope: Scope) -> str:
+    """The HTTP method, of those that a client invents `OTHER`: names that hang on it must not be without number."""
+    found = method(scope)
+    return found if found in _METHODS else "OTHER"
 
 
 def query_string(scope: Scope) -> str:

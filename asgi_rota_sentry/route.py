@@ -1,13 +1,13 @@
 """The route template of a scope that has been routed: `/shifts/{id}/`, never `/shifts/17/`.
 
 The frameworks write what they matched into the scope that they were given: Starlette and FastAPI the `route` (and the
-mount prefix, as it was called, into `root_path`), Litestar the `path_template`. Quart and Falcon write nothing; their
-routers are asked once more.
+mount prefix, as it was called, into `root_path`), Litestar the `path_template`. Where FastAPI leaves only the endpoint,
+its route is looked for. Quart and Falcon write nothing; their routers are asked once more.
 """
 
 from typing import Any
 
-from asgi_rota_sentry import mounts, request
+from asgi_rota_sentry import endpoints, mounts, request
 from asgi_rota_sentry.routers import find as find_in_router
 from asgi_rota_sentry.routers import has_router
 from asgi_rota_sentry.types import Scope
@@ -36,15 +36,19 @@ def name_of_route(scope: Scope, app: Any, status: int, known: Any, source: str) 
     if is_named and source == "custom":
         return known, source
     is_routed = "route" in scope
+    if not is_routed and "router" in scope:
+        scope = endpoints.with_route(scope)
+        is_routed = "route" in scope
     if is_routed or "path_template" in scope or has_router(app):
         found = template(scope, app)
         if found is not None:
             return found, "route"
+        scope = endpoints.with_route(scope)
     if is_named and source in _FRAMEWORK_SOURCES and (below := below_mount(scope, known)) is not None:
         return below, source
     if status == 404:
         # Whatever path was tried: those who look for what is not there know no end of them.
-        return f"{request.method(scope)} 404", "route"
+        return f"{request.known_method(scope)} 404", "route"
     mounted = mount(scope) if is_routed else None
     return (mounted, "route") if mounted is not None else None
 
@@ -56,6 +60,9 @@ def template(scope: Scope, app: Any = None) -> str | None:
     itself was given is left out.
     """
     route, found = scope.get("route"), scope.get("path_template")
+    if route is None and "router" in scope:
+        scope = endpoints.with_route(scope)
+        route = scope.get("route")
     if route is None or found:
         return _below_prefix(scope, found or find_in_router(app, scope))
     effective = _effective(scope, route)
@@ -64,6 +71,9 @@ def template(scope: Scope, app: Any = None) -> str | None:
     if known is not None and known[0] == place:
         return known[1]
     if mounts.is_mount(route):
+        inside = endpoints.with_route(scope)
+        if inside["route"] is not route:
+            return template(inside, app)
         return _below_prefix(scope, find_in_router(route.app, scope))
     found = _below_prefix(scope, _pattern(effective or route))
     if found is not None:

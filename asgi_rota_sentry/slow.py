@@ -13,7 +13,8 @@ _MOST_ROUTES = 1_000
 class SlowRequests(Locked):
     """Knows from how many `seconds` on a request is slow, and which routes have been told of lately.
 
-    A request is as slow as its first byte: what comes after depends on the client, and a stream ends when it ends.
+    A request is as slow as its first byte: what comes after depends on the client, and a stream ends when it ends. One
+    that has none, because it failed or was given up, is as slow as its end.
     `routes` are the exceptions, pairs of a path or route template (exact, or ending in `*`) and seconds; the first that
     fits counts. `least` is the fewest seconds that are slow anywhere.
     """

@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Host, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
-from asgi_rota_sentry import RotaSentryMiddleware
+from asgi_rota_sentry import RotaSentryMiddleware, route
 from tests.conftest import Get, MemoryTransport
 from tests.django_site import site
 from tests.wire import Wire, http, websocket
@@ -180,6 +180,38 @@ def test_fastapi_s_routers_and_sub_applications(sentry: Sentry, fetch: Get) -> N
     assert [span["name"] for span in server.spans] == ["/of/{org}/items/{id}/live"]
 
 
+@pytest.mark.parametrize("integrated", [True, False], ids=["with the SDK's integrations", "without"])
+def test_starlette_s_own_routes_and_mounts_inside_fastapi(sentry: Sentry, fetch: Get, *, integrated: bool) -> None:
+    """Its documentation, plain routes (two with one endpoint) and files, however they are nested."""
+    files = StaticFiles(directory="tests")
+
+    def api() -> FastAPI:
+        made, router = FastAPI(), APIRouter()
+        made.add_route("/plain/{id}", view)
+        made.add_route("/{id}/again", view)
+        router.add_route("/of/{id}", view)
+        router.mount("/files", StaticFiles(directory="tests"))
+        made.include_router(router, prefix="/all")
+        made.mount("/static", files)
+        return made
+
+    top = api()
+    top.mount("/other", files)
+    top.mount("/sub/{tenant}", api())
+    server = sentry(options={"auto_enabling_integrations": integrated})
+    inside = ("/docs", "/plain/3", "/3/again", "/static/wire.py", "/static/told.py")
+    told = ("/docs", "/plain/{id}", "/{id}/again", "/static/{path}", "/static/{path}")
+    more, told_of_more = ("/other/wire.py", "/static/none"), ("/other/{path}", "GET 404")
+    assert names_of(server, fetch, RotaSentryMiddleware(top), *inside, *more) == routes(*told, *told_of_more)
+    below = [f"/sub/acme{path}" for path in inside]
+    told_below = routes(*(f"/sub/{{tenant}}{name}" for name in told))
+    assert names_of(server, fetch, RotaSentryMiddleware(top), *below) == told_below
+    starlette = RotaSentryMiddleware(Starlette(routes=[Mount("/sub/{tenant}", api())]))
+    assert names_of(server, fetch, starlette, *below) == told_below
+    included = names_of(server, fetch, RotaSentryMiddleware(top), "/all/of/3", "/all/files/wire.py")
+    assert included == routes("/all/of/{id}", "/all/files/{path}")
+
+
 def test_django_s_paths_includes_and_views(sentry: Sentry, fetch: Get) -> None:
     """`path`, `re_path`, includes, class and async views; also where Starlette mounts the whole site."""
     urls = ("/loaded/fine/", "/async-untouched/fine/", "/rota/7/", "/rota/7/async/", "/rota/in/3/")
@@ -254,6 +286,8 @@ def test_all_that_is_not_found_shares_one_name_for_each_method(sentry: Sentry, f
     server.envelopes.clear()
     asyncio.run(fetch(app, "/wp-login.php", "POST"))
     assert [span["name"] for span in server.spans] == ["POST 404"]
+    # As an error of a request tells it whose method is a client's invention.
+    assert route.name({"method": "LIST9", "path": "/none"}, None, 404, None, "url") == ("OTHER 404", "route")
 
 
 SEEN = [

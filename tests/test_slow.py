@@ -9,12 +9,12 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Mount, Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from asgi_rota_sentry import RotaSentryMiddleware, Settings
 from tests.conftest import Get, MemoryTransport
-from tests.wire import Wire, websocket
+from tests.wire import Wire, http, websocket
 
 pytestmark = pytest.mark.anyio
 
@@ -90,3 +90,62 @@ async def test_a_websocket_is_as_slow_as_its_handshake(sentry: Callable[..., Mem
         for path in ("/late", "/long"):
             tasks.start_soon(Wire([{"type": "websocket.connect"}]).run, app, websocket(path))
     assert [event["transaction"] for event in server.events] == ["/late"]
+
+
+async def never(scope: Any, receive: Any, send: Any) -> None:
+    """Take more than half a second, and end without an answer, each path in its own way."""
+    await anyio.sleep(0.6)
+    if scope["path"] == "/hangs/":
+        scope["wire"].stop()
+        await anyio.sleep_forever()
+    elif scope["path"] == "/left/":
+        while (await receive())["type"] != "http.disconnect":
+            """Wait for the client to leave."""
+    else:
+        raise ValueError("hours")
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.0], ids=["sampled", "unsampled"])
+async def test_a_request_that_is_never_answered_is_slow_by_its_end(
+    sentry: Callable[..., MemoryTransport], rate: float
+) -> None:
+    """Whether it raises, is cancelled or given up; one whose client leaves at once is not slow."""
+    server = sentry(traces_sample_rate=rate, slow_request_seconds=0.5, pages="never")
+    ways = ("/hangs", "/left", "/fails", "/live")
+    app = RotaSentryMiddleware(Router([Mount(way, never) for way in ways]))
+    leaving = [{"type": "http.request"}, {"type": "http.disconnect"}]
+    async with anyio.create_task_group() as tasks:
+        for way in ways[:3]:
+            tasks.start_soon(Wire(leaving).run, app, http(path=f"{way}/"))
+        tasks.start_soon(Wire().run, app, websocket("/live/"))
+    told = sorted(event["message"] for event in server.events if "slow_request" in event["contexts"])
+    assert told == sorted(f"Slow request: GET {way}/{{path}}" for way in ways)
+    tags = [span["payload"].get("tags") or span["payload"]["attributes"] for span in server.spans]
+    assert ["slow" in told for told in tags] == [True] * 4 * int(rate)
+
+    async def leaves(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+
+    server.envelopes.clear()
+    for early in (http(path="/early/"), websocket("/early/")):
+        await Wire(leaving).run(RotaSentryMiddleware(leaves), early)
+    assert server.events == []
+
+
+async def test_slow_requests_without_a_route_are_told_as_one(
+    sentry: Callable[..., MemoryTransport], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning a minute and one issue for each method, those that a client invents together; its URL is in it."""
+    server = sentry(traces_sample_rate=0.0, slow_request_seconds=0.5, pages="never")
+    app = RotaSentryMiddleware(never)
+    async with anyio.create_task_group() as tasks:
+        for number in range(20):
+            for method in ("GET", "POST", f"LIST{number}"):
+                tasks.start_soon(Wire().run, app, http(method, f"/items/{number}"))
+    told = {event["message"]: event for event in server.events if "slow_request" in event["contexts"]}
+    assert sorted(told) == [f"Slow request: {method} (no route)" for method in ("GET", "OTHER", "POST")]
+    event = told["Slow request: GET (no route)"]
+    assert event["fingerprint"] == ["asgi_rota_sentry", "slow", "GET", "(no route)"]
+    assert event["request"]["url"].startswith("http://rota.example/items/")
+    lines = [record.getMessage() for record in caplog.records if "Slow request" in record.getMessage()]
+    assert (len(lines), sum("GET /items/" in line for line in lines)) == (3, 1)

@@ -15,7 +15,7 @@ from asgi_rota_sentry import RotaSentryMiddleware
 from asgi_rota_sentry.journey import Journey
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 from tests.conftest import Get, MemoryTransport, session_counts
-from tests.wire import Wire, http
+from tests.wire import Wire, http, websocket
 
 pytestmark = pytest.mark.anyio
 
@@ -137,6 +137,8 @@ async def test_an_incoming_trace_is_continued(sentry: Sentry, rate: float | None
         (f"00-{TRACE}-{'0' * 16}-01", False),
         (f"00-{TRACE.upper()}-{PARENT}-01", False),
         (f"00-{TRACE}-{PARENT}", False),
+        (f"00-{TRACE}-{PARENT}-01-more", False),
+        (f"01-{TRACE}-{PARENT}-01-more", True),
         ("nonsense", False),
     ],
 )
@@ -149,6 +151,38 @@ async def test_a_w3c_traceparent_serves_where_sentrys_header_is_missing(
     (span,) = server.spans
     assert (span["trace_id"] == TRACE) is is_continued
     assert (span["parent_span_id"] == PARENT) is is_continued
+
+
+async def test_a_w3c_traceparent_serves_where_sentrys_header_is_malformed(sentry: Sentry) -> None:
+    """A well-formed one of Sentry's goes before it, with its decision."""
+    server = sentry()
+    traceparent = (b"traceparent", f"00-{TRACE}-{PARENT}-01".encode())
+    for header in (b"nonsense", b"", f"{'3' * 32}-{PARENT}-1".encode()):
+        await run(RotaSentryMiddleware(App()), scope_of("/", (b"sentry-trace", header), traceparent))
+    assert [span["trace_id"] for span in server.spans] == [TRACE, TRACE, "3" * 32]
+
+
+async def test_the_methods_of_a_transaction_are_those_of_the_sdk(sentry: Sentry) -> None:
+    """Neither HEAD and OPTIONS nor what a client invents; a websocket always."""
+    server = sentry()
+    methods = ("GET", "POST", "put", "PATCH", "DELETE", "TRACE", "CONNECT", "HEAD", "OPTIONS", "PROPFIND", "X7")
+    for method in methods:
+        await run(RotaSentryMiddleware(App()), {**scope_of(), "method": method})
+    assert [span["tags"]["http.method"] for span in server.spans] == [method.upper() for method in methods[:7]]
+    server.envelopes.clear()
+    await Wire().run(RotaSentryMiddleware(App()), websocket())
+    assert len(server.spans) == 1
+
+
+async def test_baggage_on_several_lines_is_continued_as_one(sentry: Sentry) -> None:
+    """W3C allows it: the draw of the one who began the trace is kept, whichever line has it."""
+    sentry()
+    app = App()
+    ours = f"sentry-trace_id={TRACE},sentry-sample_rand=0.25,sentry-sample_rate=0.5,sentry-sampled=true".encode()
+    lines = [(b"sentry-trace", f"{TRACE}-{PARENT}-1".encode()), (b"baggage", b"team=a"), (b"baggage", ours)]
+    await run(RotaSentryMiddleware(app), scope_of("/", *lines, (b"baggage", b"tenant=acme")))
+    await run(RotaSentryMiddleware(app), scope_of("/", *reversed(lines)))
+    assert [baggage["sample_rand"] for baggage in app.baggages] == ["0.25", "0.25"]
 
 
 async def test_a_sampler_of_the_users_decides_and_sees_the_request(sentry: Sentry) -> None:
