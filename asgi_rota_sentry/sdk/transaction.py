@@ -10,7 +10,7 @@ from sentry_sdk.tracing import Transaction
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.breakdown import REST
-from asgi_rota_sentry.sdk import chance, children
+from asgi_rota_sentry.sdk import chance, children, profiles
 from asgi_rota_sentry.sdk.client import BACKGROUND_OP, ORIGIN, Client
 from asgi_rota_sentry.sdk.late import is_late, make_now, making
 from asgi_rota_sentry.sdk.scope import RequestScope
@@ -74,6 +74,7 @@ class TransactionSpan:
         if self.sampled:
             self._break_down(at)
         if not self._is_adopted:
+            profiles.stop(self._transaction)
             self._transaction.finish(end_timestamp=at)
             if self.sampled:
                 # The spans of what runs on are for the transaction that follows.
@@ -257,6 +258,7 @@ def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str, draw: f
     )
     if draw is None or client.profiles:
         sentry_sdk.start_transaction(transaction, custom_sampling_context={"asgi_scope": asgi_scope})
+        profiles.start(transaction)
     else:
         _start_chosen(transaction, float(client.traces_sample_rate), client.max_spans)
     scope.current.span = transaction
