@@ -141,8 +141,10 @@ class SegmentSpan:
 
     def _break_down(self, ended: children.Children, at: datetime | None) -> None:
         try:
+            at = at or datetime.now(UTC)
+            children.add_open(ended, self._segment, at)
             if not ended.spans and not ended.unseen:
-                elapsed = (at or datetime.now(UTC)) - self._segment.start_timestamp
+                elapsed = at - self._segment.start_timestamp
                 self._put({_ALL_REST: round(max(0.0, elapsed.total_seconds()) * 1000, 3)}, plain=True)
                 return
             found = children.of_segment(self._segment, ended, at)

@@ -72,6 +72,8 @@ class TransactionSpan:
     def end(self, at: datetime | None = None) -> None:
         """End and send the transaction, which tells where its time went."""
         if self.sampled:
+            if at is not None and not self._is_adopted:
+                children.close_open(self._transaction, at)
             self._break_down(at)
         if not self._is_adopted:
             profiles.stop(self._transaction)
@@ -99,8 +101,10 @@ class TransactionSpan:
         )
         background.sample_rate = done.sample_rate
         background._span_recorder, done._span_recorder = done._span_recorder, None
-        for span in background._span_recorder.spans:
-            if span.parent_span_id == done.span_id:
+        spans = background._span_recorder.spans
+        known = {span.span_id for span in spans}
+        for span in spans:
+            if span.parent_span_id not in known:  # but below what was closed with the request
                 span.parent_span_id = background.span_id
         background.set_status("internal_error" if failed else "ok")
         TransactionSpan(background).end(until)
