@@ -1,6 +1,7 @@
 """When a request's span ends: websockets with their close code, and the work that goes on in the background."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -9,12 +10,16 @@ import pytest
 import sentry_sdk
 from fastapi import BackgroundTasks, FastAPI
 from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asgi_rota_sentry import RotaSentryMiddleware
+from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 from tests.conftest import Get, MemoryTransport
-from tests.wire import Wire, websocket
+from tests.wire import Wire, http, websocket
 
 pytestmark = pytest.mark.anyio
 
@@ -132,6 +137,53 @@ async def test_what_the_background_work_does_is_in_its_span(sentry: Sentry, fetc
         assert spans["/items/3"]["payload"]["spans"] == []
     else:
         assert spans["SELECT 1"]["trace_id"] == background["trace_id"]
+
+
+async def failed_for_now(request: Request) -> Response:
+    return JSONResponse({"detail": "come back later"}, 503, background=BackgroundTask(runs_on))
+
+
+async def runs_on() -> None:
+    with start("save"):
+        await anyio.sleep(0.26)
+
+
+async def saved(socket: WebSocket) -> None:
+    with start("load"):
+        await socket.accept()
+    with suppress(WebSocketDisconnect):
+        await socket.receive_text()
+    await runs_on()
+
+
+def start(name: str) -> Any:
+    options = sentry_sdk.get_client().options
+    is_static = HAS_TRANSACTIONS and options.get("trace_lifecycle") != "stream"
+    return sentry_sdk.start_span(name=name) if is_static else sentry_sdk.traces.start_span(name=name)
+
+
+@pytest.mark.parametrize("what", ["failed", "left"])
+async def test_so_has_what_follows_a_failed_answer_or_the_client_s_leaving(
+    sentry: Sentry, lifecycle: str, what: str
+) -> None:
+    """The request's ends with the answer, or when the client closed the websocket; what began later is not in it."""
+    server = sentry()
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/", failed_for_now), WebSocketRoute("/", saved)]))
+    if what == "failed":
+        await Wire([{"type": "http.request"}]).run(app, http())
+    else:
+        await Wire([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1001}]).run(
+            app, websocket()
+        )
+    request, background = sorted(server.all_spans, key=when)
+    assert (background["name"], background["op"]) == ("/ (background)", "task.background")
+    assert (background["trace_id"], background["parent_span_id"]) == (request["trace_id"], id_of(request))
+    assert when(request)[1] - when(request)[0] < 0.25 <= when(background)[1] - when(background)[0]
+    assert when(background)[0] == pytest.approx(when(request)[1], abs=0.001)
+    if lifecycle == "static":
+        names = [[span["description"] for span in found["payload"]["spans"]] for found in (request, background)]
+        assert names == [["load"] if what == "left" else [], ["save"]]
+        assert background["payload"]["spans"][0]["parent_span_id"] == id_of(background)
 
 
 async def test_the_background_of_an_unsampled_request_is_unsampled(sentry: Sentry, fetch: Get) -> None:

@@ -95,12 +95,23 @@ def add_open(children: Children, segment: Any, at: datetime) -> None:
         span = getattr(span, "_previous_span_on_scope", None)
 
 
-def close_open(transaction: Any, at: datetime) -> None:
-    """Close what is around the answer, and so is still open at its last byte: the SDK sends only what has ended."""
-    recorder = transaction._span_recorder
-    for span in () if recorder is None else recorder.spans:
-        if span.timestamp is None and span.start_timestamp <= at and span is not transaction:
+def cut(transaction: Any, at: datetime) -> list[Any]:
+    """Have a transaction's spans be those of the time until then, and return those that began later.
+
+    What is around the answer is still open at its last byte; it is closed, for the SDK sends only what has ended.
+    """
+    recorder, until = transaction._span_recorder, at.timestamp()
+    if recorder is None:
+        return []
+    kept: list[Any] = []
+    later: list[Any] = []
+    for span in recorder.spans:
+        (later if span.start_timestamp.timestamp() > until else kept).append(span)
+    recorder.spans = kept
+    for span in kept:
+        if span.timestamp is None and span is not transaction:
             span.timestamp = at
+    return later
 
 
 def of_segment(segment: Any, children: Children, at: datetime | None) -> breakdown.Breakdown:

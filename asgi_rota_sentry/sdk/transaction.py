@@ -71,9 +71,10 @@ class TransactionSpan:
 
     def end(self, at: datetime | None = None) -> None:
         """End and send the transaction, which tells where its time went."""
+        later: list[Any] = []
         if self.sampled:
             if at is not None and not self._is_adopted:
-                children.close_open(self._transaction, at)
+                later = self._cut(at)
             self._break_down(at)
         if not self._is_adopted:
             profiles.stop(self._transaction)
@@ -81,6 +82,7 @@ class TransactionSpan:
             if self.sampled:
                 # The spans of what runs on are for the transaction that follows.
                 self._transaction.init_span_recorder(self._max_spans)
+                self._transaction._span_recorder.spans.extend(later)
 
     def follow(self, since: datetime, until: datetime, *, failed: bool) -> None:
         """Send a transaction of its own for what ran on in the background, with the spans that began since."""
@@ -113,6 +115,13 @@ class TransactionSpan:
         """Forget the spans that began after the end, which know the transaction in turn."""
         if not self._is_adopted:
             self._transaction._span_recorder = None
+
+    def _cut(self, at: datetime) -> list[Any]:
+        try:
+            return children.cut(self._transaction, at)
+        except Exception:
+            faults.report("looking through the spans of a request")
+            return []
 
     def _break_down(self, at: datetime | None) -> None:
         try:
