@@ -110,7 +110,7 @@ class Scopes:
         outer, _ = self.outer or _PRISTINE
         scope = outer.__copy__()
         if self.client.streaming:
-            scope._propagation_context = self._new_trace()
+            scope._propagation_context = self.new_trace()
         scope.span = None
         if hasattr(scope, "_server_segment_span"):
             scope._server_segment_span = None
@@ -125,14 +125,14 @@ class Scopes:
         if self.client.streaming:
             scope.set_new_propagation_context()
         else:
-            scope._propagation_context = self._new_trace()
+            scope._propagation_context = self.new_trace()
         scope.clear_breadcrumbs()
         self._describe(scope)
         sessions = self.client.sessions
         scope._session = (self._session or sessions.new(self._began)) if self._is_open and sessions else None
         return scope
 
-    def _new_trace(self) -> Any:
+    def new_trace(self) -> Any:
         """What the SDK keeps of the request's new trace: the same, whoever asks first, in whichever thread."""
         with making():
             if self._trace is None:
@@ -153,7 +153,7 @@ class Scopes:
     def propagation_context(self) -> Any:
         """What the scopes know of the request's trace."""
         scope = getattr(self, "current" if self.client.streaming else "scope", None)
-        return self._new_trace() if scope is None or is_late(scope) else scope.get_active_propagation_context()
+        return self.new_trace() if scope is None or is_late(scope) else scope.get_active_propagation_context()
 
     def note_error(self, *, crashed: bool) -> None:
         """Note an error of which no event tells the session."""

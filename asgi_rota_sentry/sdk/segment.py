@@ -203,7 +203,7 @@ class _UnsampledSegment(UnsampledSpan):
 
     def tell(self, stand_in: _StandIn) -> None:
         """Tell a stand-in what the SDK's own segment would know, and what was noted of it on the scope."""
-        context = self._scope.propagation_context()
+        context = self._scope.new_trace()
         _NoOp.__init__(
             stand_in,
             name=self._name(),

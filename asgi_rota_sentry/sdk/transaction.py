@@ -227,7 +227,7 @@ class _UnsampledTransaction(UnsampledSpan):
             transaction._draw = self._draw
             transaction._client = self._client
             transaction._current = current
-            transaction._context = None if self._scope is None else self._scope.propagation_context
+            transaction._context = None if self._scope is None else self._scope.new_trace
             self._transaction = transaction
         return self._transaction, None
 
