@@ -114,7 +114,7 @@ async def test_background_work_has_a_span_of_its_own(sentry: Sentry, fetch: Get,
 
 
 async def test_what_the_background_work_does_is_in_its_span(sentry: Sentry, fetch: Get, lifecycle: str) -> None:
-    """The spans of a transaction's; where spans are streamed they are sent by themselves, in the same trace."""
+    """The spans of a transaction's; where spans are streamed they are sent by themselves, below the request's."""
     server = sentry()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -136,7 +136,41 @@ async def test_what_the_background_work_does_is_in_its_span(sentry: Sentry, fetc
         assert background["payload"]["contexts"]["breakdown"]["db.count"] == 1
         assert spans["/items/3"]["payload"]["spans"] == []
     else:
-        assert spans["SELECT 1"]["trace_id"] == background["trace_id"]
+        (child,) = [span for batch in server.items("span") for span in batch["items"] if span["name"] == "SELECT 1"]
+        assert (child["trace_id"], child["is_segment"]) == (background["trace_id"], False)
+        assert child["parent_span_id"] == id_of(spans["/items/3"])
+
+
+@pytest.mark.parametrize("looked_before", [True, False])
+@pytest.mark.parametrize("rate", [1.0, 1e-9], ids=["sampled", "unsampled"])
+async def test_background_work_tells_other_services_of_the_request_s_trace(
+    sentry: Sentry, fetch: Get, *, rate: float, looked_before: bool
+) -> None:
+    """The trace, the decision and the baggage that the request itself told them, which a later request does not."""
+    sentry(traces_sample_rate=rate)
+    told: list[tuple[str, str]] = []
+    app = FastAPI()
+
+    def tell() -> None:
+        told.append((sentry_sdk.get_traceparent() or "", sentry_sdk.get_baggage() or ""))
+
+    @app.get("/")
+    async def view(tasks: BackgroundTasks) -> None:
+        if looked_before:
+            tell()
+        tasks.add_task(tell)
+        tasks.add_task(tell)
+
+    wrapped = RotaSentryMiddleware(app)
+    for _ in range(20):
+        told.clear()
+        await fetch(wrapped, "/")
+        traceparent, baggage = told[-1]
+        assert traceparent.endswith("-1" if rate == 1.0 else "-0")
+        assert f"sentry-sampled={str(rate == 1.0).lower()}" in baggage
+        assert f"sentry-trace_id={traceparent[:32]}" in baggage
+        assert set(told) == {told[-1]}
+        assert sentry_sdk.get_current_scope()._span is None
 
 
 async def failed_for_now(request: Request) -> Response:

@@ -186,11 +186,6 @@ class Scopes:
         else:
             begin(self.current)
 
-    def forget_span(self) -> None:
-        """Have no span begun any more, and none on a scope that nobody has looked at."""
-        self._begin_span = None
-        take_out_spans(self.current)
-
     def close(self) -> None:
         """Leave the scopes for the outer ones, unless they are adopted; what runs on in them keeps its tags.
 
@@ -205,6 +200,9 @@ class Scopes:
             if self.errors is not None:
                 self._forget_errors()
             if outer is not None:
+                if self._begin_span is not None and self.client.streaming:
+                    self._begin_span = None
+                    take_out_spans(self.current)
                 if type(self.current) is not LateScope:
                     self._let_go(self.current)
                 if (sessions := self.client.sessions) is not None:
@@ -225,7 +223,10 @@ class Scopes:
         if was_late(current):
             self.client.eager_requests = _EAGER_REQUESTS
         if self.client.streaming and hasattr(current, "_server_segment_span"):
-            current._server_segment_span = None  # the segment knows the scope, too
+            # The segment knows the scope, too; and what begins from here on is no part of the request.
+            if current._span is current._server_segment_span:
+                current._span = None
+            current._server_segment_span = None
 
     def _count_session(self, sessions: SessionCounts) -> None:
         if type(self.scope) is not LateScope:
