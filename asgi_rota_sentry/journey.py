@@ -87,6 +87,7 @@ class Journey(Record):
         config, scope = self._config, self._scope
         if config.excludes and config.is_excluded(scope):
             self._is_excluded = True
+            sdk.leave_out(client, sentry)
             return
         told, cookies = request.some_headers_and_cookies(scope, _TELLING_HEADERS)
         headers = None

@@ -20,6 +20,7 @@ from asgi_rota_sentry.sdk.collection import Collection
 from asgi_rota_sentry.sdk.feedback import environment_and_release, feedback_envelope, hand_over, is_kept_by
 from asgi_rota_sentry.sdk.guard import install as install_guard
 from asgi_rota_sentry.sdk.layer import layer
+from asgi_rota_sentry.sdk.left_out import leave_out
 from asgi_rota_sentry.sdk.metrics import send_sums
 from asgi_rota_sentry.sdk.options import Hooks, build_options, initialise
 from asgi_rota_sentry.sdk.scope import RequestScope
@@ -49,6 +50,7 @@ __all__ = [
     "is_settled",
     "isolated",
     "layer",
+    "leave_out",
     "mark_settled",
     "muted",
     "remember_exception",
