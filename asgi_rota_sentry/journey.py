@@ -84,6 +84,7 @@ class Journey(Record):
         config, scope = self._config, self._scope
         if config.excludes and config.is_excluded(scope):
             self._is_excluded = True
+            sdk.leave_out(client, sentry)
             return
         told, cookies = request.some_headers_and_cookies(scope, _TELLING_HEADERS)
         headers = None
@@ -151,10 +152,10 @@ class Journey(Record):
         try:
             if message.get("type") == "websocket.close":
                 self.on_close(message.get("code", 1000))
-            self._ended_at = time.time()
+            self._ended_at = self._ended_at or time.time()
             if self._status < 500:
                 self._end_span()
-                self._passed_at = time.time()
+            self._passed_at = self._passed_at or time.time()
         except Exception:
             faults.report("ending a span")
 
@@ -162,7 +163,7 @@ class Journey(Record):
         """A websocket that was accepted ends when it is closed first, whoever closes it."""
         if self._status == 101 and self._close_code is None:
             self._close_code = code
-            self._ended_at = time.time()
+            self._ended_at = self._passed_at = time.time()
 
     def page(self, status: int, headers: Headers) -> Answer:
         """The page in place of a bare answer."""

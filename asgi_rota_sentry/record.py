@@ -235,7 +235,10 @@ class Record:
                 span.rename(_UNKNOWN, "custom")
             self._ended_span = span
         try:
-            span.end(datetime.fromtimestamp(self._ended_at, UTC) if self._ended_at and span.sampled else None)
+            if span.sampled and self._sentry is not None:
+                self._sentry.run(span.end, datetime.fromtimestamp(self._ended_at, UTC) if self._ended_at else None)
+            else:
+                span.end()
         finally:
             self._last_knowledge = None
 
@@ -244,7 +247,8 @@ class Record:
         now = time.time()
         if self._passed_at and now - self._passed_at >= _BACKGROUND_SECONDS:
             since, until = (datetime.fromtimestamp(moment, UTC) for moment in (self._ended_at, now))
-            span.follow(since, until, failed=self._failed_with is not None)
+            if self._sentry is not None:
+                self._sentry.run(span.follow, since, until, failed=self._failed_with is not None)
         else:
             span.let_go()
 

@@ -173,6 +173,44 @@ def test_a_starlette_request_tells_where_its_time_went(sentry: Sentry, fetch: Ge
     assert total == pytest.approx(seconds(server) * 1000, abs=0.1)
 
 
+class Around:
+    """A middleware with a span of its own, which is open while the answer is sent, and a little longer."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        with start("middleware.own", "tenant"):
+            await anyio.sleep(0.02)
+            await self.app(scope, receive, send)
+            await anyio.sleep(0.02)
+
+
+def test_what_is_around_the_answer_is_told_though_it_is_still_open(sentry: Sentry, fetch: Get, lifecycle: str) -> None:
+    """It counts until the last byte; in a transaction it is closed then, and what is inside of it has its parent."""
+    server = sentry(options={"integrations": [StarletteIntegration(middleware_spans=False)]})
+
+    async def view(request: Request) -> Response:
+        with start("db", "SELECT 1"):
+            await anyio.sleep(0.001)
+        return PlainTextResponse("fine")
+
+    app = Starlette(routes=[Route("/", view)], middleware=[Middleware(Around), Middleware(Around)])
+    asyncio.run(fetch(RotaSentryMiddleware(app), "/"))
+    found, _ = told(server)
+    assert (found["middleware.count"], found["db.count"]) == (2, 1)
+    assert found["middleware.ms"] >= 19
+    total = sum(value for name, value in found.items() if name.endswith(".ms"))
+    assert total == pytest.approx(seconds(server) * 1000, abs=0.1)
+    if lifecycle == "static":
+        payload = server.spans[0]["payload"]
+        outer, inner, query = payload["spans"]
+        parents = [span["parent_span_id"] for span in (outer, inner, query)]
+        assert parents == [payload["contexts"]["trace"]["span_id"], outer["span_id"], inner["span_id"]]
+        assert outer["timestamp"] == inner["timestamp"] == payload["timestamp"]
+        assert not payload.get("_dropped_spans")
+
+
 def test_a_django_request_tells_where_its_time_went(sentry: Sentry, fetch: Get) -> None:
     """With SQLite, the template engine and the cache; the repeated query as Django sends it, with placeholders."""
     app = RotaSentryMiddleware(site())

@@ -75,16 +75,25 @@ async def test_what_a_hook_changes_is_the_next_segments_own(sentry: Sentry) -> N
     assert all(span["attributes"]["sentry.sdk.integrations"] == [] for span in spans)
 
 
-async def test_no_segment_stays_behind_on_its_scope(sentry: Sentry) -> None:
-    """What is begun after the end is no child of what has ended."""
+async def test_a_segment_stays_on_its_scope_until_the_request_is_left(sentry: Sentry) -> None:
+    """What is begun after the last byte hangs under it; nothing of it is there any more when the request is over."""
     server = sentry()
+    scopes: list[Any] = []
 
     async def runs_on(scope: Any, receive: Any, send: Any) -> None:
-        await app(scope, receive, send)
+        scopes.append(sentry_sdk.get_current_scope())
+        with sentry_sdk.traces.start_span(name="around"):
+            await app(scope, receive, send)
+            with sentry_sdk.traces.start_span(name="inside"):
+                """Nothing to do."""
         with sentry_sdk.traces.start_span(name="afterwards"):
             """Nothing to do."""
 
     for _ in range(2):
         await call(RotaSentryMiddleware(runs_on))
-    spans = [span for span in spans_of(server) if span["name"] == "afterwards"]
-    assert [(span["is_segment"], span.get("parent_span_id")) for span in spans] == [(True, None)] * 2
+    assert [(scope._span, scope._server_segment_span) for scope in scopes] == [(None, None)] * 2
+    spans = spans_of(server)
+    for ended, inside, around, afterwards in (spans[:4], spans[4:]):
+        assert [span["is_segment"] for span in (ended, inside, around, afterwards)] == [True, False, False, False]
+        assert around["parent_span_id"] == afterwards["parent_span_id"] == ended["span_id"]
+        assert inside["parent_span_id"] == around["span_id"]

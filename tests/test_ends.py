@@ -1,6 +1,7 @@
 """When a request's span ends: websockets with their close code, and the work that goes on in the background."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -9,12 +10,16 @@ import pytest
 import sentry_sdk
 from fastapi import BackgroundTasks, FastAPI
 from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from asgi_rota_sentry import RotaSentryMiddleware
+from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 from tests.conftest import Get, MemoryTransport
-from tests.wire import Wire, websocket
+from tests.wire import Wire, http, websocket
 
 pytestmark = pytest.mark.anyio
 
@@ -109,7 +114,7 @@ async def test_background_work_has_a_span_of_its_own(sentry: Sentry, fetch: Get,
 
 
 async def test_what_the_background_work_does_is_in_its_span(sentry: Sentry, fetch: Get, lifecycle: str) -> None:
-    """The spans of a transaction's; where spans are streamed they are sent by themselves, in the same trace."""
+    """The spans of a transaction's; where spans are streamed they are sent by themselves, below the request's."""
     server = sentry()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -131,7 +136,88 @@ async def test_what_the_background_work_does_is_in_its_span(sentry: Sentry, fetc
         assert background["payload"]["contexts"]["breakdown"]["db.count"] == 1
         assert spans["/items/3"]["payload"]["spans"] == []
     else:
-        assert spans["SELECT 1"]["trace_id"] == background["trace_id"]
+        (child,) = [span for batch in server.items("span") for span in batch["items"] if span["name"] == "SELECT 1"]
+        assert (child["trace_id"], child["is_segment"]) == (background["trace_id"], False)
+        assert child["parent_span_id"] == id_of(spans["/items/3"])
+
+
+@pytest.mark.parametrize("looked_before", [True, False])
+@pytest.mark.parametrize("rate", [1.0, 1e-9], ids=["sampled", "unsampled"])
+async def test_background_work_tells_other_services_of_the_request_s_trace(
+    sentry: Sentry, fetch: Get, *, rate: float, looked_before: bool
+) -> None:
+    """The trace, the decision and the baggage that the request itself told them, which a later request does not."""
+    sentry(traces_sample_rate=rate)
+    told: list[tuple[str, str]] = []
+    app = FastAPI()
+
+    def tell() -> None:
+        told.append((sentry_sdk.get_traceparent() or "", sentry_sdk.get_baggage() or ""))
+
+    @app.get("/")
+    async def view(tasks: BackgroundTasks) -> None:
+        if looked_before:
+            tell()
+        tasks.add_task(tell)
+        tasks.add_task(tell)
+
+    wrapped = RotaSentryMiddleware(app)
+    for _ in range(20):
+        told.clear()
+        await fetch(wrapped, "/")
+        traceparent, baggage = told[-1]
+        assert traceparent.endswith("-1" if rate == 1.0 else "-0")
+        assert f"sentry-sampled={str(rate == 1.0).lower()}" in baggage
+        assert f"sentry-trace_id={traceparent[:32]}" in baggage
+        assert set(told) == {told[-1]}
+        assert sentry_sdk.get_current_scope()._span is None
+
+
+async def failed_for_now(request: Request) -> Response:
+    return JSONResponse({"detail": "come back later"}, 503, background=BackgroundTask(runs_on))
+
+
+async def runs_on() -> None:
+    with start("save"):
+        await anyio.sleep(0.26)
+
+
+async def saved(socket: WebSocket) -> None:
+    with start("load"):
+        await socket.accept()
+    with suppress(WebSocketDisconnect):
+        await socket.receive_text()
+    await runs_on()
+
+
+def start(name: str) -> Any:
+    options = sentry_sdk.get_client().options
+    is_static = HAS_TRANSACTIONS and options.get("trace_lifecycle") != "stream"
+    return sentry_sdk.start_span(name=name) if is_static else sentry_sdk.traces.start_span(name=name)
+
+
+@pytest.mark.parametrize("what", ["failed", "left"])
+async def test_so_has_what_follows_a_failed_answer_or_the_client_s_leaving(
+    sentry: Sentry, lifecycle: str, what: str
+) -> None:
+    """The request's ends with the answer, or when the client closed the websocket; what began later is not in it."""
+    server = sentry()
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/", failed_for_now), WebSocketRoute("/", saved)]))
+    if what == "failed":
+        await Wire([{"type": "http.request"}]).run(app, http())
+    else:
+        await Wire([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1001}]).run(
+            app, websocket()
+        )
+    request, background = sorted(server.all_spans, key=when)
+    assert (background["name"], background["op"]) == ("/ (background)", "task.background")
+    assert (background["trace_id"], background["parent_span_id"]) == (request["trace_id"], id_of(request))
+    assert when(request)[1] - when(request)[0] < 0.25 <= when(background)[1] - when(background)[0]
+    assert when(background)[0] == pytest.approx(when(request)[1], abs=0.001)
+    if lifecycle == "static":
+        names = [[span["description"] for span in found["payload"]["spans"]] for found in (request, background)]
+        assert names == [["load"] if what == "left" else [], ["save"]]
+        assert background["payload"]["spans"][0]["parent_span_id"] == id_of(background)
 
 
 async def test_the_background_of_an_unsampled_request_is_unsampled(sentry: Sentry, fetch: Get) -> None:

@@ -88,6 +88,52 @@ def test_requests_in_contexts_without_scopes(sentry: Sentry) -> None:
     assert len({event["contexts"]["trace"]["trace_id"] for event in inside}) == 4
 
 
+@pytest.mark.parametrize("begun", ["in the first request", "without a request"])
+async def test_a_span_is_of_its_own_request_whoever_sends_the_answer(sentry: Sentry, begun: str) -> None:
+    """A task that answers several requests was begun in one of them, or in none; nor do its own marks count."""
+    server = sentry()
+    give, take = anyio.create_memory_object_stream[Any](10)
+
+    async def answer_together() -> None:
+        async for answer, scope, receive, send, done in take:
+            with sentry_sdk.new_scope() as own:
+                own.set_user({"id": "nobody"})
+                own.set_tag("tenant", "of the worker")
+                own.set_attribute("tenant", "of the worker")
+                await answer(scope, receive, send)
+            done.set()
+
+    class Together(PlainTextResponse):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await give.send((super().__call__, scope, receive, send, done := anyio.Event()))
+            await done.wait()
+
+    async def view(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name == "ada" and begun == "in the first request":
+            tasks.start_soon(answer_together)
+        sentry_sdk.get_isolation_scope().set_user({"id": name})
+        sentry_sdk.set_tag("tenant", name)
+        sentry_sdk.get_isolation_scope().set_attribute("tenant", name)
+        return Together("ok")
+
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/{name}", view)]))
+    async with anyio.create_task_group() as tasks:
+        if begun == "without a request":
+            contextvars.Context().run(tasks.start_soon, answer_together)
+        for name in ("ada", "bob"):
+            await Wire([{"type": "http.request"}]).run(app, http(path=f"/{name}"))
+        tasks.cancel_scope.cancel()
+    give.close()
+    take.close()
+    for name, span in zip(("ada", "bob"), server.spans, strict=True):
+        assert (span["tags"]["http.url"], span["user"]["id"]) == (f"/{name}", name)
+        payload = span["payload"]
+        tenants = payload["tags"]["tenant"] if "tags" in payload else payload["attributes"]["tenant"]["value"]
+        assert tenants == name
+        assert payload.get("request", {"url": name})["url"].endswith(name)
+
+
 AT_ONCE = 5_000
 OWN: contextvars.ContextVar[str] = contextvars.ContextVar("own", default="nobody")
 

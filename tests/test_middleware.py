@@ -648,6 +648,32 @@ async def test_excluded_paths_get_isolation_and_error_capture_only(sentry: Sentr
     assert "leaked" not in (server.events[-1].get("tags") or {})
 
 
+async def test_what_is_done_on_an_excluded_path_has_no_span(sentry: Sentry, fetch: Get, lifecycle: str) -> None:
+    """The queries of a health check are not sent, nor counted as lost; its error is in the trace that it tells of."""
+    server = sentry(exclude_paths=("/healthz",))
+    told: list[str] = []
+    scopes: list[Any] = []
+
+    async def health(request: Request) -> Response:
+        scopes.append(sentry_sdk.get_current_scope())
+        start: Any = sentry_sdk.start_span if lifecycle == "static" else sentry_sdk.traces.start_span
+        for name in ("SELECT 1", "SELECT 2"):
+            with start(name=name):
+                """Ask."""
+        told.append(sentry_sdk.get_traceparent() or "")
+        sentry_sdk.capture_message("seen")
+        return PlainTextResponse("ok")
+
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/healthz", health)]))
+    for _ in range(20):
+        await fetch(app, "/healthz")
+    assert server.items("span") == server.items("transaction") == server.lost == []
+    traces = [event["contexts"]["trace"]["trace_id"] for event in server.events]
+    assert [traceparent[:32] for traceparent in told] == traces
+    assert len(set(traces)) == 20
+    assert [scope._span for scope in scopes] == [None] * 20
+
+
 async def test_without_the_sdk_everything_works_and_the_page_is_served(fetch: Get) -> None:
     """The middleware may be there before the SDK is."""
     app = RotaSentryMiddleware(rota(), Settings())

@@ -207,6 +207,34 @@ async def test_the_span_that_stands_in_is_what_the_real_one_is(sentry: Sentry) -
     assert seen[0] == seen[1]
 
 
+@pytest.mark.parametrize("rate", [1e-9, 1.0], ids=["unsampled", "sampled"])
+async def test_another_trace_that_the_application_continues_is_not_the_request_s(
+    sentry: Sentry, lifecycle: str, rate: float
+) -> None:
+    """A view that works off a queue continues the trace of a job; after it all is of the request's own trace again."""
+    server = sentry(traces_sample_rate=rate)
+    job = {"sentry-trace": "aaaabbbbccccddddaaaabbbbccccdddd-1234567890abcdef-1"}
+
+    async def work_off(request: Request) -> PlainTextResponse:
+        if lifecycle == "static":
+            with sentry_sdk.start_transaction(sentry_sdk.continue_trace(job, op="queue.process", name="job")):
+                """Work."""
+        else:
+            sentry_sdk.traces.continue_trace(job)
+            with sentry_sdk.traces.start_span(name="job", attributes={"sentry.op": "queue"}, parent_span=None):
+                """Work."""
+        sentry_sdk.capture_message("done")
+        return PlainTextResponse(str(sentry_sdk.get_traceparent()))
+
+    wire = Wire([{"type": "http.request"}])
+    await wire.run(RotaSentryMiddleware(Starlette(routes=[Route("/", work_off)])), http())
+    (event,) = server.events
+    trace = event["contexts"]["trace"]["trace_id"]
+    assert wire.sent[-1]["body"].decode().startswith(trace)
+    assert trace not in job["sentry-trace"]
+    assert {span["trace_id"] for span in server.spans if span["name"] == "/"} <= {trace}
+
+
 @pytest.mark.parametrize("asked", ["before", "after", "never"])
 async def test_a_span_that_stands_in_has_the_name_that_is_set(sentry: Sentry, asked: str) -> None:
     """Whether it was asked for its name before that or not."""

@@ -27,6 +27,7 @@ from asgi_rota_sentry.sdk.feedback import (
 )
 from asgi_rota_sentry.sdk.guard import install as install_guard
 from asgi_rota_sentry.sdk.layer import layer
+from asgi_rota_sentry.sdk.left_out import leave_out
 from asgi_rota_sentry.sdk.metrics import send_sums
 from asgi_rota_sentry.sdk.options import Hooks, build_options, initialise
 from asgi_rota_sentry.sdk.scope import RequestScope
@@ -57,6 +58,7 @@ __all__ = [
     "is_settled",
     "isolated",
     "layer",
+    "leave_out",
     "mark_settled",
     "muted",
     "remember_exception",

@@ -24,13 +24,13 @@ class Children:
         self.spans: list[breakdown.Child] = []
         self.unseen = 0
 
-    def add(self, span: Any) -> None:
-        """Note a span that has ended."""
+    def add(self, span: Any, at: datetime | None = None) -> None:
+        """Note a span that has ended, or is still open at that time."""
         if len(self.spans) >= _MOST:
             self.unseen += 1
             return
         op = str(span.get_attributes().get("sentry.op") or "")
-        begun, ended = span.start_timestamp, span.end_timestamp
+        begun, ended = span.start_timestamp, span.end_timestamp or at
         if begun is not None and ended is not None:
             parent = span._parent_span_id
             self.spans.append(
@@ -82,6 +82,36 @@ def collect(segment: Any) -> Children:
 def close(segment: Any) -> None:
     """Collect no more children of this segment."""
     _open.pop(id(segment), None)
+
+
+def add_open(children: Children, segment: Any, at: datetime) -> None:
+    """Note what is around the answer, such as a middleware, and so is still open at its last byte."""
+    span = getattr(getattr(segment, "_scope", None), "_span", None)
+    for _ in range(_MOST):
+        if span is None or span is segment:
+            return
+        if span._segment is segment and span.end_timestamp is None:
+            children.add(span, at)
+        span = getattr(span, "_previous_span_on_scope", None)
+
+
+def cut(transaction: Any, at: datetime) -> list[Any]:
+    """Have a transaction's spans be those of the time until then, and return those that began later.
+
+    What is around the answer is still open at its last byte; it is closed, for the SDK sends only what has ended.
+    """
+    recorder, until = transaction._span_recorder, at.timestamp()
+    if recorder is None:
+        return []
+    kept: list[Any] = []
+    later: list[Any] = []
+    for span in recorder.spans:
+        (later if span.start_timestamp.timestamp() > until else kept).append(span)
+    recorder.spans = kept
+    for span in kept:
+        if span.timestamp is None and span is not transaction:
+            span.timestamp = at
+    return later
 
 
 def of_segment(segment: Any, children: Children, at: datetime | None) -> breakdown.Breakdown:

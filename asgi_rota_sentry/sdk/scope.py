@@ -8,7 +8,7 @@ from sentry_sdk.scope import Scope
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.budget import Budget
-from asgi_rota_sentry.sdk import ready
+from asgi_rota_sentry.sdk import contexts, ready
 from asgi_rota_sentry.sdk.capture import remember_exception
 from asgi_rota_sentry.sdk.client import WITHHOLD, Client
 from asgi_rota_sentry.sdk.errors import Event, RequestErrors, log_counted
@@ -58,6 +58,18 @@ class RequestScope(Scopes):
                 isolation.set_attribute(name, value)
         except Exception:
             faults.report("describing a request")
+
+    def run(self, do: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        """Do this in the request's own scopes: whoever sends its last byte may be in those of another, or in none."""
+        around = contexts.scopes()
+        if self.is_adopted or around == (self.current, self.scope):
+            do(*args, **kwargs)
+            return
+        token = contexts.enter(self.current, self.scope, self._teller)
+        try:
+            do(*args, **kwargs)
+        finally:
+            contexts.enter(*(around or (None, None)), token=token)
 
     def skips(self, exc: BaseException, *, handled: bool = False) -> bool:
         """Whether no event is to be built of this exception: it was seen, or is to be dropped, or is only counted.

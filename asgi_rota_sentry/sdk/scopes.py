@@ -113,7 +113,7 @@ class Scopes:
         outer, _ = self.outer or _PRISTINE
         scope = outer.__copy__()
         if self.client.streaming:
-            scope._propagation_context = self._new_trace()
+            scope._propagation_context = self.new_trace()
         scope.span = None
         if hasattr(scope, "_server_segment_span"):
             scope._server_segment_span = None
@@ -128,14 +128,14 @@ class Scopes:
         if self.client.streaming:
             scope.set_new_propagation_context()
         else:
-            scope._propagation_context = self._new_trace()
+            scope._propagation_context = self.new_trace()
         scope.clear_breadcrumbs()
         self._describe(scope)
         sessions = self.client.sessions
         scope._session = (self._session or sessions.new(self._began)) if self._is_open and sessions else None
         return scope
 
-    def _new_trace(self) -> Any:
+    def new_trace(self) -> Any:
         """What the SDK keeps of the request's new trace: the same, whoever asks first, in whichever thread."""
         with making():
             if self._trace is None:
@@ -156,7 +156,7 @@ class Scopes:
     def propagation_context(self) -> Any:
         """What the scopes know of the request's trace."""
         scope = getattr(self, "current" if self.client.streaming else "scope", None)
-        return self._new_trace() if scope is None or is_late(scope) else scope.get_active_propagation_context()
+        return self.new_trace() if scope is None or is_late(scope) else scope.get_active_propagation_context()
 
     def note_error(self, *, crashed: bool) -> None:
         """Note an error of which no event tells the session."""
@@ -189,11 +189,6 @@ class Scopes:
         else:
             begin(self.current)
 
-    def forget_span(self) -> None:
-        """Have no span begun any more, and none on a scope that nobody has looked at."""
-        self._begin_span = None
-        take_out_spans(self.current)
-
     def close(self, *, is_here: bool) -> None:
         """Leave the scopes for the outer ones, unless they are adopted; what runs on in them keeps its tags.
 
@@ -210,6 +205,9 @@ class Scopes:
             if self.errors is not None:
                 self._forget_errors()
             if outer is not None:
+                if self._begin_span is not None and self.client.streaming:
+                    self._begin_span = None
+                    take_out_spans(self.current)
                 if type(self.current) is not LateScope:
                     self._let_go(self.current)
                 if (sessions := self.client.sessions) is not None:
@@ -231,7 +229,10 @@ class Scopes:
         if was_late(current):
             self.client.eager_requests = _EAGER_REQUESTS
         if self.client.streaming and hasattr(current, "_server_segment_span"):
-            current._server_segment_span = None  # the segment knows the scope, too
+            # The segment knows the scope, too; and what begins from here on is no part of the request.
+            if current._span is current._server_segment_span:
+                current._span = None
+            current._server_segment_span = None
 
     def _count_session(self, sessions: SessionCounts) -> None:
         if type(self.scope) is not LateScope:

@@ -113,10 +113,19 @@ class SegmentSpan:
             children.close(self._segment)
             self._break_down(ended, at)
         if not self._is_adopted:
-            if at is None or not self.sampled or not chosen.end(self._client, self._segment, at):
-                self._segment.end(at)
-            if not self.sampled and hasattr(self._segment, "_scope"):
-                self._segment._scope = None  # a segment knows itself, and would keep the scope with it
+            self._finish(at)
+
+    def _finish(self, at: datetime | None) -> None:
+        scope = getattr(self._segment, "_scope", None)
+        held = getattr(scope, "_span", None)
+        if at is None or not self.sampled or not chosen.end(self._client, self._segment, at):
+            self._segment.end(at)
+        if scope is None:
+            return
+        if not self.sampled:
+            self._segment._scope = None  # a segment knows itself, and would keep the scope with it
+        # Until the scope is left, what runs on hangs under the segment, and tells other services of its decision.
+        scope._span = held
 
     def follow(self, since: datetime, until: datetime, *, failed: bool) -> None:
         """Send a segment of its own for what ran on in the background."""
@@ -141,8 +150,10 @@ class SegmentSpan:
 
     def _break_down(self, ended: children.Children, at: datetime | None) -> None:
         try:
+            at = at or datetime.now(UTC)
+            children.add_open(ended, self._segment, at)
             if not ended.spans and not ended.unseen:
-                elapsed = (at or datetime.now(UTC)) - self._segment.start_timestamp
+                elapsed = at - self._segment.start_timestamp
                 self._put({_ALL_REST: round(max(0.0, elapsed.total_seconds()) * 1000, 3)}, plain=True)
                 return
             found = children.of_segment(self._segment, ended, at)
@@ -177,6 +188,7 @@ class _UnsampledSegment(UnsampledSpan):
 
     _segment: Any = None
     _stand_in: _StandIn | None = None
+    _has_ended = False
 
     def __init__(self, scope: RequestScope, *, kind: str, name: Callable[[], str], draw: float) -> None:
         self._scope = scope
@@ -189,6 +201,8 @@ class _UnsampledSegment(UnsampledSpan):
         """Begin on a scope that somebody has looked at."""
         begin_span: Any = getattr(current, "start_streamed_span", None) or current.start_span
         self._segment = begin_span(self._name(), _attributes(self._kind), None, True)
+        if self._has_ended:
+            self._segment._scope = None  # nobody ends it: what runs on has looked
         current._server_segment_span = self._segment
         if self._stand_in is not None:
             current._span = current._server_segment_span = self._stand_in
@@ -197,11 +211,13 @@ class _UnsampledSegment(UnsampledSpan):
         """What a scope that nobody has looked at yet holds instead of the span and of the server's segment."""
         self._stand_in = stand_in = _StandIn.__new__(_StandIn)
         stand_in._unsampled = self
+        if self._has_ended:  # else it would be a cycle that nobody breaks
+            self.tell(stand_in)
         return stand_in, stand_in
 
     def tell(self, stand_in: _StandIn) -> None:
         """Tell a stand-in what the SDK's own segment would know, and what was noted of it on the scope."""
-        context = self._scope.propagation_context()
+        context = self._scope.new_trace()
         _NoOp.__init__(
             stand_in,
             name=self._name(),
@@ -214,6 +230,7 @@ class _UnsampledSegment(UnsampledSpan):
             sample_rate=float(self._scope.client.traces_sample_rate),
         )
         stand_in._unsampled = None
+        self._stand_in = stand_in  # of which the end has let go
         current = getattr(self._scope, "current", None)
         if current is not None:
             make_now(current)
@@ -221,14 +238,13 @@ class _UnsampledSegment(UnsampledSpan):
     def end(self, at: datetime | None = None) -> None:
         """Count the segment as not sampled, as the SDK does when it ends one."""
         scope, segment = self._scope, self._segment
-        scope.forget_span()
         # The stand-in knows us: no cycle is left.
         self._segment = self._stand_in = None
+        self._has_ended = True
         if segment is not None:
-            # It began on the copy, and the scope that the copy was made for is the one to be left.
-            segment._scope = scope.current
-            segment.end(at)
+            # It began on the copy; on the scope that the copy was made for it stays until that is left.
             segment._scope = None
+            segment.end(at)
             return
         transport = scope.client.raw.transport
         if transport is not None:

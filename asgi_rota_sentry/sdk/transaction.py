@@ -10,7 +10,7 @@ from sentry_sdk.tracing import Transaction
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.breakdown import REST
-from asgi_rota_sentry.sdk import chance, children
+from asgi_rota_sentry.sdk import chance, children, profiles
 from asgi_rota_sentry.sdk.client import BACKGROUND_OP, ORIGIN, Client
 from asgi_rota_sentry.sdk.late import is_late, make_now, making
 from asgi_rota_sentry.sdk.scope import RequestScope
@@ -71,13 +71,18 @@ class TransactionSpan:
 
     def end(self, at: datetime | None = None) -> None:
         """End and send the transaction, which tells where its time went."""
+        later: list[Any] = []
         if self.sampled:
+            if at is not None and not self._is_adopted:
+                later = self._cut(at)
             self._break_down(at)
         if not self._is_adopted:
+            profiles.stop(self._transaction)
             self._transaction.finish(end_timestamp=at)
             if self.sampled:
                 # The spans of what runs on are for the transaction that follows.
                 self._transaction.init_span_recorder(self._max_spans)
+                self._transaction._span_recorder.spans.extend(later)
 
     def follow(self, since: datetime, until: datetime, *, failed: bool) -> None:
         """Send a transaction of its own for what ran on in the background, with the spans that began since."""
@@ -98,8 +103,10 @@ class TransactionSpan:
         )
         background.sample_rate = done.sample_rate
         background._span_recorder, done._span_recorder = done._span_recorder, None
-        for span in background._span_recorder.spans:
-            if span.parent_span_id == done.span_id:
+        spans = background._span_recorder.spans
+        known = {span.span_id for span in spans}
+        for span in spans:
+            if span.parent_span_id not in known:  # but below what was closed with the request
                 span.parent_span_id = background.span_id
         background.set_status("internal_error" if failed else "ok")
         TransactionSpan(background).end(until)
@@ -108,6 +115,13 @@ class TransactionSpan:
         """Forget the spans that began after the end, which know the transaction in turn."""
         if not self._is_adopted:
             self._transaction._span_recorder = None
+
+    def _cut(self, at: datetime) -> list[Any]:
+        try:
+            return children.cut(self._transaction, at)
+        except Exception:
+            faults.report("looking through the spans of a request")
+            return []
 
     def _break_down(self, at: datetime | None) -> None:
         try:
@@ -213,7 +227,7 @@ class _UnsampledTransaction(UnsampledSpan):
             transaction._draw = self._draw
             transaction._client = self._client
             transaction._current = current
-            transaction._context = None if self._scope is None else self._scope.propagation_context
+            transaction._context = None if self._scope is None else self._scope.new_trace
             self._transaction = transaction
         return self._transaction, None
 
@@ -257,6 +271,7 @@ def begin(scope: RequestScope, asgi_scope: Any, *, kind: str, name: str, draw: f
     )
     if draw is None or client.profiles:
         sentry_sdk.start_transaction(transaction, custom_sampling_context={"asgi_scope": asgi_scope})
+        profiles.start(transaction)
     else:
         _start_chosen(transaction, float(client.traces_sample_rate), client.max_spans)
     scope.current.span = transaction
