@@ -19,7 +19,7 @@ SECRET_WORDS = word_set(
     sessionid sessid passport aadhaar aadhar cpf bsn nric curp personnummer mnemonic privkey authkey sshkey
     cardno cardnum cardholder ccnum ccnumber ccv sortcode bsb hmac pesel tfn cnpj dni steuernummer
     sozialversicherungsnummer ibannumber tin itin passw motdepasse senha wachtwoord heslo lozinka salasana losenord
-    haslo hasla sekret contrasenas clave claves passworter kennworter geheimnis geheimnisse geheimzahl zugangsdaten mdp
+    haslo hasla sekret contrasenas passworter kennworter geheimnis geheimnisse geheimzahl zugangsdaten mdp
     cyfrinair cyfrineiriau cyfrinach jelszo parola adgangskode пароль 密码 密碼 パスワード 비밀번호 passkey passkeys
     """
 )
@@ -160,7 +160,6 @@ HARMLESS_PAIRS = (
     | _pairs("account message call service", "sid")
     | _pairs("gpio map led", "pin")
     | _pairs("num total max", "tokens")
-    | _pairs("palabra palabras", "clave")
     | _pairs("next continuation page syntax parser lexer unexpected current previous", "token")
 )
 # What follows `pin` where it is stuck to a wall.
@@ -185,7 +184,7 @@ AUTH_HEADS = word_set(
 # The value decides: a random-looking one goes, a readable one stays.
 MAYBE_WORDS = word_set(
     "key keys session sig signature salt nonce tok oauth oauth2 card authentication code ticket cookie dsn verifier "
-    "challenge license licence invite invitation remember assertion samlresponse otpauth seed mac"
+    "challenge license licence invite invitation remember assertion samlresponse otpauth seed mac clave claves"
 )
 MAYBE_LAST = word_set("sess sessions cert certificate blob")
 # Beside a telling name these are the next field's name, not the value.
