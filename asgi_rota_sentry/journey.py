@@ -40,6 +40,7 @@ class Journey(Record):
         self._app = app
         self._scope = scope
         self._root_path = scope.get("root_path") or ""  # routers write into the scope's own
+        self._path = scope.get("path")
         # Nothing is known yet.
         self._client = self._sentry = self._span = self._ended_span = self._last_knowledge = self._withheld = None
         self._body = self._visitor = self._actions = self._identity = self._failed_with = self._close_code = None
@@ -174,7 +175,7 @@ class Journey(Record):
         situation = Situation(
             status=status,
             method=self.method,
-            path=request.path(scope),
+            path=request.path(self._as_sent()),
             root_path=self._root_path,
             accept=_text(asked.get(b"accept")),
             accept_language=_text(asked.get(b"accept-language")),

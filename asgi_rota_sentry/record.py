@@ -72,6 +72,7 @@ class Record:
         "_last_knowledge",
         "_pages",
         "_passed_at",
+        "_path",
         "_root_path",
         "_scope",
         "_sentry",
@@ -85,6 +86,7 @@ class Record:
     _app: ASGIApp
     _scope: Scope
     _root_path: str
+    _path: Any
     _is_excluded: bool
     _client: sdk.Client | None
     _sentry: sdk.RequestScope | None
@@ -173,9 +175,19 @@ class Record:
             self._last_knowledge = enrichment
         return enrichment
 
+    def _as_sent(self) -> Scope:
+        """The scope with the path that the client sent.
+
+        Litestar's mounts cut off theirs, and tell of it nowhere; where it is told, in `root_path`, the two are a whole.
+        """
+        scope, path = self._scope, self._path
+        if scope.get("path") == path or (scope.get("root_path") or "") != self._root_path:
+            return scope
+        return {**scope, "path": path}
+
     def _new_knowledge(self) -> Enrichment:
         enrichment = Enrichment(
-            self._scope,
+            self._as_sent(),
             identify=self._identify,
             story=self._story,
             personal=self._client is not None and self._client.collects_personal_data,
@@ -211,6 +223,8 @@ class Record:
             return
         whose = self._owner()
         method, path, root_path = scope.get("method"), scope.get("path"), scope.get("root_path")
+        if path != self._path:
+            path = self._as_sent().get("path")
         stories.note(key, (whose, at, method, path, root_path, status, self._actions))
         self._actions = None
 
@@ -257,7 +271,7 @@ class Record:
         # The span's own event, which is about to be made, is told the same.
         knowledge = self._last_knowledge = self._knowledge()
         name, source = knowledge.transaction_name(*span.name())
-        tags = {"http.method": request.method(self._scope), "http.url": request.path(self._scope)}
+        tags = {"http.method": request.method(self._scope), "http.url": request.path(self._as_sent())}
         if self._status:
             tags["http.status_code"] = str(self._status)
         if self._is_slow():
@@ -282,7 +296,7 @@ class Record:
         """Add what a transaction's event would tell of the request, and withhold here what no hook can: no hint."""
         if self._client is not None and self._sentry is not None and not self._sentry.is_adopted:
             personal = knowledge.person.personal
-            facts["request"] = semantics.of_request(self._scope, self._client.collection, personal=personal)
+            facts["request"] = semantics.of_request(self._as_sent(), self._client.collection, personal=personal)
         withhold = self._withholding()
         if withhold is not None:
             withhold(facts)
@@ -301,7 +315,7 @@ class Record:
         slow, elapsed = self._config.slow, self._answered_at - self._arrived_at
         if elapsed <= slow.least:
             return False
-        path = request.local_path({"path": self._scope.get("path") or "", "root_path": self._root_path})
+        path = request.local_path({"path": self._path or "", "root_path": self._root_path})
         return elapsed > slow.limit(path, route.template(self._scope, self._app))
 
     def _tell_slow(self) -> None:

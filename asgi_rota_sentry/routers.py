@@ -56,10 +56,13 @@ def _framework(app: Any) -> tuple[Any, Finder | None]:
 def _quart(app: Any, scope: Scope) -> str | None:
     try:
         adapter = app.url_map.bind(request.header(scope, b"host") or "localhost")
-        websocket = scope.get("type") == "websocket"
-        rule, _ = adapter.match(
-            request.local_path(scope), method=request.method(scope), return_rule=True, websocket=websocket
-        )
+        given = {"path_info": request.local_path(scope), "websocket": scope.get("type") == "websocket"}
+        try:
+            rule, _ = adapter.match(method=request.method(scope), return_rule=True, **given)
+        except Exception as refused:
+            # The route that takes other methods than this one.
+            methods = getattr(refused, "valid_methods", None) or ()
+            rule, _ = adapter.match(method=next(iter(methods)), return_rule=True, **given)
     except Exception:  # of werkzeug: nothing found, or a redirect
         return None
     return _ANGLED.sub(r"{\1}", str(rule.rule))

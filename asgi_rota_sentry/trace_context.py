@@ -13,8 +13,8 @@ _is_sentry_trace = re.compile(r"[ \t]*(00-)?[0-9a-f]{32}(-?[0-9a-f]{16})?(-?[01]
 def trace_headers(headers: Mapping[bytes, bytes]) -> dict[str, str] | None:
     """The headers that continue a trace: Sentry's own where they are well formed, else what W3C's tell of the parent.
 
-    A `traceparent` names the trace and the parent, but its sampling flag is another system's decision, so the draw
-    stays ours (https://www.w3.org/TR/trace-context/).
+    A malformed one of Sentry's gives way, too. A `traceparent` names the trace and the parent, but its sampling flag is
+    another system's decision, so the draw stays ours (https://www.w3.org/TR/trace-context/).
     """
     found = {name.decode(): headers[name].decode("latin-1") for name in NAMES if name in headers}
     parts = found.pop("traceparent", "").strip().split("-")

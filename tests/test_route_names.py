@@ -264,6 +264,34 @@ def test_litestar_quart_and_falcon(sentry: Sentry, fetch: Get, kind: str, *, int
         assert names_of(server, fetch, mounted, "/acme/v1/items/3") == routes("/{tenant}/v1/items/{id}")
 
 
+def test_a_method_that_a_route_does_not_take_is_told_by_the_route(sentry: Sentry, fetch: Get) -> None:
+    """Falcon's and Quart's 405: every path would have a name of its own."""
+    server = sentry(options={"auto_enabling_integrations": False})
+    for kind in ("quart", "falcon"):
+        server.envelopes.clear()
+        asyncio.run(fetch(RotaSentryMiddleware(rota_of(kind)), "/v1/items/3", "PUT"))
+        told = [(span["name"], span["tags"]["http.status_code"]) for span in server.spans]
+        assert told == [("/v1/items/{id}", "405")]
+
+
+def test_a_path_that_a_mount_cuts_off_is_told_as_the_client_sent_it(sentry: Sentry, fetch: Get) -> None:
+    """Litestar writes what is left into the scope: name, tag, the event's URL and its breadcrumbs keep the whole."""
+
+    @litestar.asgi("/admin", is_mount=True, copy_scope=False)
+    async def admin(scope: litestar.types.Scope, receive: litestar.types.Receive, send: litestar.types.Send) -> None:
+        sentry_sdk.capture_message("noted")
+        await PlainTextResponse("fine")(scope, receive, send)  # type: ignore[arg-type]
+
+    server = sentry()
+    asyncio.run(fetch(RotaSentryMiddleware(litestar.Litestar([admin])), "/admin/users/7"))
+    (span,), (event,) = server.spans, server.events
+    assert (span["name"], span["tags"]["http.url"]) == ("/admin/users/7", "/admin/users/7")
+    assert event["request"]["url"] == "http://rota.example/admin/users/7"
+    assert (event["transaction"], event["tags"]["http.url"]) == ("/admin/users/7", "/admin/users/7")
+    told = [str(crumb) for crumb in event["breadcrumbs"]["values"]]
+    assert any("/admin/users/7" in crumb for crumb in told)
+
+
 def test_what_no_framework_tells_is_called_by_its_path(sentry: Sentry, fetch: Get) -> None:
     """A plain ASGI application, and what is mounted without routes of its own."""
 
