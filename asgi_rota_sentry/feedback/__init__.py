@@ -1,6 +1,6 @@
 """Feedback: what the visitor was doing, in the visitor's own words.
 
-The 500 page's form posts here, and so can any front end of the same site: form fields, multipart or JSON, with
+The 500 page's form posts here, and so can any front end of the same origin: form fields, multipart or JSON, with
 `event_id`, `message` (or `comments`), `name`, `email`, `url`.
 """
 
