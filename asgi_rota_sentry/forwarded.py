@@ -33,13 +33,15 @@ def client_address(scope: Scope, trusted: Sequence[Network] = ()) -> str | None:
 
 
 def claimed_addresses(scope: Scope) -> set[str]:
-    """Every address that a header of the request claims to be somebody's, as it is written there."""
+    """Every address that a header claims to be somebody's, as it is written there and in its usual form."""
     found: set[str] = set()
     for name, value in request.personal_headers(scope):
         if name != "cookie":
             pieces = value.decode("latin-1").replace(";", ",").split(",")
             named = (piece.partition("=")[2] if "=" in piece else piece for piece in pieces[:_MOST_HOPS])
-            found |= {str(address) for address in map(_parsed, named) if address is not None}
+            for text in map(_bare, named):
+                if (address := _parsed(text)) is not None:
+                    found |= {str(address), text}
     return found
 
 
@@ -91,14 +93,17 @@ def _written(address: _Address) -> str:
 @lru_cache(maxsize=2048)
 def _parsed(text: str) -> _Address | None:
     """The address of `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `"[2001:db8::1]:80"`; None for anything else."""
-    text = text.strip().strip('"').strip()
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
     try:
-        address = ip_address(text.partition("%")[0])
+        address = ip_address(_bare(text).partition("%")[0])
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+def _bare(text: str) -> str:
+    """What may be an address, without quotes, brackets and port."""
+    text = text.strip().strip('"').strip()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text

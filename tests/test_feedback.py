@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from asgi_rota_sentry import RotaSentryMiddleware, Settings
-from asgi_rota_sentry.feedback import Feedback
+from asgi_rota_sentry.feedback import Feedback, hooks
 from tests.conftest import Get, MemoryTransport
 
 pytestmark = pytest.mark.anyio
@@ -314,6 +315,27 @@ async def test_a_failing_hook_loses_nothing_and_is_logged(
     ]
     (event,) = server.events
     assert event["exception"]["values"][0]["mechanism"]["handled"] is True
+
+
+async def test_a_hook_that_hangs_is_given_up(
+    sentry: Sentry, fetch: Get, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a minute, in a thread too, with a line in the log; the others run, and feedback is taken as before."""
+    sentry()
+    monkeypatch.setattr(hooks, "_LONGEST_SECONDS", 1.0)
+    is_over = threading.Event()
+    seen: list[str] = []
+
+    def hangs(_: Feedback) -> None:
+        seen.append("over" if is_over.wait(20) else "waited for")
+
+    settings = Settings(outbox_path="", feedback_rate="", feedback_event_rate="")
+    app = RotaSentryMiddleware(never, settings, on_feedback=[hangs, lambda _: seen.append("next")])
+    for number in range(3):
+        await fetch(app, PATH, "POST", json=TOLD | {"message": f"it broke {number}"})
+    assert seen == ["next"] * 3
+    assert caplog.text.count("took longer than") == 3
+    is_over.set()
 
 
 async def test_the_visitor_does_not_wait_for_hooks(sentry: Sentry) -> None:

@@ -90,6 +90,20 @@ def quart() -> Any:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("spelled", ["2001:DB8::0001", "[2001:DB8::0001]:443", "2001:db8::1"])
+async def test_an_address_is_withheld_as_the_header_spells_it(sentry: Sentry, fetch: Get, spelled: str) -> None:
+    """IPv6 has many spellings of one address: neither that of the header nor the usual one leaves."""
+    server = sentry()
+
+    async def view(request: Request) -> Response:
+        raise ValueError(f"no room for {request.headers['x-forwarded-for']}, which is 2001:db8::1")
+
+    await fetch(RotaSentryMiddleware(Starlette(routes=[Route("/", view)])), "/", headers={"x-forwarded-for": spelled})
+    (event,) = server.events
+    assert "2001:" not in told(event)
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("stack", ["ours", "inside sentry-sdk's layer", "Quart"])
 async def test_a_spoofed_header_is_the_user_s_address_in_no_part_of_an_event(
     sentry: Sentry, fetch: Get, stack: str, anyio_backend: str

@@ -45,7 +45,7 @@ async def _run(hook: OnFeedback, feedback: Feedback) -> bool:
         if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__):
             await hook(feedback)
         else:
-            found = await threads.run(hook, feedback)
+            found = await threads.run_hook(hook, feedback)
             if inspect.isawaitable(found):
                 await found
     except Exception as exc:
