@@ -10,10 +10,20 @@ from asgi_rota_sentry.scrubbing.changes import Change
 
 
 def of_cuts(changes: Any) -> Any:
-    """What the SDK would say of the texts that were cut; None where none was."""
+    """What the SDK would say of the texts that were cut; None where none was.
+
+    A part that stands in several places is told of in the first, or what is made of lists in lists would have no end.
+    """
+    return _of_cuts(changes, set())
+
+
+def _of_cuts(changes: Any, told: set[int]) -> Any:
     if isinstance(changes, Change):
         return {"": {"len": changes.length, "rem": [["!limit", "x"]]}} if changes.length else None
-    inner = {str(key): of_cuts(inner) for key, inner in (changes or {}).items()}
+    if not changes or id(changes) in told:
+        return None
+    told.add(id(changes))
+    inner = {str(key): _of_cuts(inner, told) for key, inner in changes.items()}
     return {key: found for key, found in inner.items() if found is not None} or None
 
 
