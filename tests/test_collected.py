@@ -64,10 +64,10 @@ print("done")
 """
 
 
-@pytest.mark.parametrize("threshold", [1, 3, 11])
+@pytest.mark.parametrize("threshold", [1, 5])
 def test_what_the_collector_runs_may_come_round_to_us(threshold: int) -> None:
     """It waits for no lock that we hold, and finds no context variable half set, of which Python 3.11 would die."""
-    script = _SCRIPT.replace("THRESHOLD", str(threshold)).replace("REQUESTS", str(30 * threshold))
+    script = _SCRIPT.replace("THRESHOLD", str(threshold)).replace("REQUESTS", str(20 * threshold))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-2000:]
 

@@ -322,7 +322,7 @@ async def test_a_hook_that_hangs_is_given_up(
 ) -> None:
     """After a minute, in a thread too, with a line in the log; the others run, and feedback is taken as before."""
     sentry()
-    monkeypatch.setattr(hooks, "_LONGEST_SECONDS", 1.0)
+    monkeypatch.setattr(hooks, "_LONGEST_SECONDS", 0.5)
     is_over = threading.Event()
     seen: list[str] = []
 
@@ -331,10 +331,10 @@ async def test_a_hook_that_hangs_is_given_up(
 
     settings = Settings(outbox_path="", feedback_rate="", feedback_event_rate="")
     app = RotaSentryMiddleware(never, settings, on_feedback=[hangs, lambda _: seen.append("next")])
-    for number in range(3):
+    for number in range(2):
         await fetch(app, PATH, "POST", json=TOLD | {"message": f"it broke {number}"})
-    assert seen == ["next"] * 3
-    assert caplog.text.count("took longer than") == 3
+    assert seen == ["next"] * 2
+    assert caplog.text.count("took longer than") == 2
     is_over.set()
 
 
