@@ -90,10 +90,6 @@ class SegmentSpan:
             attributes = {name: [value] if name.startswith(HEADER) else value for name, value in attributes.items()}
         self._put(attributes, plain=True)
 
-    def set_context(self, name: str, context: Mapping[str, Any]) -> None:
-        """Attach a context as attributes."""
-        self._put({f"{name}.{key}": value for key, value in context.items()})
-
     def _put(self, attributes: Mapping[str, Any], *, plain: bool = False) -> None:
         """Set attributes: those that are plain at once, for the SDK sets and looks at one after the other."""
         held = self._held

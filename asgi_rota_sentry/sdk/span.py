@@ -50,9 +50,6 @@ class RequestSpan(Protocol):
     def set_request(self, attributes: Mapping[str, Any]) -> None:
         """Attach what is told of the request, where no event processor does."""
 
-    def set_context(self, name: str, context: Mapping[str, Any]) -> None:
-        """Attach a context."""
-
     def end(self, at: datetime | None = None) -> None:
         """End and send the span, unless a layer around us began it."""
 

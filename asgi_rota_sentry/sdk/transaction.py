@@ -65,10 +65,6 @@ class TransactionSpan:
     def set_request(self, attributes: Mapping[str, Any]) -> None:
         """The event processor puts the request into its transaction, too."""
 
-    def set_context(self, name: str, context: Mapping[str, Any]) -> None:
-        """Attach a context."""
-        self._transaction.set_context(name, dict(context))
-
     def end(self, at: datetime | None = None) -> None:
         """End and send the transaction, which tells where its time went."""
         later: list[Any] = []

@@ -38,9 +38,6 @@ class UnsampledSpan:
     def set_request(self, attributes: Mapping[str, Any]) -> None:
         """Nobody sees the request."""
 
-    def set_context(self, name: str, context: Mapping[str, Any]) -> None:
-        """Nobody sees the context."""
-
     def end(self, at: datetime | None = None) -> None:
         """Count what was not sent, as the SDK does."""
 
