@@ -36,6 +36,7 @@ class Enrichment:
         "arrived_at",
         "body",
         "collection",
+        "find_route",
         "person",
         "plain",
         "scope",
@@ -62,6 +63,7 @@ class Enrichment:
         self.arrived_at = time.time()
         self.answered_at = 0.0
         self.app: Any = None
+        self.find_route: Callable[[], str | None] | None = None
         self.status = 0
         self._named: tuple[str, str] | None = None
         self._who: Identity | None = None
@@ -141,7 +143,8 @@ class Enrichment:
     def transaction_name(self, name: Any, source: str) -> tuple[str, str]:
         """The name of the request's span, of what it is called so far."""
         if (name, source) != self._named:
-            self._named = route.name(self.scope, self.app, self.status, name, source)
+            known, source = route.found_by(self.find_route, name, source)
+            self._named = route.name(self.scope, self.app, self.status, known, source)
         return self._named
 
     def _breadcrumbs(self, event: Event) -> None:

@@ -44,6 +44,7 @@ class Journey(Record):
         # Nothing is known yet.
         self._client = self._sentry = self._span = self._ended_span = self._last_knowledge = self._withheld = None
         self._body = self._visitor = self._actions = self._identity = self._failed_with = self._close_code = None
+        self.find_route = None
         self._is_excluded = False
         self._pages = self._status = 0
         self._arrived_at = self._answered_at = self._ended_at = self._passed_at = 0.0

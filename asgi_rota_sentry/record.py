@@ -80,6 +80,7 @@ class Record:
         "_status",
         "_visitor",
         "_withheld",
+        "find_route",
     )
 
     _config: Configuration
@@ -100,6 +101,8 @@ class Record:
     _identity: Identity | None
     # Whose names must not leave, and how they are taken out.
     _withheld: tuple[Any, Withheld | None] | None
+    #: What a framework tells of the route that it found, where it leaves it nowhere in the scope.
+    find_route: Callable[[], str | None] | None
     _failed_with: BaseException | None
     _close_code: int | None
     _status: int
@@ -198,6 +201,7 @@ class Record:
         enrichment.body = self._body
         enrichment.arrived_at = self._arrived_at
         enrichment.app = self._app
+        enrichment.find_route = self.find_route
         return enrichment
 
     def _story(self, theirs: list[trail.Breadcrumb], ours: list[trail.Breadcrumb]) -> list[trail.Breadcrumb]:
@@ -316,7 +320,11 @@ class Record:
         if elapsed <= slow.least:
             return False
         path = request.local_path({"path": self._path or "", "root_path": self._root_path})
-        return elapsed > slow.limit(path, route.template(self._scope, self._app))
+        names = [path, route.template(self._scope, self._app)]
+        if self._sentry is not None:
+            # Where the scope says nothing (Django), the SDK or the framework may know the route.
+            names.append(self._knowledge().transaction_name(*self._sentry.transaction())[0])
+        return elapsed > slow.limit(*names)
 
     def _tell_slow(self) -> None:
         """Warn of a slow request, in the log and as an event of its route; what has none is told as one."""
@@ -337,7 +345,7 @@ class Record:
         metering = self._config.metering
         if metering is None or not sentry.client.has_metrics:
             return
-        known, source = sentry.transaction()
+        known, source = route.found_by(self.find_route, *sentry.transaction())
         named = route.name_of_route(self._scope, self._app, status, known, source)
         errors = sentry.errors
         others: tuple[int, ...] = ()

@@ -5,6 +5,7 @@ mount prefix, as it was called, into `root_path`), Litestar the `path_template`.
 its route is looked for. Quart and Falcon write nothing; their routers are asked once more.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from asgi_rota_sentry import endpoints, mounts, request
@@ -19,6 +20,12 @@ _MOST_KNOWN = 1_000
 # By the identity of a route (or of what became of it), where it stood last and its template there. All of what the
 # template hangs on is kept, so that identities stay their own.
 _templates: dict[int, tuple[tuple[Any, ...], str]] = {}
+
+
+def found_by(find: Callable[[], str | None] | None, known: Any, source: str) -> tuple[Any, str]:
+    """What a request is called so far: by the route that its framework tells of, where the SDK found none."""
+    found = find() if find is not None and source == "url" else None
+    return (known, source) if found is None else (found, "route")
 
 
 def name(scope: Scope, app: Any, status: int, known: Any, source: str) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Host, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
-from asgi_rota_sentry import RotaSentryMiddleware, route
+from asgi_rota_sentry import RotaSentryMiddleware, Settings, route
 from tests.conftest import Get, MemoryTransport
 from tests.django_site import site
 from tests.wire import Wire, http, websocket
@@ -222,6 +222,44 @@ def test_django_s_paths_includes_and_views(sentry: Sentry, fetch: Get) -> None:
     mounted = Starlette(routes=[Mount("/{tenant}/site", site())])
     found = names_of(server, fetch, RotaSentryMiddleware(mounted), "/acme/site/rota/7/", "/acme/site/none/")
     assert found == routes("/{tenant}/site/rota/{week}/", "GET 404")
+
+
+@pytest.mark.parametrize("integrated", [True, False], ids=["integrated", "alone"])
+def test_django_s_translated_urls(sentry: Sentry, fetch: Get, *, integrated: bool) -> None:
+    """In whatever language, sync and async, answered and failed, mounted too: the route that Django has found.
+
+    So also where the SDK's integration is off.
+    """
+    urls = ("/en/rota/7/fine/", "/de/rota/7/fine/", "/de/async-rota/fine/", "/de/old.rota/12/in/abc", "/de/old.rota/3/")
+    expected = ("/en/rota/{week}/{way}/", "/de/rota/{week}/{way}/", "/de/async-rota/{way}/")
+    if integrated:
+        urls, expected = urls[1:], expected[1:]  # the SDK finds the default language's itself
+    django = site()
+    server = sentry({} if integrated else {"default_integrations": False})
+    app = RotaSentryMiddleware(django)
+    assert names_of(server, fetch, app, *urls) == routes(*expected, *["/de/old.rota/{week}/{var}"] * 2)
+    assert names_of(server, fetch, app, "/de/none/") == routes("GET 404")
+    for url, name in (("/de/rota/7/raise/", "/de/rota/{week}/{way}/"), ("/de/async-rota/raise/", expected[-1])):
+        assert names_of(server, fetch, app, url) == routes(name)
+        if integrated:
+            (event,) = server.events
+            assert (event["transaction"], event["transaction_info"]) == (name, {"source": "route"})
+    mounted = RotaSentryMiddleware(Starlette(routes=[Mount("/{tenant}/site", django)]))
+    assert names_of(server, fetch, mounted, "/acme/site/de/rota/7/fine/") == routes(
+        "/{tenant}/site/de/rota/{week}/{way}/"
+    )
+
+
+def test_django_s_slow_routes_have_limits_by_template(sentry: Sentry, fetch: Get) -> None:
+    """Translated or not, though Django leaves no route in the scope."""
+    django = site()
+    server = sentry()
+    limits = {"/rota/{week}/": 60, "/de/rota/{week}/{way}/": 60}
+    settings = Settings(slow_request_seconds=0.000001, slow_request_routes=limits)
+    app = RotaSentryMiddleware(django, settings)
+    for url in ("/rota/7/", "/de/rota/7/fine/", "/loaded/fine/"):
+        asyncio.run(fetch(app, url))
+    assert [event["transaction"] for event in server.events] == ["/loaded/{way}/"]
 
 
 def rota_of(kind: str) -> Any:

@@ -1,4 +1,4 @@
-"""The Django middleware that tells whose request it is."""
+"""The Django middleware that tells whose request it is, and by which route it came to its view."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -8,6 +8,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
 
 from asgi_rota_sentry import faults, journey
+from asgi_rota_sentry.django.route import RequestRoute
 from asgi_rota_sentry.django.user import RequestUser, keep_unloaded
 
 _logger = logging.getLogger("asgi_rota_sentry")
@@ -17,6 +18,7 @@ _GetResponse = Callable[[HttpRequest], Any]
 class IdentityMiddleware:
     """Hands `request.user` to the ASGI scope, lazily; sync and async without a thread hop between them.
 
+    The route goes with it: where URLs are translated, sentry-sdk does not find it.
     Its place is directly behind `AuthenticationMiddleware`. It never loads the user, and keeps sentry-sdk from it.
     Without `RotaSentryMiddleware` around the application it says so once, and does nothing.
     """
@@ -35,45 +37,51 @@ class IdentityMiddleware:
         """Note the request's user, then go on."""
         if self._is_async:
             return self._async_call(request)
-        user = self._hand_over(request)
+        handed_over = self._hand_over(request)
         try:
             response: HttpResponse = self._get_response(request)
             return response
         finally:
-            if user is not None:
-                user.keep()
+            _keep(handed_over)
 
     async def _async_call(self, request: HttpRequest) -> HttpResponse:
-        user = self._hand_over(request)
+        handed_over = self._hand_over(request)
         try:
             response: HttpResponse = await self._get_response(request)
             return response
         finally:
-            if user is not None:
-                user.keep()
+            _keep(handed_over)
 
-    def _hand_over(self, request: HttpRequest) -> RequestUser | None:
+    def _hand_over(self, request: HttpRequest) -> list[RequestUser | RequestRoute]:
+        """Tell the request's journey of the user and of the route; both are looked at when they are asked for."""
+        told: list[RequestUser | RequestRoute] = []
         try:
             scope = getattr(request, "scope", None)
-            if scope is None or self._is_unwrapped():
-                return None
+            if scope is None or (here := self._journey()) is None:
+                return told
             keep_unloaded(request)
-            if scope.get("user") is not None:
-                return None  # an outer layer has told who it is
-            user = scope["user"] = RequestUser(request)
-            return user
+            here.find_route = route = RequestRoute(request)
+            told.append(route)
+            if scope.get("user") is None:  # else an outer layer has told who it is
+                user = scope["user"] = RequestUser(request)
+                told.append(user)
         except Exception:
             faults.report("handing over Django's user")
-            return None
+        return told
 
-    def _is_unwrapped(self) -> bool:
+    def _journey(self) -> journey.Journey | None:
         here = journey.here()
         if here is not None and here.is_open:
-            return False
+            return here
         if not self._has_warned:
             self._has_warned = True
             _logger.warning(
                 "IdentityMiddleware is used, but RotaSentryMiddleware is not around the ASGI application; "
                 "no user is told to Sentry. Wrap it in asgi.py: RotaSentryMiddleware(get_asgi_application())."
             )
-        return True
+        return None
+
+
+def _keep(handed_over: list[RequestUser | RequestRoute]) -> None:
+    for one in handed_over:
+        one.keep()

@@ -99,9 +99,11 @@ def _configure() -> None:
             "asgi_rota_sentry.django",
             "tests.django_site",
         ],
+        LANGUAGES=[("en", "English"), ("de", "Deutsch")],
         LOGGING_CONFIG=None,
         MIDDLEWARE=[
             "django.contrib.sessions.middleware.SessionMiddleware",
+            "django.middleware.locale.LocaleMiddleware",
             "django.contrib.auth.middleware.AuthenticationMiddleware",
             "asgi_rota_sentry.django.IdentityMiddleware",
         ],

@@ -5,6 +5,7 @@ from typing import Any
 
 import sentry_sdk
 from django import shortcuts
+from django.conf.urls.i18n import i18n_patterns
 from django.contrib.auth import alogin, get_user_model, login, logout
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
@@ -115,7 +116,13 @@ inner = [
     path("<int:week>/async/", AsyncWeek.as_view()),
     path("in/", include([path("<int:day>/", lambda request, day: HttpResponse(str(day)))])),
 ]
+translated = [
+    path("rota/<int:week>/<way>/", lambda request, week, way: _end(way, week)),
+    path("async-rota/<slug:way>/", async_untouched),
+    re_path(r"^old\.rota/(?P<week>[0-9]+)/(?:in/)?([a-z]+)?$", lambda request, **_: HttpResponse("old")),
+]
 urlpatterns = [
+    *i18n_patterns(*translated),
     path("rota/", include(inner)),
     path("many/<int:times>/", many),
     path("crowd/<visitor>/", crowd),
