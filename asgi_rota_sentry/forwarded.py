@@ -13,7 +13,7 @@ from asgi_rota_sentry.types import Scope
 from asgi_rota_sentry.values import Network
 
 _MOST_HOPS = 64
-_Address = IPv4Address | IPv6Address
+Address = IPv4Address | IPv6Address
 
 
 def client_address(scope: Scope, trusted: Sequence[Network] = ()) -> str | None:
@@ -26,10 +26,24 @@ def client_address(scope: Scope, trusted: Sequence[Network] = ()) -> str | None:
     if peer is None:
         return None
     address = _parsed(peer)
-    if not trusted or address is None or not _is_trusted(address, trusted):
-        return peer if address is None else _written(address)
+    if address is None:
+        return peer
+    return _written(_behind(scope, address, trusted) or address)
+
+
+def nearest_address(scope: Scope, trusted: Sequence[Network] = ()) -> Address | None:
+    """As `client_address`; where the server knows none (a Unix socket), a proxy has called, and it is believed."""
+    peer = _peer(scope)
+    address = None if peer is None else _parsed(peer)
+    return _behind(scope, address, trusted) or address
+
+
+def _behind(scope: Scope, address: Address | None, trusted: Sequence[Network]) -> Address | None:
+    """The client of the proxies that end with this address (None: one without); None where it is no proxy."""
+    if address is not None and not _is_trusted(address, trusted):
+        return None
     found = {_last_untrusted(address, hops, trusted) for hops in (_x_forwarded_for(scope), _forwarded(scope)) if hops}
-    return str(found.pop() if len(found) == 1 else address)
+    return found.pop() if len(found) == 1 else None
 
 
 def claimed_addresses(scope: Scope) -> set[str]:
@@ -50,14 +64,14 @@ def _peer(scope: Scope) -> str | None:
     return str(client[0]) if client and client[0] else None
 
 
-def _is_trusted(address: _Address, trusted: Sequence[Network]) -> bool:
+def _is_trusted(address: Address, trusted: Sequence[Network]) -> bool:
     return any(address in network for network in trusted)
 
 
-def _last_untrusted(address: _Address, hops: list[str], trusted: Sequence[Network]) -> _Address:
+def _last_untrusted(address: Address | None, hops: list[str], trusted: Sequence[Network]) -> Address | None:
     """Go from hop to hop to the left for as long as the one that tells of the next is trusted."""
     for hop in reversed(hops[-_MOST_HOPS:]):
-        if not _is_trusted(address, trusted):
+        if address is not None and not _is_trusted(address, trusted):
             break
         told = _parsed(hop)
         if told is None:  # "unknown", an obfuscated name (RFC 7239, section 6.3), or no address at all
@@ -86,12 +100,12 @@ def _forwarded(scope: Scope) -> list[str]:
 
 
 @lru_cache(maxsize=2048)
-def _written(address: _Address) -> str:
+def _written(address: Address) -> str:
     return str(address)
 
 
 @lru_cache(maxsize=2048)
-def _parsed(text: str) -> _Address | None:
+def _parsed(text: str) -> Address | None:
     """The address of `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `"[2001:db8::1]:80"`; None for anything else."""
     try:
         address = ip_address(_bare(text).partition("%")[0])

@@ -310,7 +310,15 @@ def test_the_client_is_known_by_its_address_behind_trusted_proxies(
     """Only a trusted proxy's word counts, an IPv6 network is one client, and nobody chooses an address."""
     headers = [] if forwarded is None else [(b"x-forwarded-for", forwarded.encode())]
     scope = {"client": None if peer is None else (peer, 1), "headers": headers}
-    assert key(scope, Settings(trusted_proxies="10.0.0.0/8").trusted_proxies) == expected
+    trusted = Settings(trusted_proxies="10.0.0.0/8").trusted_proxies
+    assert key(scope, trusted) == expected
+    standard = [
+        (b"forwarded", b", ".join(b'for="%s"' % hop.strip() for hop in value.split(b","))) for _, value in headers
+    ]
+    assert key({**scope, "headers": standard}, trusted) == expected
+    if expected == "198.51.100.1":
+        invented = {**scope, "headers": [*headers, (b"forwarded", b"for=6.6.6.6")]}
+        assert key(invented, trusted) == (peer or "unknown")
 
 
 @pytest.fixture

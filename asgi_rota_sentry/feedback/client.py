@@ -1,15 +1,14 @@
 """Who posts: whether the post comes from a page of ours, and the client's address behind trusted proxies."""
 
-from collections.abc import Collection
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import urlsplit
 
-from asgi_rota_sentry import request
+from asgi_rota_sentry import forwarded, request
 from asgi_rota_sentry.types import Scope
 from asgi_rota_sentry.values import Network
 
 _PORTS = {"http": 80, "https": 443}
-_MOST_HOPS = 20
 _IPV6_PREFIX = 64  # what one customer has at least: one address more costs an attacker nothing
 
 
@@ -39,49 +38,14 @@ def _is_here(scope: Scope, origin: str) -> bool:
     return port is not None and bool(theirs.hostname) and theirs.hostname == ours.hostname and same_port
 
 
-def key(scope: Scope, trusted: Collection[Network]) -> str:
+def key(scope: Scope, trusted: Sequence[Network]) -> str:
     """What stands for this client in rate limits: its IPv4 address, or its IPv6 network of 64 bits.
 
-    Behind `trusted` proxies it is the last address of `X-Forwarded-For` that is none of them; so it is when the
-    server listens on a Unix socket, where only a proxy connects.
+    Behind `trusted` proxies it is the address that they tell of.
     """
-    peer = scope.get("client")
-    address = _address(str(peer[0])) if peer else None
-    if address is None or _is_among(address, trusted):
-        for hop in reversed(_forwarded(scope)):
-            found = _address(hop)
-            if found is None:
-                break
-            address = found
-            if not _is_among(found, trusted):
-                break
-    return "unknown" if address is None else _network(address)
-
-
-def _forwarded(scope: Scope) -> list[str]:
-    """The hops of `X-Forwarded-For`, several headers read as one list; the last few of them."""
-    values = [value.decode("latin-1") for name, value in request.raw_headers(scope) if name == b"x-forwarded-for"]
-    return ",".join(values).split(",")[-_MOST_HOPS:] if values else []
-
-
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    text = text.strip()
-    if text.startswith("["):  # an IPv6 address with its port
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:  # an IPv4 address with its port
-        text = text.partition(":")[0]
-    try:
-        found = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
-
-
-def _is_among(address: IPv4Address | IPv6Address, networks: Collection[Network]) -> bool:
-    return any(address in network for network in networks)
-
-
-def _network(address: IPv4Address | IPv6Address) -> str:
+    address = forwarded.nearest_address(scope, trusted)
+    if address is None:
+        return "unknown"
     if isinstance(address, IPv4Address):
         return str(address)
     return f"{IPv6Address(int(address) >> _IPV6_PREFIX << _IPV6_PREFIX)}/{_IPV6_PREFIX}"
