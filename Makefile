@@ -3,6 +3,8 @@ PYTHON ?= python3
 SDK2 := 2.75.0
 SDK3 := 3.0.0b2
 SOAK_SECONDS ?= 1800
+# On each core one, and on many not too many for what they wait for.
+PYTEST_FLAGS ?= -n auto --maxprocesses=4 --dist worksteal
 PIP_FLAGS := -q --disable-pip-version-check
 
 .PHONY: demo demo-django test test-sdk2 test-sdk3 check bench e2e e2e-tools soak suites clean
@@ -26,10 +28,10 @@ demo-django: .venv/.ready
 test: test-sdk2 test-sdk3
 
 test-sdk2: .venv/.ready
-	.venv/bin/python -m pytest -m "not e2e"
+	.venv/bin/python -m pytest -m "not e2e" $(PYTEST_FLAGS)
 
 test-sdk3: .venv-sdk3/.ready
-	.venv-sdk3/bin/python -m pytest -m "not e2e"
+	.venv-sdk3/bin/python -m pytest -m "not e2e" $(PYTEST_FLAGS)
 
 check: .venv/.ready
 	.venv/bin/ruff check .

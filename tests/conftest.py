@@ -1,5 +1,6 @@
 """What every test may use: a real SDK client whose transport keeps the envelopes in memory."""
 
+import gc
 import json
 import logging
 import threading
@@ -15,6 +16,12 @@ from sentry_sdk.transport import Transport
 
 from asgi_rota_sentry import RotaSentryMiddleware, Settings, budget, faults, init, metering
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
+
+
+def pytest_collection_finish() -> None:
+    """Let no garbage collection look through what thousands of tests hold: that took a sixth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 class MemoryTransport(Transport):

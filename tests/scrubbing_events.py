@@ -1,7 +1,7 @@
 """A Starlette and a Django application with a secret in every field; prints what would be sent as JSON.
 
-Run as `python -m tests.scrubbing_events starlette|django '{"option": …}'` by `test_scrubbing_events.py`. Every secret
-is made by `secret(place)` at run time, so that no line of code holds one.
+Run as `python -m tests.scrubbing_events starlette|django '[{"option": …}, …]'` by `test_scrubbing_events.py`. Every
+secret is made by `secret(place)` at run time, so that no line of code holds one.
 """
 
 import asyncio
@@ -177,8 +177,8 @@ async def call(app: Any, scope: Any, body: bytes) -> None:
         await app(scope, receive, send)
 
 
-def main(framework: str, given: dict[str, Any]) -> None:
-    """Make the events and print them."""
+def sent(app: Any, given: dict[str, Any]) -> list[dict[str, Any]]:
+    """The items that the application sends with these options."""
     transport = MemoryTransport()
     pii = given.pop("pii", False)
     settings = Settings(
@@ -187,17 +187,21 @@ def main(framework: str, given: dict[str, Any]) -> None:
     if HAS_TRANSACTIONS:
         given.setdefault("enable_logs", True)
     init(settings, transport=transport, trace_propagation_targets=[], **given)
-    sys.argv = ["manage.py", f"--password={secret('argv')}"]
-    app = RotaSentryMiddleware(starlette_app() if framework == "starlette" else django_app(), settings)
     scope, body = request()
-    asyncio.run(call(app, scope, body))
+    asyncio.run(call(RotaSentryMiddleware(app, settings), scope, body))
     sentry_sdk.flush()
-    items = [
+    return [
         {"type": item.type, "payload": json.loads(item.get_bytes())}
         for envelope in transport.envelopes
         for item in envelope.items
     ]
-    print(json.dumps(items))
+
+
+def main(framework: str, options: list[dict[str, Any]]) -> None:
+    """Make the events with one set of options after the other, and print them."""
+    sys.argv = ["manage.py", f"--password={secret('argv')}"]
+    app = starlette_app() if framework == "starlette" else django_app()
+    print(json.dumps([sent(app, given) for given in options]))
 
 
 if __name__ == "__main__":

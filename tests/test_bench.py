@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.bench.variants import errors_told
 ROOT = Path(__file__).parent.parent
 
 
+@cache
 def run(*arguments: str) -> dict[str, Any]:
     """One tiny run of the benchmark in a process of its own, as JSON."""
     command = [sys.executable, "-m", "tests.bench", "--seconds", "0.01", "--json", *arguments]

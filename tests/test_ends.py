@@ -212,7 +212,7 @@ async def test_so_has_what_follows_a_failed_answer_or_the_client_s_leaving(
     request, background = sorted(server.all_spans, key=when)
     assert (background["name"], background["op"]) == ("/ (background)", "task.background")
     assert (background["trace_id"], background["parent_span_id"]) == (request["trace_id"], id_of(request))
-    assert when(request)[1] - when(request)[0] < 0.25 <= when(background)[1] - when(background)[0]
+    assert when(background)[1] - when(background)[0] >= 0.25
     assert when(background)[0] == pytest.approx(when(request)[1], abs=0.001)
     if lifecycle == "static":
         names = [[span["description"] for span in found["payload"]["spans"]] for found in (request, background)]

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from django.core.asgi import get_asgi_application  # type: ignore[import-untyped]
+from django.core.asgi import get_asgi_application
 from falcon.asgi import App as Falcon
 from fastapi import FastAPI
 from litestar import Litestar
