@@ -52,6 +52,11 @@ def names_of(server: MemoryTransport, fetch: Get, app: Any, *urls: str) -> Names
     return found
 
 
+async def connect(app: Any, path: str) -> None:
+    """Open a websocket."""
+    await Wire([{"type": "websocket.connect"}]).run(app, websocket(path))
+
+
 def routes(*names: str) -> Names:
     return [(name, "route") for name in names]
 
@@ -172,11 +177,7 @@ def test_fastapi_s_routers_and_sub_applications(sentry: Sentry, fetch: Get) -> N
         "/v1/items/{id}", "/of/{org}/items/{id}", "/sub/{tenant}/things/{thing}", "/sub/{tenant}/items/{id}"
     )
     server.envelopes.clear()
-
-    async def talk() -> None:
-        await Wire([{"type": "websocket.connect"}]).run(RotaSentryMiddleware(app), websocket("/of/acme/items/3/live"))
-
-    asyncio.run(talk())
+    asyncio.run(connect(RotaSentryMiddleware(app), "/of/acme/items/3/live"))
     assert [span["name"] for span in server.spans] == ["/of/{org}/items/{id}/live"]
 
 
@@ -262,14 +263,23 @@ def test_django_s_slow_routes_have_limits_by_template(sentry: Sentry, fetch: Get
     assert [event["transaction"] for event in server.events] == ["/loaded/{way}/"]
 
 
+async def item_of_litestar(request: litestar.Request[Any, Any, Any]) -> str:
+    return "fine"
+
+
+def plain_in_litestar(app: Any) -> Any:
+    """Litestar reads the annotations of a mounted application."""
+
+    async def serve(scope: litestar.types.Scope, receive: litestar.types.Receive, send: litestar.types.Send) -> None:
+        await app(scope, receive, send)
+
+    return serve
+
+
 def rota_of(kind: str) -> Any:
     """The same one route in each of the other frameworks."""
     if kind == "litestar":
-
-        @litestar.get("/items/{id:int}")
-        async def found(request: litestar.Request[Any, Any, Any]) -> str:
-            return "fine"
-
+        found = litestar.get("/items/{id:int}")(item_of_litestar)
         return litestar.Litestar([litestar.Router("/v1", route_handlers=[found])])
     if kind == "quart":
         app = Quart("rota")
@@ -303,17 +313,49 @@ def test_litestar_quart_and_falcon(sentry: Sentry, fetch: Get, kind: str, *, int
 
 
 def test_a_method_that_a_route_does_not_take_is_told_by_the_route(sentry: Sentry, fetch: Get) -> None:
-    """Falcon's and Quart's 405: every path would have a name of its own."""
+    """Litestar's, Quart's and Falcon's 405: every path would have a name of its own."""
     server = sentry(options={"auto_enabling_integrations": False})
-    for kind in ("quart", "falcon"):
+    for kind in ("litestar", "quart", "falcon"):
         server.envelopes.clear()
         asyncio.run(fetch(RotaSentryMiddleware(rota_of(kind)), "/v1/items/3", "PUT"))
-        told = [(span["name"], span["tags"]["http.status_code"]) for span in server.spans]
-        assert told == [("/v1/items/{id}", "405")]
+        told = [(span["name"], span["source"], span["tags"]["http.status_code"]) for span in server.spans]
+        assert told == [("/v1/items/{id}", "route", "405")]
+
+
+@pytest.mark.parametrize("integrated", [True, False], ids=["with the SDK's integrations", "without"])
+def test_litestar_s_refusals_and_mounts(sentry: Sentry, fetch: Get, *, integrated: bool) -> None:
+    """A method that a route does not take, a websocket to a view, mounted applications; also below a mount."""
+    inner = Starlette(routes=[Route("/of/{day}/", view), Mount("/static", StaticFiles(directory="tests"))])
+    serve = plain_in_litestar(PlainTextResponse("fine"))
+
+    def app() -> Any:
+        mounted = litestar.asgi(["/here", "/or/there"], is_mount=True, copy_scope=True)(serve)
+        missing = litestar.asgi("/missing", is_mount=True, copy_scope=True)(
+            plain_in_litestar(PlainTextResponse("", 404))
+        )
+        shared = litestar.asgi("/starlette", is_mount=True, copy_scope=False)(plain_in_litestar(inner))
+        v1 = litestar.Router("/v1", route_handlers=[mounted, missing, shared])
+        return litestar.Litestar([v1, litestar.get("/items/{id:int}")(item_of_litestar)])
+
+    server = sentry(options={"auto_enabling_integrations": integrated})
+    urls = ("/v1/here/x/y", "/v1/or/there", "/v1/missing/x", "/none")
+    told = ("/v1/here/{path}", "/v1/or/there/{path}", "GET 404", "GET 404")
+    found = names_of(server, fetch, RotaSentryMiddleware(app()), *urls)
+    assert found == routes(*told)
+    below = names_of(server, fetch, RotaSentryMiddleware(Starlette(routes=[Mount("/{org}", app())])), "/acme/v1/here/x")
+    assert below == routes("/{org}/v1/here/{path}")
+    inside = names_of(server, fetch, RotaSentryMiddleware(app()), "/v1/starlette/of/7/", "/v1/starlette/static/wire.py")
+    assert inside == routes("/v1/starlette/of/{day}/", "/v1/starlette/static/{path}")
+    for wrapped, prefix in ((app(), ""), (Starlette(routes=[Mount("/{org}", app())]), "/acme")):
+        server.envelopes.clear()
+        asyncio.run(fetch(RotaSentryMiddleware(wrapped), f"{prefix}/items/3", "PUT"))
+        asyncio.run(connect(RotaSentryMiddleware(wrapped), f"{prefix}/items/3"))
+        names = [(span["name"], span["source"]) for span in server.spans]
+        assert names == routes(*[f"{'/{org}' if prefix else ''}/items/{{id}}"] * 2)
 
 
 def test_a_path_that_a_mount_cuts_off_is_told_as_the_client_sent_it(sentry: Sentry, fetch: Get) -> None:
-    """Litestar writes what is left into the scope: name, tag, the event's URL and its breadcrumbs keep the whole."""
+    """Litestar writes what is left into the scope: tag, the event's URL and its breadcrumbs keep the whole."""
 
     @litestar.asgi("/admin", is_mount=True, copy_scope=False)
     async def admin(scope: litestar.types.Scope, receive: litestar.types.Receive, send: litestar.types.Send) -> None:
@@ -323,9 +365,9 @@ def test_a_path_that_a_mount_cuts_off_is_told_as_the_client_sent_it(sentry: Sent
     server = sentry()
     asyncio.run(fetch(RotaSentryMiddleware(litestar.Litestar([admin])), "/admin/users/7"))
     (span,), (event,) = server.spans, server.events
-    assert (span["name"], span["tags"]["http.url"]) == ("/admin/users/7", "/admin/users/7")
+    assert (span["name"], span["tags"]["http.url"]) == ("/admin/{path}", "/admin/users/7")
     assert event["request"]["url"] == "http://rota.example/admin/users/7"
-    assert (event["transaction"], event["tags"]["http.url"]) == ("/admin/users/7", "/admin/users/7")
+    assert (event["transaction"], event["tags"]["http.url"]) == ("/admin/{path}", "/admin/users/7")
     told = [str(crumb) for crumb in event["breadcrumbs"]["values"]]
     assert any("/admin/users/7" in crumb for crumb in told)
 
