@@ -11,6 +11,7 @@ import sentry_sdk
 from fastapi import APIRouter, FastAPI, WebSocket
 from quart import Quart
 from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
+from sentry_sdk.integrations.django import DjangoIntegration
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -274,6 +275,117 @@ def plain_in_litestar(app: Any) -> Any:
         await app(scope, receive, send)
 
     return serve
+
+
+def call_it(way: str) -> None:
+    """Call the request `my own` as an application may, with no word of where the name comes from; and tell of it."""
+    scope = sentry_sdk.get_current_scope()
+    span: Any = scope._span
+    if way == "scope":
+        scope.set_transaction_name("my own")
+    elif way == "fork":
+        with sentry_sdk.new_scope() as inner:
+            inner.set_transaction_name("my own")
+    elif way == "assigned":
+        scope.transaction = "my own"
+    elif way == "span":
+        (getattr(span, "containing_transaction", None) or span._segment).name = "my own"
+    sentry_sdk.capture_message("noted")
+
+
+def calling(kind: str) -> Any:
+    """An application of each framework whose one route, `/{way}`, calls the request something."""
+    if kind == "litestar":
+
+        @litestar.get("/{way:str}")
+        async def call(request: litestar.Request[Any, Any, Any]) -> str:
+            call_it(request.path_params["way"])
+            return "fine"
+
+        return litestar.Litestar([call])
+    if kind == "quart":
+        app = Quart("rota")
+
+        @app.get("/<way>")
+        async def called(way: str) -> str:
+            call_it(way)
+            return "fine"
+
+        return app
+    if kind == "falcon":
+
+        class Called:
+            async def on_get(self, request: Any, response: Any, way: str) -> None:
+                call_it(way)
+
+        falcons = falcon.asgi.App()
+        falcons.add_route("/{way}", Called())
+        return falcons
+    if kind == "fastapi":
+        api = FastAPI()
+        api.get("/{way}")(call_it)
+        return api
+    if kind == "starlette":
+
+        def endpoint(request: Request) -> Response:
+            call_it(request.path_params["way"])
+            return view(request)
+
+        return Starlette(routes=[Route("/{way}", endpoint)])
+    return call_plainly
+
+
+async def call_plainly(scope: Any, receive: Any, send: Any) -> None:
+    call_it(scope["path"].strip("/"))
+    await PlainTextResponse("fine")(scope, receive, send)
+
+
+@pytest.mark.parametrize("kind", ["fastapi", "falcon", "litestar", "plain", "quart", "starlette"])
+def test_what_the_application_calls_a_request_wins(sentry: Sentry, fetch: Get, kind: str, lifecycle: str) -> None:
+    """With no word of its source, in every framework; on the scope also for its events, sampled or not."""
+    server = sentry()
+    app = RotaSentryMiddleware(calling(kind))
+    ways = ["scope", "fork", "span", *(["assigned"] if lifecycle == "static" else [])]
+    assert names_of(server, fetch, app, *[f"/{way}" for way in ways]) == [("my own", "custom")] * len(ways)
+    (unnamed,) = names_of(server, fetch, app, "/plain")
+    assert unnamed[0] in ("/{way}", "/plain")
+    for rate in (1.0, 0.0):
+        server = sentry(traces_sample_rate=rate)
+        app = RotaSentryMiddleware(calling(kind))
+        asyncio.run(fetch(app, "/scope"))
+        assert [(event["transaction"], event["transaction_info"]["source"]) for event in server.events] == [
+            ("my own", "custom")
+        ]
+
+
+def test_django_keeps_what_a_view_calls_its_request(sentry: Sentry, fetch: Get, lifecycle: str) -> None:
+    """The SDK's integration calls it by its route before the view is called."""
+    app = RotaSentryMiddleware(site())
+    names = names_of(sentry(), fetch, app, "/loaded/name/", "/async-untouched/name/")
+    assert names == [("my own", "custom")] * 2
+    if lifecycle == "static":
+        # It assigns the name of the page to the scope.
+        server = sentry(options={"integrations": [DjangoIntegration(transaction_style="function_name")]})
+        assert names_of(server, fetch, app, "/none/") == routes("GET 404")
+
+
+def test_what_an_integration_calls_a_request_in_a_forked_scope_is_no_word_of_the_application_s(
+    sentry: Sentry, fetch: Get
+) -> None:
+    """A scope around the framework: Starlette's integration calls the request by the path without its mount."""
+
+    class Forking:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            with sentry_sdk.new_scope():
+                await self.app(scope, receive, send)
+
+    app = Starlette(
+        routes=[Mount("/{org}", routes=items())], middleware=[Middleware(GZipMiddleware), Middleware(Forking)]
+    )
+    assert names_of(sentry(), fetch, RotaSentryMiddleware(Forking(app)), "/acme/items/3") == routes("/{org}/items/{id}")
 
 
 def rota_of(kind: str) -> Any:
