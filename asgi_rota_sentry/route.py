@@ -9,9 +9,7 @@ refused the method.
 from collections.abc import Callable
 from typing import Any
 
-from asgi_rota_sentry import endpoints, litestar, mounts, request
-from asgi_rota_sentry.routers import find as find_in_router
-from asgi_rota_sentry.routers import has_router
+from asgi_rota_sentry import endpoints, litestar, mounts, request, routers, slashes
 from asgi_rota_sentry.types import Scope
 
 # What the SDK's integrations call a source that is no URL.
@@ -47,8 +45,8 @@ def name_of_route(scope: Scope, app: Any, status: int, known: Any, source: str) 
     if not is_routed and "router" in scope:
         scope = endpoints.with_route(scope)
         is_routed = "route" in scope
-    is_litestar = "litestar_app" in scope
-    if is_routed or is_litestar or "path_template" in scope or has_router(app):
+    is_litestar, is_asked = "litestar_app" in scope, routers.has_router(app)
+    if is_routed or is_litestar or is_asked or "path_template" in scope:
         found = template(scope, app)
         if found is not None:
             return found, "route"
@@ -58,8 +56,21 @@ def name_of_route(scope: Scope, app: Any, status: int, known: Any, source: str) 
     if status == 404:
         # Whatever path was tried: those who look for what is not there know no end of them.
         return f"{request.known_method(scope)} 404", "route"
-    mounted = mount(scope) if is_routed or is_litestar else None
-    return (mounted, "route") if mounted is not None else None
+    mounted = slashes.template(scope) if status in slashes.STATUSES and "router" in scope else None
+    if mounted is None and (is_routed or is_litestar):
+        mounted = mount(scope)
+    if mounted is None and is_asked:
+        mounted = routers.mount(app, scope)
+    if mounted is not None:
+        return mounted, "route"
+    return (f"{request.known_method(scope)} 404", "route") if _is_lost(scope, status, is_asked) else None
+
+
+def _is_lost(scope: Scope, status: int, is_asked: bool) -> bool:
+    """Whether this is a websocket that no route takes: it is closed before it was accepted, which stands for a 403."""
+    if status not in (0, 403) or scope.get("type") != "websocket":
+        return False
+    return is_asked or "litestar_app" in scope or ("router" in scope and "endpoint" not in scope)
 
 
 def template(scope: Scope, app: Any = None) -> str | None:
@@ -76,7 +87,7 @@ def template(scope: Scope, app: Any = None) -> str | None:
         scope = endpoints.with_route(scope)
         route = scope.get("route")
     if route is None or found:
-        return _below_prefix(scope, found or find_in_router(app, scope))
+        return _below_prefix(scope, found or routers.find(app, scope))
     effective = _effective(scope, route)
     place = (route, effective, scope.get("router"), scope.get("root_path"), scope.get("app_root_path"))
     known = None if is_litestar else _templates.get(id(effective or route))
@@ -86,7 +97,7 @@ def template(scope: Scope, app: Any = None) -> str | None:
         inside = endpoints.with_route(scope)
         if inside["route"] is not route:
             return template(inside, app)
-        return _below_prefix(scope, find_in_router(route.app, scope))
+        return _below_prefix(scope, routers.find(route.app, scope))
     found = _below_prefix(scope, _pattern(effective or route))
     if found is not None and not is_litestar:
         if len(_templates) >= _MOST_KNOWN:

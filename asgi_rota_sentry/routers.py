@@ -6,6 +6,7 @@ Neither framework is imported: they are known by what they have.
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from asgi_rota_sentry import request
 from asgi_rota_sentry.types import Scope
@@ -13,6 +14,9 @@ from asgi_rota_sentry.types import Scope
 # `<int:id>` as werkzeug writes it, `{id:int}` as Falcon does.
 _ANGLED = re.compile(r"<(?:[^<>]*:)?(\w+)>")
 _TYPED = re.compile(r"\{(\w+):[^{}]*\}")
+# What a prefix of Falcon's that is a regular expression has more than text.
+_GROUP = re.compile(r"\(\?P<(\w+)>[^()]*\)")
+_ANCHORS = re.compile(r"^\^|\\[AZ]|\$$|\\(?=\W)")
 _DEEPEST = 10
 _MOST_KNOWN = 100
 
@@ -53,6 +57,20 @@ def _framework(app: Any) -> tuple[Any, Finder | None]:
     return None, None
 
 
+def mount(app: Any, scope: Scope) -> str | None:
+    """The template of what a sink of Falcon's serves, or its static route: all that is below a prefix."""
+    _, framework, finder = _known.get(id(app)) or _look_into(app)
+    if finder is not _falcon:
+        return None
+    path = str(scope.get("path") or "/")
+    for matcher, _, is_sink in getattr(framework, "_sink_and_static_routes", None) or ():
+        if matcher.match(path):
+            prefix = matcher.pattern if is_sink else getattr(matcher, "_prefix", "")
+            prefix = _ANCHORS.sub("", _GROUP.sub(r"{\1}", str(prefix))).rstrip("/")
+            return prefix if prefix.endswith("}") else prefix + "/{path}"
+    return None
+
+
 def _quart(app: Any, scope: Scope) -> str | None:
     try:
         adapter = app.url_map.bind(request.header(scope, b"host") or "localhost")
@@ -60,12 +78,23 @@ def _quart(app: Any, scope: Scope) -> str | None:
         try:
             rule, _ = adapter.match(method=request.method(scope), return_rule=True, **given)
         except Exception as refused:
-            # The route that takes other methods than this one.
-            methods = getattr(refused, "valid_methods", None) or ()
-            rule, _ = adapter.match(method=next(iter(methods)), return_rule=True, **given)
-    except Exception:  # of werkzeug: nothing found, or a redirect
+            rule, _ = adapter.match(
+                return_rule=True, **{"method": request.method(scope), **given, **_allowed(refused, given)}
+            )
+    except Exception:  # of werkzeug: nothing found
         return None
     return _ANGLED.sub(r"{\1}", str(rule.rule))
+
+
+def _allowed(refused: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """What there is a route for in place of what werkzeug has refused: its error says what was wrong."""
+    if methods := getattr(refused, "valid_methods", None):
+        return {"method": next(iter(methods))}
+    if url := getattr(refused, "new_url", None):
+        return {"path_info": unquote(urlsplit(url).path)}
+    if type(refused).__name__ == "WebsocketMismatch":
+        return {"websocket": not given["websocket"]}
+    raise refused
 
 
 def _falcon(app: Any, scope: Scope) -> str | None:

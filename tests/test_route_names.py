@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import falcon.asgi
@@ -432,6 +433,95 @@ def test_a_method_that_a_route_does_not_take_is_told_by_the_route(sentry: Sentry
         asyncio.run(fetch(RotaSentryMiddleware(rota_of(kind)), "/v1/items/3", "PUT"))
         told = [(span["name"], span["source"], span["tags"]["http.status_code"]) for span in server.spans]
         assert told == [("/v1/items/{id}", "route", "405")]
+
+
+@pytest.mark.parametrize("integrated", [True, False], ids=["with the SDK's integrations", "without"])
+def test_a_redirect_for_a_slash_is_told_by_the_route_that_it_leads_to(
+    sentry: Sentry, fetch: Get, *, integrated: bool
+) -> None:
+    """With the slash or without it, below mounts and hosts and in FastAPI's routers; of Quart also from a default."""
+    shared = [Route("/weeks/{week}/", view), Route("/days/{day:int}", view)]
+    router = APIRouter(prefix="/{org}")
+    router.add_api_route("/shifts/{shift}/", lambda shift: shift, methods=["GET"])
+    api = FastAPI()
+    api.include_router(router, prefix="/v1")
+    files = StaticFiles(directory="tests")
+    app = RotaSentryMiddleware(
+        Starlette(
+            routes=[
+                *shared,
+                Mount("/in/{tenant}", routes=[Mount("/deep", routes=shared), Mount("/static", files)]),
+                Mount("/api", api),
+                Mount("/plain/{tenant}", PlainTextResponse("", 307)),
+                Host("{part}.rota.example", app=Router([Route("/hosted/{id}", view)])),
+            ]
+        )
+    )
+    server = sentry(options={"auto_enabling_integrations": integrated})
+    urls = ("/weeks/7", "/days/3/", "/in/acme/deep/weeks/7", "/in/acme/static", "/api/v1/acme/shifts/3", "/plain/x/y")
+    assert names_of(server, fetch, app, *urls, "http://north.rota.example/hosted/3/") == routes(
+        "/weeks/{week}/",
+        "/days/{day}",
+        "/in/{tenant}/deep/weeks/{week}/",
+        "/in/{tenant}/{path}",
+        "/api/v1/{org}/shifts/{shift}/",
+        "/plain/{tenant}/{path}",
+        "/hosted/{id}",
+    )
+    assert names_of(server, fetch, RotaSentryMiddleware(api), "/v1/acme/shifts/3") == routes(
+        "/v1/{org}/shifts/{shift}/"
+    )
+    quart = Quart("rota")
+    quart.add_url_rule("/weeks/<week>/", "week", view)
+    quart.add_url_rule("/pages", "page", view, defaults={"page": 1})
+    quart.add_url_rule("/pages/<int:page>", "page", view)
+    found = names_of(server, fetch, RotaSentryMiddleware(quart), "/weeks/7", "/pages/1")
+    assert found == routes("/weeks/{week}/", "/pages")
+
+
+def test_what_falcon_serves_below_a_prefix(sentry: Sentry, fetch: Get) -> None:
+    """Sinks, by text and by regular expression, and files; what is not found in them is as anywhere."""
+
+    async def sink(request: Any, response: Any, **_: Any) -> None:
+        response.status = 404 if request.path.endswith("none") else 200
+
+    app = falcon.asgi.App()
+    app.add_sink(sink, "/old/")
+    app.add_sink(sink, r"/of/(?P<org>[a-z]+)/v1\.0/(?P<rest>.*)$")
+    app.add_static_route("/static", Path("tests").absolute())
+    server = sentry()
+    urls = ("/old/x/y", "/of/acme/v1.0/x/y", "/static/wire.py", "/old/none", "/static/none", "/none")
+    names = ("/old/{path}", "/of/{org}/v1.0/{rest}", "/static/{path}", "GET 404", "GET 404", "GET 404")
+    assert names_of(server, fetch, RotaSentryMiddleware(app), *urls) == routes(*names)
+
+
+@pytest.mark.parametrize("kind", ["fastapi", "falcon", "litestar", "quart", "starlette"])
+def test_websockets_that_no_route_takes_share_one_name(sentry: Sentry, kind: str) -> None:
+    """As all that is not found; one that a plain application refuses is called by its path."""
+    server = sentry()
+    asyncio.run(connect(RotaSentryMiddleware(calling(kind)), "/none/of/these"))
+    assert [(span["name"], span["source"]) for span in server.spans] == routes("GET 404")
+    server.envelopes.clear()
+
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.close", "code": 1000})
+
+    for wrapped in (refuse, Starlette(routes=[Host("rota.example", app=refuse)])):
+        server.envelopes.clear()
+        asyncio.run(connect(RotaSentryMiddleware(wrapped), "/live/3"))
+        assert [(span["name"], span["source"]) for span in server.spans] == [("/live/3", "url")]
+
+
+def test_quart_s_views_and_websockets_that_are_asked_for_as_the_other(sentry: Sentry, fetch: Get) -> None:
+    """A websocket to a view, and a view's request to a websocket."""
+    app = Quart("rota")
+    app.add_url_rule("/items/<id>", "item", view)
+    app.add_websocket("/live/<id>", "live", view)
+    server = sentry()
+    assert names_of(server, fetch, RotaSentryMiddleware(app), "/live/3") == routes("/live/{id}")
+    server.envelopes.clear()
+    asyncio.run(connect(RotaSentryMiddleware(app), "/items/3"))
+    assert [(span["name"], span["source"]) for span in server.spans] == routes("/items/{id}")
 
 
 @pytest.mark.parametrize("integrated", [True, False], ids=["with the SDK's integrations", "without"])
