@@ -2,8 +2,8 @@
 
 The frameworks write what they matched into the scope that they were given: Starlette and FastAPI the `route` (and the
 mount prefix, as it was called, into `root_path`), Litestar the `path_template`. Where FastAPI leaves only the endpoint,
-its route is looked for. Quart and Falcon write nothing; their routers are asked once more, as is Litestar's where it
-refused the method.
+its route is looked for. Quart, Falcon and BlackSheep write nothing; their routers are asked once more, as is
+Litestar's where it refused the method.
 """
 
 from collections.abc import Callable
@@ -45,8 +45,8 @@ def name_of_route(scope: Scope, app: Any, status: int, known: Any, source: str) 
     if not is_routed and "router" in scope:
         scope = endpoints.with_route(scope)
         is_routed = "route" in scope
-    is_litestar, is_asked = "litestar_app" in scope, routers.has_router(app)
-    if is_routed or is_litestar or is_asked or "path_template" in scope:
+    is_litestar = "litestar_app" in scope
+    if is_routed or is_litestar or "path_template" in scope or routers.has_router(app):
         found = template(scope, app)
         if found is not None:
             return found, "route"
@@ -57,20 +57,19 @@ def name_of_route(scope: Scope, app: Any, status: int, known: Any, source: str) 
         # Whatever path was tried: those who look for what is not there know no end of them.
         return f"{request.known_method(scope)} 404", "route"
     mounted = slashes.template(scope) if status in slashes.STATUSES and "router" in scope else None
-    if mounted is None and (is_routed or is_litestar):
-        mounted = mount(scope)
-    if mounted is None and is_asked:
-        mounted = routers.mount(app, scope)
+    if mounted is None:
+        mounted = mount(scope) if is_routed or is_litestar else routers.mount(app, scope)
     if mounted is not None:
         return mounted, "route"
-    return (f"{request.known_method(scope)} 404", "route") if _is_lost(scope, status, is_asked) else None
+    return (f"{request.known_method(scope)} 404", "route") if _is_lost(scope, app, status) else None
 
 
-def _is_lost(scope: Scope, status: int, is_asked: bool) -> bool:
+def _is_lost(scope: Scope, app: Any, status: int) -> bool:
     """Whether this is a websocket that no route takes: it is closed before it was accepted, which stands for a 403."""
     if status not in (0, 403) or scope.get("type") != "websocket":
         return False
-    return is_asked or "litestar_app" in scope or ("router" in scope and "endpoint" not in scope)
+    is_left = "litestar_app" in scope or ("router" in scope and "endpoint" not in scope)
+    return is_left or routers.has_router(app)
 
 
 def template(scope: Scope, app: Any = None) -> str | None:

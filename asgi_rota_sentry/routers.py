@@ -1,6 +1,6 @@
 """The routers of frameworks that leave nothing in the scope, asked once more which route a request took.
 
-Neither framework is imported: they are known by what they have.
+None of them is imported: they are known by what they have.
 """
 
 import re
@@ -32,7 +32,7 @@ def has_router(app: Any) -> bool:
 
 
 def find(app: Any, scope: Scope) -> str | None:
-    """The route's template in the form of the other frameworks, or None where it is neither Quart nor Falcon."""
+    """The route's template in the form of the other frameworks, or None where it is none of these frameworks."""
     _, framework, finder = _known.get(id(app)) or _look_into(app)
     return None if finder is None else finder(framework, scope)
 
@@ -52,17 +52,24 @@ def _framework(app: Any) -> tuple[Any, Finder | None]:
             return app, _quart
         if hasattr(getattr(app, "_router", None), "find") and hasattr(app, "add_sink"):
             return app, _falcon
+        if hasattr(getattr(app, "router", None), "get_matching_route"):
+            return app, _blacksheep
         # An application inside a middleware, or the bound method that a middleware was put in place of.
         app = getattr(app, "app", None) or getattr(app, "__self__", None)
     return None, None
 
 
 def mount(app: Any, scope: Scope) -> str | None:
-    """The template of what a sink of Falcon's serves, or its static route: all that is below a prefix."""
+    """The template of what serves all that is below a prefix: Falcon's sinks and files, what BlackSheep mounts."""
     _, framework, finder = _known.get(id(app)) or _look_into(app)
-    if finder is not _falcon:
+    if finder is None:
         return None
     path = str(scope.get("path") or "/")
+    if finder is _blacksheep:
+        prefix, _, _ = _blacksheep_mount(framework, path)
+        return None if prefix is None else prefix + "/{path}"
+    if finder is not _falcon:
+        return None
     for matcher, _, is_sink in getattr(framework, "_sink_and_static_routes", None) or ():
         if matcher.match(path):
             prefix = matcher.pattern if is_sink else getattr(matcher, "_prefix", "")
@@ -95,6 +102,31 @@ def _allowed(refused: Any, given: dict[str, Any]) -> dict[str, Any]:
     if type(refused).__name__ == "WebsocketMismatch":
         return {"websocket": not given["websocket"]}
     raise refused
+
+
+def _blacksheep(app: Any, scope: Scope) -> str | None:
+    path = str(scope.get("path") or "/")
+    try:
+        prefix, inner, rest = _blacksheep_mount(app, path)
+        if prefix is not None:
+            # The path is left whole; what is mounted is told of its prefix.
+            found = find(inner, {**scope, "path": rest, "root_path": ""})
+            return None if found is None else prefix + found
+        method = "GET_WS" if scope.get("type") == "websocket" else request.method(scope)
+        route = app.router.get_matching_route(method, request.local_path(scope))
+        return None if route is None else str(route.mustache_pattern).replace("*", "{path}")
+    except Exception:  # of a router of the application's own
+        return None
+
+
+def _blacksheep_mount(app: Any, path: str) -> tuple[str | None, Any, str]:
+    """The prefix at which another application is mounted that serves this path, that one, and the path below it."""
+    for route in getattr(getattr(app, "mount_registry", None), "mounted_apps", None) or ():
+        found = route.match_by_path(path.encode())
+        if found is not None:
+            tail = (found.values or {}).get("tail") or ""
+            return str(route.mustache_pattern).removesuffix("/*"), route.handler, f"/{tail}"
+    return None, None, path
 
 
 def _falcon(app: Any, scope: Scope) -> str | None:

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import blacksheep
 import falcon.asgi
 import litestar
 import pytest
 import sentry_sdk
+from blacksheep.server.routing import Router as BlackSheepRouter
 from fastapi import APIRouter, FastAPI, WebSocket
 from quart import Quart
 from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
@@ -493,6 +495,38 @@ def test_what_falcon_serves_below_a_prefix(sentry: Sentry, fetch: Get) -> None:
     urls = ("/old/x/y", "/of/acme/v1.0/x/y", "/static/wire.py", "/old/none", "/static/none", "/none")
     names = ("/old/{path}", "/of/{org}/v1.0/{rest}", "/static/{path}", "GET 404", "GET 404", "GET 404")
     assert names_of(server, fetch, RotaSentryMiddleware(app), *urls) == routes(*names)
+
+
+def test_blacksheep_s_routes_files_and_mounts(sentry: Sentry, fetch: Get) -> None:
+    """It leaves nothing in the scope but the prefix of a mount, as it was called."""
+    app, inner = blacksheep.Application(router=BlackSheepRouter()), blacksheep.Application(router=BlackSheepRouter())
+
+    @app.router.get("/items/{int:id}")
+    async def item(id: int) -> blacksheep.Response:  # noqa: A002
+        return blacksheep.text("fine")
+
+    @app.router.ws("/live/{id}")
+    async def live(websocket: blacksheep.WebSocket) -> None:
+        await websocket.accept()
+        await websocket.close()
+
+    @inner.router.get("/weeks/{week}")
+    async def inside(week: str) -> blacksheep.Response:
+        return blacksheep.text("fine")
+
+    app.serve_files("tests", root_path="/static", extensions={".py"})
+    app.mount("/in", inner)
+    app.mount("/plain", PlainTextResponse("fine"))
+    asyncio.run(app.start())
+    server = sentry()
+    wrapped = RotaSentryMiddleware(app)
+    urls = ("/items/3", "/static/wire.py", "/in/weeks/7", "/plain/x/y", "/items/x", "/in/none")
+    names = ("/items/{id}", "/static/{path}", "/in/weeks/{week}", "/plain/{path}", "GET 404", "GET 404")
+    assert names_of(server, fetch, wrapped, *urls) == routes(*names)
+    server.envelopes.clear()
+    for path in ("/live/3", "/none"):
+        asyncio.run(connect(wrapped, path))
+    assert [(span["name"], span["source"]) for span in server.spans] == routes("/live/{id}", "GET 404")
 
 
 @pytest.mark.parametrize("kind", ["fastapi", "falcon", "litestar", "quart", "starlette"])
