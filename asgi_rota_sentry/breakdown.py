@@ -125,34 +125,58 @@ def _own_kinds(spans: Sequence[Child], kinds: Sequence[str | None]) -> list[str]
 
 def _self_times(spans: Sequence[Child], kinds: Sequence[str], start: float, end: float) -> dict[str, float]:
     """Seconds by kind: each moment belongs to the innermost spans that are open then."""
-    places = {span.span_id: place for place, span in enumerate(spans)}
-    parents = [places.get(span.parent_id or "") for span in spans]
-    open_children = [0] * len(spans)
-    innermost: set[int] = set()
-    is_open = [False] * len(spans)
+    tree = _Tree(spans)
     seconds: dict[str, float] = defaultdict(float)
     last = start
     moments = [(span.start, 0, place) for place, span in enumerate(spans)]
     moments += [(span.end, 1, place) for place, span in enumerate(spans)]
     for moment, is_end, place in sorted(moments):
-        _share(moment - last, innermost, kinds, seconds)
+        _share(moment - last, tree.innermost, kinds, seconds)
         last = moment
-        parent = parents[place]
-        is_open[place] = not is_end
         if is_end:
-            innermost.discard(place)
-            if parent is not None:
-                open_children[parent] -= 1
-                if is_open[parent] and not open_children[parent]:
-                    innermost.add(parent)
+            tree.end(place)
         else:
-            if not open_children[place]:
-                innermost.add(place)
-            if parent is not None:
-                open_children[parent] += 1
-                innermost.discard(parent)
-    _share(end - last, innermost, kinds, seconds)
+            tree.begin(place)
+    _share(end - last, tree.innermost, kinds, seconds)
     return seconds
+
+
+class _Tree:
+    """Which spans are open at a moment, and which of them have nothing open inside.
+
+    A span that has ended may have spans inside that are still open, or begin later, as where a middleware returns a
+    stream: those are then inside of what is around it.
+    """
+
+    def __init__(self, spans: Sequence[Child]) -> None:
+        places = {span.span_id: place for place, span in enumerate(spans)}
+        self._parents = [places.get(span.parent_id or "") for span in spans]
+        self._is_open = [False] * len(spans)
+        # How many spans directly inside are open, or have such inside.
+        self._busy_children = [0] * len(spans)
+        self.innermost: set[int] = set()
+
+    def begin(self, place: int) -> None:
+        is_new = not self._busy_children[place]
+        self._is_open[place] = True
+        if is_new:
+            self.innermost.add(place)
+        while is_new and (parent := self._parents[place]) is not None:
+            is_new = not (self._is_open[parent] or self._busy_children[parent])
+            self._busy_children[parent] += 1
+            self.innermost.discard(parent)
+            place = parent
+
+    def end(self, place: int) -> None:
+        self._is_open[place] = False
+        self.innermost.discard(place)
+        while not self._busy_children[place] and (parent := self._parents[place]) is not None:
+            self._busy_children[parent] -= 1
+            if self._is_open[parent]:
+                if not self._busy_children[parent]:
+                    self.innermost.add(parent)
+                return
+            place = parent
 
 
 def _share(elapsed: float, innermost: set[int], kinds: Sequence[str], seconds: dict[str, float]) -> None:

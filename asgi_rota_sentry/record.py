@@ -274,7 +274,10 @@ class Record:
         """Give a sampled span its name and its tags."""
         # The span's own event, which is about to be made, is told the same.
         knowledge = self._last_knowledge = self._knowledge()
-        name, source = knowledge.transaction_name(*span.name())
+        named = span.name()
+        if self._sentry is not None:
+            named = self._sentry.span_name(*named)
+        name, source = knowledge.transaction_name(*named)
         tags = {"http.method": request.method(self._scope), "http.url": request.path(self._as_sent())}
         if self._status:
             tags["http.status_code"] = str(self._status)

@@ -2,15 +2,14 @@
 
 The frameworks write what they matched into the scope that they were given: Starlette and FastAPI the `route` (and the
 mount prefix, as it was called, into `root_path`), Litestar the `path_template`. Where FastAPI leaves only the endpoint,
-its route is looked for. Quart and Falcon write nothing; their routers are asked once more.
+its route is looked for. Quart, Falcon and BlackSheep write nothing; their routers are asked once more, as is
+Litestar's where it refused the method.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from asgi_rota_sentry import endpoints, mounts, request
-from asgi_rota_sentry.routers import find as find_in_router
-from asgi_rota_sentry.routers import has_router
+from asgi_rota_sentry import endpoints, litestar, mounts, request, routers, slashes
 from asgi_rota_sentry.types import Scope
 
 # What the SDK's integrations call a source that is no URL.
@@ -46,7 +45,8 @@ def name_of_route(scope: Scope, app: Any, status: int, known: Any, source: str) 
     if not is_routed and "router" in scope:
         scope = endpoints.with_route(scope)
         is_routed = "route" in scope
-    if is_routed or "path_template" in scope or has_router(app):
+    is_litestar = "litestar_app" in scope
+    if is_routed or is_litestar or "path_template" in scope or routers.has_router(app):
         found = template(scope, app)
         if found is not None:
             return found, "route"
@@ -56,8 +56,20 @@ def name_of_route(scope: Scope, app: Any, status: int, known: Any, source: str) 
     if status == 404:
         # Whatever path was tried: those who look for what is not there know no end of them.
         return f"{request.known_method(scope)} 404", "route"
-    mounted = mount(scope) if is_routed else None
-    return (mounted, "route") if mounted is not None else None
+    mounted = slashes.template(scope) if status in slashes.STATUSES and "router" in scope else None
+    if mounted is None:
+        mounted = mount(scope) if is_routed or is_litestar else routers.mount(app, scope)
+    if mounted is not None:
+        return mounted, "route"
+    return (f"{request.known_method(scope)} 404", "route") if _is_lost(scope, app, status) else None
+
+
+def _is_lost(scope: Scope, app: Any, status: int) -> bool:
+    """Whether this is a websocket that no route takes: it is closed before it was accepted, which stands for a 403."""
+    if status not in (0, 403) or scope.get("type") != "websocket":
+        return False
+    is_left = "litestar_app" in scope or ("router" in scope and "endpoint" not in scope)
+    return is_left or routers.has_router(app)
 
 
 def template(scope: Scope, app: Any = None) -> str | None:
@@ -67,23 +79,26 @@ def template(scope: Scope, app: Any = None) -> str | None:
     itself was given is left out.
     """
     route, found = scope.get("route"), scope.get("path_template")
+    is_litestar = "litestar_app" in scope
+    if is_litestar:
+        found = litestar.template(scope)
     if route is None and "router" in scope:
         scope = endpoints.with_route(scope)
         route = scope.get("route")
     if route is None or found:
-        return _below_prefix(scope, found or find_in_router(app, scope))
+        return _below_prefix(scope, found or routers.find(app, scope))
     effective = _effective(scope, route)
     place = (route, effective, scope.get("router"), scope.get("root_path"), scope.get("app_root_path"))
-    known = _templates.get(id(effective or route))
+    known = None if is_litestar else _templates.get(id(effective or route))
     if known is not None and known[0] == place:
         return known[1]
     if mounts.is_mount(route):
         inside = endpoints.with_route(scope)
         if inside["route"] is not route:
             return template(inside, app)
-        return _below_prefix(scope, find_in_router(route.app, scope))
+        return _below_prefix(scope, routers.find(route.app, scope))
     found = _below_prefix(scope, _pattern(effective or route))
-    if found is not None:
+    if found is not None and not is_litestar:
         if len(_templates) >= _MOST_KNOWN:
             _templates.clear()
         _templates[id(effective or route)] = place, found
@@ -91,8 +106,22 @@ def template(scope: Scope, app: Any = None) -> str | None:
 
 
 def _below_prefix(scope: Scope, found: Any) -> str | None:
-    prefix = mounts.prefix(scope) if isinstance(found, str) else None
+    prefix = _prefix(scope) if isinstance(found, str) else None
     return None if prefix is None else prefix + found
+
+
+def _prefix(scope: Scope) -> str | None:
+    """The template of what is mounted around the innermost route, Litestar's mount among it."""
+    prefix = mounts.prefix(scope)
+    if prefix is None or not _is_inside_litestar(scope):
+        return prefix
+    return (litestar.mount(scope) or "") + prefix
+
+
+def _is_inside_litestar(scope: Scope) -> bool:
+    """Whether the route is that of an application which Litestar mounts, outermost, and which writes into its scope."""
+    outer = scope.get("litestar_app")
+    return outer is not None and outer is not scope.get("app") and mounts.leads_to(scope.get("route"), scope)
 
 
 def below_mount(scope: Scope, name: str) -> str | None:
@@ -113,8 +142,12 @@ def below_mount(scope: Scope, name: str) -> str | None:
 
 def mount(scope: Scope) -> str | None:
     """The template of what is served below a mount by an application without routes, such as static files."""
-    prefix = mounts.prefix(scope) if mounts.is_mount(scope.get("route")) else None
-    return prefix + "/{path}" if prefix else None
+    route = scope.get("route")
+    own = "" if _is_inside_litestar(scope) else litestar.mount(scope)
+    if not mounts.is_mount(route) and (own is None or route is not None):
+        return None
+    prefix = _prefix(scope)
+    return None if prefix is None or not (prefix or own is not None) else f"{prefix}{own or ''}/{{path}}"
 
 
 def _effective(scope: Scope, route: Any) -> Any:

@@ -1,11 +1,12 @@
 """The routers of frameworks that leave nothing in the scope, asked once more which route a request took.
 
-Neither framework is imported: they are known by what they have.
+None of them is imported: they are known by what they have.
 """
 
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from asgi_rota_sentry import request
 from asgi_rota_sentry.types import Scope
@@ -13,6 +14,9 @@ from asgi_rota_sentry.types import Scope
 # `<int:id>` as werkzeug writes it, `{id:int}` as Falcon does.
 _ANGLED = re.compile(r"<(?:[^<>]*:)?(\w+)>")
 _TYPED = re.compile(r"\{(\w+):[^{}]*\}")
+# What a prefix of Falcon's that is a regular expression has more than text.
+_GROUP = re.compile(r"\(\?P<(\w+)>[^()]*\)")
+_ANCHORS = re.compile(r"^\^|\\[AZ]|\$$|\\(?=\W)")
 _DEEPEST = 10
 _MOST_KNOWN = 100
 
@@ -28,7 +32,7 @@ def has_router(app: Any) -> bool:
 
 
 def find(app: Any, scope: Scope) -> str | None:
-    """The route's template in the form of the other frameworks, or None where it is neither Quart nor Falcon."""
+    """The route's template in the form of the other frameworks, or None where it is none of these frameworks."""
     _, framework, finder = _known.get(id(app)) or _look_into(app)
     return None if finder is None else finder(framework, scope)
 
@@ -48,9 +52,30 @@ def _framework(app: Any) -> tuple[Any, Finder | None]:
             return app, _quart
         if hasattr(getattr(app, "_router", None), "find") and hasattr(app, "add_sink"):
             return app, _falcon
+        if hasattr(getattr(app, "router", None), "get_matching_route"):
+            return app, _blacksheep
         # An application inside a middleware, or the bound method that a middleware was put in place of.
         app = getattr(app, "app", None) or getattr(app, "__self__", None)
     return None, None
+
+
+def mount(app: Any, scope: Scope) -> str | None:
+    """The template of what serves all that is below a prefix: Falcon's sinks and files, what BlackSheep mounts."""
+    _, framework, finder = _known.get(id(app)) or _look_into(app)
+    if finder is None:
+        return None
+    path = str(scope.get("path") or "/")
+    if finder is _blacksheep:
+        prefix, _, _ = _blacksheep_mount(framework, path)
+        return None if prefix is None else prefix + "/{path}"
+    if finder is not _falcon:
+        return None
+    for matcher, _, is_sink in getattr(framework, "_sink_and_static_routes", None) or ():
+        if matcher.match(path):
+            prefix = matcher.pattern if is_sink else getattr(matcher, "_prefix", "")
+            prefix = _ANCHORS.sub("", _GROUP.sub(r"{\1}", str(prefix))).rstrip("/")
+            return prefix if prefix.endswith("}") else prefix + "/{path}"
+    return None
 
 
 def _quart(app: Any, scope: Scope) -> str | None:
@@ -60,12 +85,48 @@ def _quart(app: Any, scope: Scope) -> str | None:
         try:
             rule, _ = adapter.match(method=request.method(scope), return_rule=True, **given)
         except Exception as refused:
-            # The route that takes other methods than this one.
-            methods = getattr(refused, "valid_methods", None) or ()
-            rule, _ = adapter.match(method=next(iter(methods)), return_rule=True, **given)
-    except Exception:  # of werkzeug: nothing found, or a redirect
+            rule, _ = adapter.match(
+                return_rule=True, **{"method": request.method(scope), **given, **_allowed(refused, given)}
+            )
+    except Exception:  # of werkzeug: nothing found
         return None
     return _ANGLED.sub(r"{\1}", str(rule.rule))
+
+
+def _allowed(refused: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """What there is a route for in place of what werkzeug has refused: its error says what was wrong."""
+    if methods := getattr(refused, "valid_methods", None):
+        return {"method": next(iter(methods))}
+    if url := getattr(refused, "new_url", None):
+        return {"path_info": unquote(urlsplit(url).path)}
+    if type(refused).__name__ == "WebsocketMismatch":
+        return {"websocket": not given["websocket"]}
+    raise refused
+
+
+def _blacksheep(app: Any, scope: Scope) -> str | None:
+    path = str(scope.get("path") or "/")
+    try:
+        prefix, inner, rest = _blacksheep_mount(app, path)
+        if prefix is not None:
+            # The path is left whole; what is mounted is told of its prefix.
+            found = find(inner, {**scope, "path": rest, "root_path": ""})
+            return None if found is None else prefix + found
+        method = "GET_WS" if scope.get("type") == "websocket" else request.method(scope)
+        route = app.router.get_matching_route(method, request.local_path(scope))
+        return None if route is None else str(route.mustache_pattern).replace("*", "{path}")
+    except Exception:  # of a router of the application's own
+        return None
+
+
+def _blacksheep_mount(app: Any, path: str) -> tuple[str | None, Any, str]:
+    """The prefix at which another application is mounted that serves this path, that one, and the path below it."""
+    for route in getattr(getattr(app, "mount_registry", None), "mounted_apps", None) or ():
+        found = route.match_by_path(path.encode())
+        if found is not None:
+            tail = (found.values or {}).get("tail") or ""
+            return str(route.mustache_pattern).removesuffix("/*"), route.handler, f"/{tail}"
+    return None, None, path
 
 
 def _falcon(app: Any, scope: Scope) -> str | None:

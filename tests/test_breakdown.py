@@ -17,7 +17,7 @@ from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from asgi_rota_sentry import RotaSentryMiddleware, breakdown
@@ -85,6 +85,14 @@ def test_what_is_inside_of_all_middlewares_is_the_application() -> None:
     around = [("middleware.x", 1, 9, "a", "root"), ("middleware.x", 2, 8, "b", "a")]
     assert of(*around, ("middleware.x.send", 7, 8, "s", "b")) == {"middleware": 2_000, "rest": 8_000}
     assert of(*around, ("view.render", 3, 7, "v", "b")) == {"middleware": 4_000, "rest": 6_000}
+
+
+def test_what_outlives_the_span_that_it_is_inside_of_is_inside_of_the_next_one() -> None:
+    """A middleware's own span ends when it returns a stream; what is around that only waits for the stream."""
+    around = [("middleware.x", 1, 9, "a", "root"), ("middleware.own", 2, 4, "b", "a"), ("middleware.x", 3, 9, "c", "b")]
+    assert of(*around, ("db", 5, 8, "q", "c")) == {"middleware": 2_000, "db": 3_000, "rest": 5_000}
+    late = ("db", 5, 8, "q", "b")
+    assert of(around[0], around[1], late) == {"middleware": 3_000, "db": 3_000, "rest": 4_000}
 
 
 @settings(max_examples=50, deadline=None)
@@ -209,6 +217,38 @@ def test_what_is_around_the_answer_is_told_though_it_is_still_open(sentry: Sentr
         assert parents == [payload["contexts"]["trace"]["span_id"], outer["span_id"], inner["span_id"]]
         assert outer["timestamp"] == inner["timestamp"] == payload["timestamp"]
         assert not payload.get("_dropped_spans")
+
+
+def test_a_stream_inside_of_starlette_s_middleware_is_told_alike_everywhere(sentry: Sentry, fetch: Get) -> None:
+    """Each middleware is counted once, with no call that it hands through; the stream's queries take the time they do.
+
+    A task that waits for the client to leave has a span that is open beside those of the stream.
+    """
+    server = sentry(options={"integrations": [StarletteIntegration(middleware_spans=True)]})
+
+    async def view(request: Request) -> Response:
+        async def lines() -> Any:
+            for _ in range(3):
+                with start("db", "SELECT 1"):
+                    await anyio.sleep(0.01)
+                yield b"line"
+
+        return StreamingResponse(lines())
+
+    async def around(request: Request, call_next: Any) -> Response:
+        with start("middleware.own", "own"):
+            await anyio.sleep(0.02)
+            return await call_next(request)
+
+    app = Starlette(routes=[Route("/", view)], middleware=[Middleware(BaseHTTPMiddleware, dispatch=around)])
+    asyncio.run(fetch(RotaSentryMiddleware(app), "/"))
+    found, _ = told(server)
+    # Starlette's own two, this one, and its span. A sleep lasts as long as it is told to, but for a clock's tick.
+    assert (found["middleware.count"], found["db.count"]) == (4, 3)
+    assert found["middleware.ms"] >= 19
+    assert found["db.ms"] >= 28
+    total = sum(value for name, value in found.items() if name.endswith(".ms"))
+    assert total == pytest.approx(seconds(server) * 1000, abs=0.1)
 
 
 def test_a_django_request_tells_where_its_time_went(sentry: Sentry, fetch: Get) -> None:

@@ -65,7 +65,7 @@ def _is_late() -> bool:
 
 @RATES
 async def test_names_and_processors_hold_for_what_is_captured_later(sentry: Sentry, rate: float | None) -> None:
-    """The last name counts, with the last source that was given; the processors run in the order of their coming."""
+    """The last name counts, as the application's own without a source; the processors run in their order."""
     server = sentry(options={"traces_sample_rate": rate})
 
     def ran(word: str) -> Any:
@@ -87,7 +87,7 @@ async def test_names_and_processors_hold_for_what_is_captured_later(sentry: Sent
 
     await _request(view)
     first, second = server.events
-    assert (first["transaction"], first["transaction_info"]) == ("/rota/{id}", {"source": "component"})
+    assert (first["transaction"], first["transaction_info"]) == ("/rota/{id}", {"source": "custom"})
     assert (second["transaction"], second["transaction_info"]) == ("/rota/{id}/again", {"source": "route"})
     assert [event["extra"]["ran"] for event in (first, second)] == [["one", "two"], ["one", "two", "three"]]
 

@@ -18,24 +18,49 @@ _MOST = 1_000
 class Children:
     """What has ended inside of one segment; the first thousand, the others are counted."""
 
-    __slots__ = ("__weakref__", "spans", "unseen")
+    __slots__ = ("__weakref__", "around", "spans", "unseen")
 
     def __init__(self) -> None:
         self.spans: list[breakdown.Child] = []
         self.unseen = 0
+        #: By its ID each span that was on the scope when one inside of it ended, as long as it is open itself.
+        self.around: dict[str, Any] = {}
+
+    def add_ended(self, span: Any) -> None:
+        """Note a span that has ended, and which one is then on its scope.
+
+        Where spans overlap, as those of two tasks do, one that has ended may be on the scope later; it no longer knows
+        what is around it.
+        """
+        self.around.pop(span.span_id, None)
+        left = span._scope._span if span._scope is not None else None
+        if left is not None and left is not span._segment and len(self.around) < _MOST:
+            self.around[left.span_id] = left
+        self.add(span)
 
     def add(self, span: Any, at: datetime | None = None) -> None:
         """Note a span that has ended, or is still open at that time."""
         if len(self.spans) >= _MOST:
             self.unseen += 1
             return
-        op = str(span.get_attributes().get("sentry.op") or "")
+        op = _op(span)
         begun, ended = span.start_timestamp, span.end_timestamp or at
         if begun is not None and ended is not None:
             parent = span._parent_span_id
             self.spans.append(
                 breakdown.Child(op, span.name or "", begun.timestamp(), ended.timestamp(), span.span_id, parent)
             )
+
+
+def _op(span: Any) -> str:
+    """The operation of a span; those of 3.x do not tell a middleware from the calls that it hands through."""
+    attributes = span.get_attributes()
+    op = str(attributes.get("sentry.op") or "")
+    middleware = attributes.get("middleware.name")
+    if op != "middleware" or middleware is None or middleware == span.name:
+        return op
+    # Django's are called by their methods; the others' only where they are a `send` or a `receive`.
+    return op if attributes.get("sentry.origin") == "auto.http.django" else f"{op}.send"
 
 
 # By the identity of the segment, which whoever holds the children holds as well.
@@ -53,7 +78,7 @@ def watch(raw: Any) -> None:
             known = _open.get(id(span._segment)) if span is not span._segment else None
             children = known() if known is not None else None
             if children is not None:
-                children.add(span)
+                children.add_ended(span)
         except Exception:
             faults.report("noting a span for the breakdown")
         return capture(span, *args, **kwargs)
@@ -86,13 +111,15 @@ def close(segment: Any) -> None:
 
 def add_open(children: Children, segment: Any, at: datetime) -> None:
     """Note what is around the answer, such as a middleware, and so is still open at its last byte."""
-    span = getattr(getattr(segment, "_scope", None), "_span", None)
-    for _ in range(_MOST):
-        if span is None or span is segment:
-            return
-        if span._segment is segment and span.end_timestamp is None:
-            children.add(span, at)
-        span = getattr(span, "_previous_span_on_scope", None)
+    seen: set[str] = set()
+    for inner in (getattr(getattr(segment, "_scope", None), "_span", None), *children.around.values()):
+        span = inner
+        while span is not None and span is not segment and span.span_id not in seen and len(seen) < _MOST:
+            seen.add(span.span_id)
+            if span._segment is segment and span.end_timestamp is None:
+                children.add(span, at)
+            span = getattr(span, "_previous_span_on_scope", None)
+    children.around.clear()
 
 
 def cut(transaction: Any, at: datetime) -> list[Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from sentry_sdk.scope import Scope
 
 from asgi_rota_sentry import faults, forks
+from asgi_rota_sentry.sdk.named import OWN, NamedScope
 
 #: Makes the copy that a late scope stands for.
 Make = Callable[[], Scope]
@@ -43,14 +44,14 @@ def _renew_lock() -> None:
 forks.in_child(_renew_lock)
 
 
-class _MadeScope(Scope):
+class _MadeScope(NamedScope):
     """What a late scope becomes: an ordinary one."""
 
     __slots__ = ("_make", "_noted", "_stand_in")
     __init__ = object.__init__  # made late, so nothing is written into it before
 
 
-class LateScope(Scope):
+class LateScope(NamedScope):
     """Stands for a copy that is made by the first read or write of anything but what is noted here.
 
     Threads may look at the same time: the copy is made once, and all of them see it whole.
@@ -81,7 +82,7 @@ class LateScope(Scope):
 
     def set_transaction_name(self, name: str, source: str | None = None) -> None:
         """Note it: there is no span yet that would have the name."""
-        _note(self, Scope.set_transaction_name, name, source)
+        _note(self, NamedScope.set_transaction_name, name, source or OWN)
 
 
 _read: Any = attrgetter(*_SLOTS) if IS_POSSIBLE else None
@@ -139,7 +140,7 @@ def transaction_name(scope: Scope) -> tuple[Any, str]:
     name, source = "", "url"
     if type(scope) is LateScope:
         for do, args in scope._noted:
-            if do is Scope.set_transaction_name:
+            if do is NamedScope.set_transaction_name:
                 name, source = args[0] or "", str(args[1] or source)
         return name, source
     info = getattr(scope, "_transaction_info", None)

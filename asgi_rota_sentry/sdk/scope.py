@@ -13,6 +13,7 @@ from asgi_rota_sentry.sdk.capture import remember_exception
 from asgi_rota_sentry.sdk.client import WITHHOLD, Client
 from asgi_rota_sentry.sdk.errors import Event, RequestErrors, log_counted
 from asgi_rota_sentry.sdk.late import is_late, transaction_name
+from asgi_rota_sentry.sdk.named import source_of
 from asgi_rota_sentry.sdk.scopes import Scopes
 
 
@@ -113,6 +114,10 @@ class RequestScope(Scopes):
     def transaction(self) -> tuple[Any, str]:
         """The name that the SDK's integrations or the application gave the request by now, and its source."""
         return transaction_name(self.current)
+
+    def span_name(self, name: Any, source: str) -> tuple[Any, str]:
+        """The name of the request's span and its source, which is `custom` if the application has named the span."""
+        return name, source_of(name, source, *self.transaction())
 
     def _process(self, event: Event, hint: dict[str, Any]) -> Event | None:
         """The event processor of this request."""

@@ -20,6 +20,7 @@ from asgi_rota_sentry.sdk.late import (
     was_late,
 )
 from asgi_rota_sentry.sdk.layer import layer, undisturbed
+from asgi_rota_sentry.sdk.named import named
 from asgi_rota_sentry.sdk.session import RequestSession, SessionCounts, note_error
 
 _PRISTINE = Scope(ty=ScopeType.CURRENT), Scope(ty=ScopeType.ISOLATION)
@@ -111,7 +112,7 @@ class Scopes:
     def _make_current(self) -> Scope:
         # What `fork` does, without its detour through the copy module.
         outer, _ = self.outer or _PRISTINE
-        scope = outer.__copy__()
+        scope = named(outer.__copy__())
         if self.client.streaming:
             scope._propagation_context = self.new_trace()
         scope.span = None
