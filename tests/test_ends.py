@@ -69,10 +69,10 @@ SOCKETS = [WebSocketRoute(f"/{view.__name__}", view) for view in (served, left, 
 
 
 async def test_a_websocket_s_span_ends_at_its_close_with_the_code(sentry: Sentry) -> None:
-    """Whichever side closed it; one that was never accepted has none, its answer is 403."""
+    """Whichever side closed it; one that was never accepted has none, its status is 403."""
     server = sentry()
     app = RotaSentryMiddleware(Starlette(routes=SOCKETS))
-    codes, ends = {}, {}
+    codes, ends, statuses = {}, {}, {}
     for path in ("/served", "/left", "/rejected"):
         server.envelopes.clear()
         wire = Wire([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1001}])
@@ -80,9 +80,11 @@ async def test_a_websocket_s_span_ends_at_its_close_with_the_code(sentry: Sentry
         ends[path] = datetime.now().timestamp()  # noqa: DTZ005 - a moment, whatever the zone
         (span,) = server.spans
         codes[path] = data_of(span).get("websocket.close_code")
+        statuses[path] = span["tags"]["http.status_code"]
         ends[path] -= when(span)[1]
         assert span["op"] == "websocket.server"
     assert codes == {"/served": 4001, "/left": 1001, "/rejected": None}
+    assert statuses == {"/served": "101", "/left": "101", "/rejected": "403"}
     assert ends["/left"] >= 0.019
 
 
