@@ -7,6 +7,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 from tests.conftest import Get, MemoryTransport
 from tests.django_site import CUSTOM, noted_queries, session_of, site, token_of
 from tests.told import told
+from tests.wire import Wire, http
 
 Sentry = Callable[..., MemoryTransport]
 VIEWS = ["untouched", "held", "loaded", "async-untouched", "async-held", "async-loaded"]
@@ -223,26 +225,36 @@ def test_the_chain_of_middlewares_may_be_sync_or_async(sentry: Sentry, fetch: Ge
     assert spans == [(name, user and user["id"])] * 2
 
 
-@pytest.mark.parametrize("behind", ["sync_only", "async_only"])
-def test_who_it_was_is_known_when_django_has_let_go_of_the_request(sentry: Sentry, fetch: Get, behind: str) -> None:
-    """The collector may run at any time: what is told at the very end does not hang on Django's own objects."""
-    from django.conf import settings
-    from django.core.asgi import get_asgi_application
-    from django.test import override_settings
+@pytest.mark.parametrize("is_async", [False, True])
+def test_who_it_was_is_known_when_the_request_is_gone(sentry: Sentry, *, is_async: bool) -> None:
+    """User and route are kept for what is told at the very end, after Django has let go of its own objects."""
+    from django.http import HttpRequest
 
-    session = session_of("jane")
+    from asgi_rota_sentry.django import IdentityMiddleware
+
     server = sentry()
-    with override_settings(MIDDLEWARE=[*settings.MIDDLEWARE, f"{__name__}.{behind}"]):
-        django = get_asgi_application()
+
+    async def get_response(request: HttpRequest) -> None:
+        """Answer nothing."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await django(scope, receive, send)
-        gc.collect()
+        request: Any = HttpRequest()
+        request.scope, request.user = scope, {"id": 7}
+        request.resolver_match = SimpleNamespace(route="shifts/<int:id>/")
+        answering = IdentityMiddleware(get_response if is_async else lambda request: None)(request)
+        if is_async:
+            await answering
+        gone = weakref.ref(request)
+        del request, answering
+        assert gone() is None
         sentry_sdk.capture_message("at the end")
 
-    get(fetch, RotaSentryMiddleware(app), "/loaded/fine/", **session)
+    async def ask() -> None:
+        await Wire().run(RotaSentryMiddleware(app), http(path="/shifts/3/"))
+
+    asyncio.run(ask())
     (event,) = server.events
-    assert (event["user"], event["transaction"]) == (known("jane"), "/loaded/{way}/")
+    assert (event["user"], event["transaction"]) == ({"id": "7"}, "/shifts/{id}/")
 
 
 @pytest.mark.parametrize("is_async", [False, True])
