@@ -66,6 +66,7 @@ async def rejected(socket: WebSocket) -> None:
 
 
 SOCKETS = [WebSocketRoute(f"/{view.__name__}", view) for view in (served, left, rejected)]
+SOCKETS.append(WebSocketRoute("/lost", left))
 
 
 async def test_a_websocket_s_span_ends_at_its_close_with_the_code(sentry: Sentry) -> None:
@@ -73,9 +74,12 @@ async def test_a_websocket_s_span_ends_at_its_close_with_the_code(sentry: Sentry
     server = sentry()
     app = RotaSentryMiddleware(Starlette(routes=SOCKETS))
     codes, ends, statuses = {}, {}, {}
-    for path in ("/served", "/left", "/rejected"):
+    for path in ("/served", "/left", "/rejected", "/lost"):
         server.envelopes.clear()
-        wire = Wire([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1001}])
+        end = {"type": "websocket.disconnect", "code": 1001}
+        if path == "/lost":
+            del end["code"]  # as the ASGI specification allows for "no code received"
+        wire = Wire([{"type": "websocket.connect"}, end])
         await wire.run(app, websocket(path))
         ends[path] = datetime.now().timestamp()  # noqa: DTZ005 - a moment, whatever the zone
         (span,) = server.spans
@@ -83,8 +87,8 @@ async def test_a_websocket_s_span_ends_at_its_close_with_the_code(sentry: Sentry
         statuses[path] = span["tags"]["http.status_code"]
         ends[path] -= when(span)[1]
         assert span["op"] == "websocket.server"
-    assert codes == {"/served": 4001, "/left": 1001, "/rejected": None}
-    assert statuses == {"/served": "101", "/left": "101", "/rejected": "403"}
+    assert codes == {"/served": 4001, "/left": 1001, "/rejected": None, "/lost": 1005}
+    assert statuses == {"/served": "101", "/left": "101", "/rejected": "403", "/lost": "101"}
     assert ends["/left"] >= 0.019
 
 

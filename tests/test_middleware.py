@@ -90,6 +90,34 @@ async def test_an_error_becomes_one_event_with_who_what_and_how(sentry: Sentry, 
     assert (response.status_code, response.headers["x-sentry-event-id"]) == (500, event["event_id"])
 
 
+@pytest.mark.parametrize("framing", [(b"content-length", b"17"), (b"transfer-encoding", b"chunked")])
+@pytest.mark.parametrize(
+    ("size", "read", "data"),
+    [
+        ("always", 2, {"day": "Monday"}),
+        ("always", 1, '{"day": "'),
+        ("always", 0, None),
+        ("never", 2, None),
+    ],
+)
+async def test_of_the_body_an_event_tells_what_the_application_has_read(
+    sentry: Sentry, framing: tuple[bytes, bytes], size: str, read: int, data: Any
+) -> None:
+    """Without any framework's help, as far as the SDK's option `max_request_body_size` goes."""
+    server = sentry(options={"max_request_body_size": size})
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(read):
+            await receive()
+        raise ValueError
+
+    parts = [{"type": "http.request", "body": part, "more_body": True} for part in (b'{"day": "', b'Monday"}')]
+    scope = http("POST", headers=[(b"content-type", b"application/json"), framing])
+    await Wire(parts).run(RotaSentryMiddleware(app), scope)
+    (event,) = server.events
+    assert event["request"].get("data") == data
+
+
 async def test_each_request_makes_one_span_with_name_status_and_tags(sentry: Sentry, fetch: Get) -> None:
     """One transaction (or segment) a request, named by the route template with its mount prefix."""
     server = sentry()
