@@ -489,6 +489,40 @@ async def test_a_server_without_mount_prefix_gets_whole_pages(sentry: Sentry, sc
     assert b'action="/api/error-feedback/"' in wire.sent[1]["body"]
 
 
+@pytest.mark.parametrize("body", [None, b"", b"Not"])
+@pytest.mark.parametrize("raises", [False, True])
+async def test_an_error_answer_that_is_never_finished_is_let_go_as_it_is(
+    sentry: Sentry, body: bytes | None, *, raises: bool
+) -> None:
+    """What was sent of it so far; where that is nothing and the application raises, the page of the failure stands."""
+    sentry()
+    start = {"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]}
+    sent = [start, *([] if body is None else [{"type": "http.response.body", "body": body, "more_body": True}])]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for message in sent:
+            await send(message)
+        if raises:
+            raise ValueError
+
+    wire = await Wire().run(RotaSentryMiddleware(app), http())
+    assert wire.sent == sent if body or not raises else [one.get("status") for one in wire.sent] == [500, None]
+
+
+async def test_a_bare_answer_keeps_its_status_when_the_application_raises_after_it(sentry: Sentry) -> None:
+    """The page comes with the event of the exception."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("Service Unavailable", 503)(scope, receive, send)
+        raise ValueError
+
+    wire = await Wire().run(RotaSentryMiddleware(app), http())
+    (event,) = server.events
+    assert wire.sent[0]["status"] == 503
+    assert (b"x-sentry-event-id", event["event_id"].encode()) in wire.sent[0]["headers"]
+
+
 async def test_a_large_error_answer_is_let_go_as_it_is(sentry: Sentry, fetch: Get) -> None:
     """Nothing over 64 KiB is ever held."""
     sentry()
