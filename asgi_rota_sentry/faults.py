@@ -10,6 +10,8 @@ from asgi_rota_sentry.forks import Locked
 logger = logging.getLogger("asgi_rota_sentry")
 
 _QUIET_SECONDS = 60.0
+# An application may make a class of exceptions whenever it needs one.
+_MOST_KINDS = 1_000
 _last_logged: dict[tuple[str, type[BaseException] | None], float] = {}
 _mine = Locked()
 
@@ -25,6 +27,8 @@ def report(doing: str) -> None:
         last = _last_logged.get((doing, kind))
         if last is not None and now - last < _QUIET_SECONDS:
             return
+        if len(_last_logged) >= _MOST_KINDS:
+            _last_logged.clear()
         _last_logged[doing, kind] = now
     # The SDK has a hook in the logging module, and filters and handlers are anybody's.
     with suppress(Exception):

@@ -100,7 +100,7 @@ class Reply:
             is_disconnect = message.get("type") == "http.disconnect"
         except Exception:
             return message  # no message at all: for the application to refuse
-        if is_disconnect and not self.ended:
+        if is_disconnect:
             self.client_left = True
         return message
 

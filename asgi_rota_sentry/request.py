@@ -26,14 +26,13 @@ _PERSONAL_HEADERS = frozenset(
         "x-csrftoken",
         "x-envoy-external-address",
         "x-forwarded",
-        "x-original-forwarded-for",
         "x-xsrf-token",
     }
 )
 # Gateways have many names for the same: `cf-connecting-ip`, `x-azure-clientip`, `x-goog-authenticated-user-id`.
 _PERSONAL_PARTS = (
     *("-ip", "clientip", "realip", "socketip", "client-addr", "viewer-address", "forwarded-for"),
-    *("-user", "-email", "-username", "remote-"),
+    *("-user", "-email", "remote-"),
 )
 #: Headers by name, and the cookies as they were sent, in one piece.
 Sent = tuple[dict[bytes, bytes], bytes]

@@ -7,15 +7,18 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import sentry_sdk
 
 from asgi_rota_sentry import RotaSentryMiddleware
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 from tests.conftest import Get, MemoryTransport
 from tests.django_site import CUSTOM, noted_queries, session_of, site, token_of
 from tests.told import told
+from tests.wire import Wire, http
 
 Sentry = Callable[..., MemoryTransport]
 VIEWS = ["untouched", "held", "loaded", "async-untouched", "async-held", "async-loaded"]
@@ -177,6 +180,96 @@ def test_without_the_wrapper_the_middleware_says_so_once(
     for _ in range(2):
         assert get(fetch, app, "/loaded/fine/").status_code == 200
     assert caplog.text.count("RotaSentryMiddleware is not around the ASGI application") == 1
+
+
+def sync_only(get_response: Any) -> Any:
+    """A middleware as Django takes any plain function: all that stands before it is made sync."""
+
+    def middleware(request: Any) -> Any:
+        response = get_response(request)
+        response["x-behind"] = "sync"
+        return response
+
+    return middleware
+
+
+def async_only(get_response: Any) -> Any:
+    async def middleware(request: Any) -> Any:
+        return await get_response(request)
+
+    return middleware
+
+
+async_only.sync_capable, async_only.async_capable = False, True  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("behind", ["nothing", "sync_only", "async_only"])
+@pytest.mark.parametrize("view", ["loaded", "async-loaded", "de/rota/3"])
+def test_the_chain_of_middlewares_may_be_sync_or_async(sentry: Sentry, fetch: Get, behind: str, view: str) -> None:
+    """Whichever stands behind: the user and the route are told in events and in the span, and nothing else changes."""
+    from django.conf import settings
+    from django.core.asgi import get_asgi_application
+    from django.test import override_settings
+
+    more = [] if behind == "nothing" else [f"{__name__}.{behind}"]
+    session = session_of("jane")
+    server = sentry()
+    with override_settings(MIDDLEWARE=[*settings.MIDDLEWARE, *more]):
+        app = RotaSentryMiddleware(get_asgi_application())
+        for way, status in (("fine", 200), ("raise", 500)):
+            assert get(fetch, app, f"/{view}/{way}/", **session).status_code == status
+    user = known("jane") if view.endswith("loaded") else None
+    name = "/{}/{{way}}/".format(view.replace("3", "{week}"))
+    assert [(event.get("user"), event["transaction"]) for event in server.events] == [(user, name)]
+    spans = [(span["name"], (span["user"] or {}).get("id")) for span in server.spans]
+    assert spans == [(name, user and user["id"])] * 2
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_who_it_was_is_known_when_the_request_is_gone(sentry: Sentry, *, is_async: bool) -> None:
+    """User and route are kept for what is told at the very end, after Django has let go of its own objects."""
+    from django.http import HttpRequest
+
+    from asgi_rota_sentry.django import IdentityMiddleware
+
+    server = sentry()
+
+    async def get_response(request: HttpRequest) -> None:
+        """Answer nothing."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        request: Any = HttpRequest()
+        request.scope, request.user = scope, {"id": 7}
+        request.resolver_match = SimpleNamespace(route="shifts/<int:id>/")
+        answering = IdentityMiddleware(get_response if is_async else lambda request: None)(request)
+        if is_async:
+            await answering
+        gone = weakref.ref(request)
+        del request, answering
+        assert gone() is None
+        sentry_sdk.capture_message("at the end")
+
+    async def ask() -> None:
+        await Wire().run(RotaSentryMiddleware(app), http(path="/shifts/3/"))
+
+    asyncio.run(ask())
+    (event,) = server.events
+    assert (event["user"], event["transaction"]) == ({"id": "7"}, "/shifts/{id}/")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_the_middleware_is_async_where_what_it_calls_is(*, is_async: bool) -> None:
+    """Whoever stands before it asks it, by the mark that Django's own bear; so no thread is changed because of it."""
+    from asgiref.sync import iscoroutinefunction
+
+    from asgi_rota_sentry.django import IdentityMiddleware
+
+    async def get_response(request: Any) -> Any:
+        """Answer nothing."""
+
+    middleware = IdentityMiddleware(get_response if is_async else lambda request: None)
+    assert iscoroutinefunction(middleware) == is_async
+    assert (middleware.sync_capable, middleware.async_capable) == (True, True)
 
 
 def test_the_user_outlives_the_request() -> None:

@@ -1,5 +1,6 @@
 """When a request's span ends: websockets with their close code, and the work that goes on in the background."""
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -16,9 +17,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from asgi_rota_sentry import RotaSentryMiddleware
+from asgi_rota_sentry import RotaSentryMiddleware, counters
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
-from tests.conftest import Get, MemoryTransport
+from tests.conftest import Get, MemoryTransport, is_cancelled
 from tests.wire import Wire, http, websocket
 
 pytestmark = pytest.mark.anyio
@@ -66,24 +67,65 @@ async def rejected(socket: WebSocket) -> None:
 
 
 SOCKETS = [WebSocketRoute(f"/{view.__name__}", view) for view in (served, left, rejected)]
+SOCKETS.append(WebSocketRoute("/lost", left))
 
 
 async def test_a_websocket_s_span_ends_at_its_close_with_the_code(sentry: Sentry) -> None:
-    """Whichever side closed it; one that was never accepted has none, its answer is 403."""
+    """Whichever side closed it; one that was never accepted has none, its status is 403."""
     server = sentry()
     app = RotaSentryMiddleware(Starlette(routes=SOCKETS))
-    codes, ends = {}, {}
-    for path in ("/served", "/left", "/rejected"):
+    codes, ends, statuses = {}, {}, {}
+    for path in ("/served", "/left", "/rejected", "/lost"):
         server.envelopes.clear()
-        wire = Wire([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1001}])
+        end = {"type": "websocket.disconnect", "code": 1001}
+        if path == "/lost":
+            del end["code"]  # as the ASGI specification allows for "no code received"
+        wire = Wire([{"type": "websocket.connect"}, end])
         await wire.run(app, websocket(path))
         ends[path] = datetime.now().timestamp()  # noqa: DTZ005 - a moment, whatever the zone
         (span,) = server.spans
         codes[path] = data_of(span).get("websocket.close_code")
+        statuses[path] = span["tags"]["http.status_code"]
         ends[path] -= when(span)[1]
         assert span["op"] == "websocket.server"
-    assert codes == {"/served": 4001, "/left": 1001, "/rejected": None}
+    assert codes == {"/served": 4001, "/left": 1001, "/rejected": None, "/lost": 1005}
+    assert statuses == {"/served": "101", "/left": "101", "/rejected": "403", "/lost": "101"}
     assert ends["/left"] >= 0.019
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_who_leaves_after_the_whole_answer_has_left_nothing(sentry: Sentry, status: int) -> None:
+    """Applications wait for the client to go when all is sent; that cancels neither the request nor its count."""
+    server = sentry()
+    before = counters.counts().get("requests.cancelled", 0)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await JSONResponse({"own": "answer"}, status)(scope, receive, send)
+        await receive()
+
+    await Wire([{"type": "http.disconnect"}]).run(RotaSentryMiddleware(app), http())
+    (span,) = server.spans
+    assert not is_cancelled(span)
+    assert span["tags"]["http.status_code"] == str(status)
+    assert counters.counts().get("requests.cancelled", 0) == before
+
+
+async def test_an_answer_with_trailers_ends_with_the_last_of_them(sentry: Sentry) -> None:
+    """Not with the body before them."""
+    server = sentry()
+    at: list[float] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": True})
+        await send({"type": "http.response.body", "body": b"fine"})
+        await send({"type": "http.response.trailers", "headers": [(b"x", b"1")], "more_trailers": True})
+        await anyio.sleep(0.002)
+        at.append(time.time())
+        await send({"type": "http.response.trailers", "headers": [(b"y", b"1")]})
+
+    await Wire().run(RotaSentryMiddleware(app), http())
+    (span,) = server.spans
+    assert when(span)[1] >= at[0] - 0.0005
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["fine", "fails"])

@@ -67,6 +67,14 @@ def test_the_hops_may_come_in_several_headers() -> None:
     assert claimed_addresses(scope) == {SPOOFED, "198.51.100.7", "10.0.0.2"}
 
 
+def test_every_address_that_a_header_claims_is_known_as_it_is_written_there() -> None:
+    """With quotes, brackets and port or without, whatever else is told beside it; of a list without end the first."""
+    found = claimed_addresses(scope_of(None, forwarded='for="[2001:DB8::1]:80";by=10.0.0.1, for=192.0.2.1:80;proto=x'))
+    assert found == {"2001:DB8::1", "2001:db8::1", "10.0.0.1", "192.0.2.1"}
+    endless = ",".join(f"192.0.{number // 250}.{number % 250}" for number in range(5_000))
+    assert 10 < len(claimed_addresses(scope_of(None, x_forwarded_for=endless))) < 100
+
+
 def test_without_trusted_proxies_no_header_is_believed() -> None:
     """The default: the address is that of the connection."""
     assert client_address(scope_of("10.0.0.1", x_forwarded_for=SPOOFED)) == "10.0.0.1"

@@ -75,6 +75,11 @@ class Plain:
         (Plain(pk=3, is_superuser=True, is_staff=True), ("3", None, None, "superuser")),
         (Plain(pk=3, is_superuser=False, is_staff=True), ("3", None, None, "staff")),
         (SimpleUser("jane"), (None, "jane", None, None)),
+        (Person(id=" 7 "), ("7", "scw1001", "scw1001@example.com", "Manager")),
+        (Plain(id="", uid=5), ("5", None, None, None)),
+        (Plain(id=True, uid=5), ("5", None, None, None)),
+        (Plain(id=8, is_authenticated=True, is_anonymous=False), ("8", None, None, None)),
+        (Plain(id=8, is_authenticated="perhaps"), ("8", None, None, None)),
     ],
 )
 def test_a_user_is_read_by_shape(user: Any, expected: tuple[str | None, ...]) -> None:
@@ -82,12 +87,24 @@ def test_a_user_is_read_by_shape(user: Any, expected: tuple[str | None, ...]) ->
     found = identity.read({"type": "http", "user": user})
     assert found is not None
     assert (found.id, found.username, found.email, found.role) == expected
+    assert identity.owner({"type": "http", "user": user}) == found.id
 
 
-@pytest.mark.parametrize("user", [None, {}, Plain(is_authenticated=False, id=1), Plain(is_anonymous=True), object()])
-def test_nobody_is_nobody(user: Any) -> None:
-    """An anonymous visitor has no identity, and an odd object does no harm."""
+@pytest.mark.parametrize(
+    ("user", "owner"),
+    [
+        (None, None),
+        ({}, None),
+        (Plain(is_authenticated=False, id=1), identity.ANONYMOUS),
+        (Plain(is_anonymous=True, id=1), identity.ANONYMOUS),
+        ({"is_anonymous": True, "id": 1}, identity.ANONYMOUS),
+        (object(), None),
+    ],
+)
+def test_nobody_is_nobody(user: Any, owner: str | None) -> None:
+    """An anonymous visitor has no identity, and owns what nobody does; an odd object does no harm."""
     assert identity.read({"type": "http", "user": user}) is None
+    assert identity.owner({"type": "http", "user": user}) == owner
     assert identity.read({"type": "http"}) is None
 
 
@@ -118,9 +135,12 @@ def test_permissions_are_no_roles() -> None:
 
 def test_what_is_read_is_bounded() -> None:
     """In length, and in the number of roles that are looked at."""
-    found = identity.read({"user": {"id": "x" * 10_000, "roles": ["viewer"] * 100 + ["admin"]}})
-    assert found is not None
-    assert (len(found.id or ""), found.role) == (200, "viewer")
+    roles = ["viewer"] * 100 + ["admin"]
+    for user in ({"id": "x" * 10_000, "roles": roles}, *(Plain(id=long, roles=roles) for long in ("x" * 300, 10**300))):
+        found = identity.read({"user": user})
+        assert found is not None
+        assert (len(found.id or ""), found.role) == (200, "viewer")
+        assert identity.owner({"user": user}) == found.id
 
 
 class Base(DeclarativeBase):

@@ -22,6 +22,7 @@ import sentry_sdk
 from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
 from sentry_sdk.integrations.logging import LoggingIntegration
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 
 from asgi_rota_sentry import RotaSentryMiddleware, Settings
 from tests.conftest import MemoryTransport, session_counts
@@ -49,13 +50,14 @@ async def test_what_was_counted_is_told_before_the_server_may_end(sentry: Sentry
     """Errors over the budget, requests and sessions: nothing waits for an exit that a signal may skip."""
     transport = sentry(errors_per_minute=1, options={"release": "rota@1"})
     wrapped = RotaSentryMiddleware(app)
-    for _ in range(5):
-        await Wire().run(wrapped, http())
     by_then: list[Any] = []
 
     async def send(message: Any) -> None:
         if message["type"] == "lifespan.shutdown.complete":
             by_then.extend(transport.envelopes)
+        else:
+            for _ in range(5):
+                await Wire().run(wrapped, http())
 
     await wrapped(LIFESPAN, Wire(TOLD).receive, send)
     transport.envelopes[:] = by_then
@@ -63,6 +65,38 @@ async def test_what_was_counted_is_told_before_the_server_may_end(sentry: Sentry
     assert [context.get("error_budget", {}).get("not_sent") for context in contexts] == [None, 4]
     (sessions,) = transport.items("sessions")
     assert session_counts([sessions])["crashed"] == 5
+    metrics = [metric for batch in transport.items("trace_metric") for metric in batch["items"]]
+    assert [metric["value"] for metric in metrics if metric["name"] == "asgi_rota_sentry.requests"] == [5]
+
+
+@pytest.mark.anyio
+async def test_what_the_server_raises_at_a_message_is_the_application_s_to_know(sentry: Sentry) -> None:
+    """As without us."""
+    sentry()
+
+    async def send(message: Any) -> None:
+        raise OSError("no server any more")
+
+    with pytest.raises(OSError, match="no server any more"):
+        await RotaSentryMiddleware(app)(LIFESPAN, Wire(TOLD).receive, send)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("has_sdk", [True, False])
+async def test_an_expected_failure_of_a_lifespan_is_no_event(
+    sentry: Sentry, caplog: pytest.LogCaptureFixture, *, has_sdk: bool
+) -> None:
+    """Nor is it, without the SDK, any fault of ours."""
+    transport = sentry() if has_sdk else None
+
+    async def fails(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        raise HTTPException(404)
+
+    with pytest.raises(HTTPException):
+        await RotaSentryMiddleware(fails, Settings())(LIFESPAN, Wire(TOLD).receive, Wire().send)
+    assert transport is None or transport.events == []
+    assert "A fault while" not in caplog.text
 
 
 @pytest.mark.anyio
@@ -262,9 +296,13 @@ async def test_a_failure_before_the_application_was_asked_is_one_too(sentry: Sen
 
 
 @pytest.mark.anyio
-async def test_a_failure_that_is_only_told_is_what_the_server_says_of_it(sentry: Sentry) -> None:
+async def test_a_failure_that_is_only_told_is_what_the_server_says_of_it(
+    sentry: Sentry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without an exception there is nothing to capture: not even one that the server was started in the midst of."""
     transport = sentry(options={"integrations": [LoggingIntegration(event_level=logging.ERROR)]})
+    flushed: list[bool] = []
+    monkeypatch.setattr(transport, "flush", lambda *_, **__: flushed.append(True))
 
     async def tells(scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -274,6 +312,7 @@ async def test_a_failure_that_is_only_told_is_what_the_server_says_of_it(sentry:
         raise KeyError("around the server")
     except KeyError:
         await Uvicorn(TOLD).serve(RotaSentryMiddleware(tells), "startup")
+    assert flushed
     texts = [event["logentry"]["message"] for event in transport.events]
     assert texts == ["no database", "Application startup failed. Exiting."]
 
@@ -295,6 +334,7 @@ async def test_two_failures_of_a_lifespan_are_two_events(sentry: Sentry) -> None
 
 _SERVED = """
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from asgi_rota_sentry import RotaSentryMiddleware, init
 
@@ -324,6 +364,7 @@ app = RotaSentryMiddleware(get_asgi_application())
 _SERVED_FAILING = """
 from contextlib import asynccontextmanager
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from asgi_rota_sentry import RotaSentryMiddleware, init
 
 @asynccontextmanager

@@ -11,13 +11,13 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Mount, Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from asgi_rota_sentry import RotaSentryMiddleware, metering
 from tests.conftest import Get, MemoryTransport
 from tests.django_site import site
-from tests.wire import Wire, websocket
+from tests.wire import Wire, http, websocket
 
 Sentry = Callable[..., MemoryTransport]
 
@@ -82,6 +82,34 @@ def test_each_request_is_counted_by_route_and_status_class(sentry: Sentry, fetch
     }
     assert found["requests.slow", "/view/{what}", "2xx"] == 3
     assert sums(server) == found  # handed on once
+
+
+def test_what_was_not_answered_is_no_server_error_unless_the_server_had_to_answer(sentry: Sentry) -> None:
+    """Cancelled, or given up by its client, it has no status; raised or returned without an answer it is a 5xx."""
+    server = sentry(pages="never")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/stopped/":
+            scope["wire"].stop()
+        await receive()
+        if scope["path"] == "/raised/":
+            raise ValueError
+
+    ways = {"/silent": "http.request", "/left": "http.disconnect", "/stopped": "", "/raised": "http.request"}
+    wrapped = RotaSentryMiddleware(Router([Mount(path, app) for path in ways]))
+
+    async def ask() -> None:
+        for path, incoming in ways.items():
+            await Wire([{"type": incoming}]).run(wrapped, http(path=f"{path}/"))
+        await Wire([{"type": "websocket.connect"}]).run(wrapped, websocket("/left/"))
+
+    asyncio.run(ask())
+    assert {key[1:]: count for key, count in sums(server).items() if key[0] == "requests"} == {
+        ("/silent/{path}", "5xx"): 1,
+        ("/left/{path}", "none"): 2,
+        ("/stopped/{path}", "none"): 1,
+        ("/raised/{path}", "5xx"): 1,
+    }
 
 
 def test_django_s_requests_are_counted_by_its_routes(sentry: Sentry, fetch: Get) -> None:

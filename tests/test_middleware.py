@@ -45,7 +45,7 @@ async def missing(request: Request) -> Response:
 
 
 def rota(**kwargs: Any) -> Starlette:
-    inner = [Route("/{shift}/", home), Route("/{shift}/broken/", broken, methods=["GET", "POST"])]
+    inner = [Route("/{shift}/", home), Route("/{shift}/broken/", broken, methods=["GET", "HEAD", "POST"])]
     return Starlette(routes=[Route("/", home), Route("/missing/", missing), Mount("/shifts", routes=inner)], **kwargs)
 
 
@@ -88,6 +88,34 @@ async def test_an_error_becomes_one_event_with_who_what_and_how(sentry: Sentry, 
         ("exception", "ValueError: invalid literal for int() with base 10: 'abc'"),
     ]
     assert (response.status_code, response.headers["x-sentry-event-id"]) == (500, event["event_id"])
+
+
+@pytest.mark.parametrize("framing", [(b"content-length", b"17"), (b"transfer-encoding", b"chunked")])
+@pytest.mark.parametrize(
+    ("size", "read", "data"),
+    [
+        ("always", 2, {"day": "Monday"}),
+        ("always", 1, '{"day": "'),
+        ("always", 0, None),
+        ("never", 2, None),
+    ],
+)
+async def test_of_the_body_an_event_tells_what_the_application_has_read(
+    sentry: Sentry, framing: tuple[bytes, bytes], size: str, read: int, data: Any
+) -> None:
+    """Without any framework's help, as far as the SDK's option `max_request_body_size` goes."""
+    server = sentry(options={"max_request_body_size": size})
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(read):
+            await receive()
+        raise ValueError
+
+    parts = [{"type": "http.request", "body": part, "more_body": True} for part in (b'{"day": "', b'Monday"}')]
+    scope = http("POST", headers=[(b"content-type", b"application/json"), framing])
+    await Wire(parts).run(RotaSentryMiddleware(app), scope)
+    (event,) = server.events
+    assert event["request"].get("data") == data
 
 
 async def test_each_request_makes_one_span_with_name_status_and_tags(sentry: Sentry, fetch: Get) -> None:
@@ -382,6 +410,117 @@ async def test_an_app_s_own_answers_pass_untouched(sentry: Sentry, fetch: Get) -
     for status in (404, 500, 503, 403):
         response = await fetch(app, f"/{status}")
         assert (response.status_code, response.json()) == (status, {"error": "mine"})
+
+
+@pytest.mark.parametrize("kind", ["missing", "broken", "told"])
+async def test_a_page_leaves_the_application_s_other_headers(sentry: Sentry, fetch: Get, kind: str) -> None:
+    """Of a bare 404, of a bare 500 that came without an exception, and of one whose error was captured; in order."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if kind == "told":
+            sentry_sdk.capture_exception(ValueError("told"))
+        bare = PlainTextResponse("Not Found", 404) if kind == "missing" else PlainTextResponse("", 503)
+        bare.raw_headers += [(b"set-cookie", b"a=1"), (b"x-own", b"stays"), (b"Set-Cookie", b"b=2"), (b"etag", b"1")]
+        await bare(scope, receive, send)
+
+    response = await fetch(RotaSentryMiddleware(app), "/", headers={"accept": "text/html"})
+    assert response.status_code == (404 if kind == "missing" else 503)
+    assert response.text.startswith("<!DOCTYPE html>")
+    assert response.headers.get_list("set-cookie") == ["a=1", "b=2"]
+    assert response.headers["x-own"] == "stays"
+    assert "etag" not in response.headers
+    assert response.headers.get("x-sentry-event-id") == (server.events[0]["event_id"] if kind == "told" else None)
+
+
+@pytest.mark.parametrize("accept", ["text/html", "text/plain", "application/json"])
+async def test_a_404_page_tells_of_no_event(sentry: Sentry, fetch: Get, accept: str) -> None:
+    """Whatever the request captured before: what is missing is nobody's fault, and nothing to ask support about."""
+    server = sentry()
+
+    async def view(request: Request) -> Response:
+        sentry_sdk.capture_exception(ValueError("the search index is away"))
+        raise HTTPException(404)
+
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/", view)]))
+    response = await fetch(app, "/", headers={"accept": accept})
+    (event,) = server.events
+    assert response.status_code == 404
+    assert response.text != "Not Found"
+    assert event["event_id"] not in f"{response.text} {response.headers}"
+
+
+@pytest.mark.parametrize("path", ["/missing/", "/shifts/1/broken/"])
+async def test_head_gets_the_headers_of_the_page_alone(sentry: Sentry, path: str) -> None:
+    """Those of GET (RFC 9110, section 9.3.2), whether the application answered or raised."""
+    sentry()
+    app, asked = RotaSentryMiddleware(rota()), [(b"accept", b"text/html")]
+    answers = {}
+    for method in ("GET", "HEAD"):
+        wire = await Wire([{"type": "http.request"}]).run(app, http(method, path, headers=asked))
+        start, body = wire.sent
+        headers = [pair for pair in start["headers"] if pair[0] != b"x-sentry-event-id"]
+        answers[method] = (start["status"], headers), body["body"]
+    assert answers["HEAD"] == (answers["GET"][0], b"")
+    assert answers["GET"][1].startswith(b"<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize("pages", ["bare", "always"])
+async def test_connect_gets_no_page(sentry: Sentry, pages: str) -> None:
+    """What would answer it is read as the tunnel's bytes (RFC 9110, section 9.3.6)."""
+    sentry(pages=pages)
+    for app in (rota(), broken_bare):
+        wire = await Wire().run(RotaSentryMiddleware(app), http("CONNECT", "/nowhere"))
+        bare = await Wire().run(app, http("CONNECT", "/nowhere"))
+        assert wire.sent == bare.sent
+
+
+async def broken_bare(scope: Any, receive: Any, send: Any) -> None:
+    raise ValueError
+
+
+@pytest.mark.parametrize("scope", [{}, {"root_path": None}])
+async def test_a_server_without_mount_prefix_gets_whole_pages(sentry: Sentry, scope: dict[str, Any]) -> None:
+    """`root_path` may be left out of the scope."""
+    sentry()
+    given = http(headers=[(b"accept", b"text/html")])
+    del given["root_path"]
+    wire = await Wire().run(RotaSentryMiddleware(broken_bare), {**given, **scope})
+    assert b'action="/api/error-feedback/"' in wire.sent[1]["body"]
+
+
+@pytest.mark.parametrize("body", [None, b"", b"Not"])
+@pytest.mark.parametrize("raises", [False, True])
+async def test_an_error_answer_that_is_never_finished_is_let_go_as_it_is(
+    sentry: Sentry, body: bytes | None, *, raises: bool
+) -> None:
+    """What was sent of it so far; where that is nothing and the application raises, the page of the failure stands."""
+    sentry()
+    start = {"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]}
+    sent = [start, *([] if body is None else [{"type": "http.response.body", "body": body, "more_body": True}])]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for message in sent:
+            await send(message)
+        if raises:
+            raise ValueError
+
+    wire = await Wire().run(RotaSentryMiddleware(app), http())
+    assert wire.sent == sent if body or not raises else [one.get("status") for one in wire.sent] == [500, None]
+
+
+async def test_a_bare_answer_keeps_its_status_when_the_application_raises_after_it(sentry: Sentry) -> None:
+    """The page comes with the event of the exception."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("Service Unavailable", 503)(scope, receive, send)
+        raise ValueError
+
+    wire = await Wire().run(RotaSentryMiddleware(app), http())
+    (event,) = server.events
+    assert wire.sent[0]["status"] == 503
+    assert (b"x-sentry-event-id", event["event_id"].encode()) in wire.sent[0]["headers"]
 
 
 async def test_a_large_error_answer_is_let_go_as_it_is(sentry: Sentry, fetch: Get) -> None:

@@ -19,7 +19,7 @@ import sentry_sdk
 from sentry_sdk.envelope import Envelope, Item, PayloadRef
 from sentry_sdk.transport import HttpTransport
 
-from asgi_rota_sentry import Settings
+from asgi_rota_sentry import Settings, init
 from asgi_rota_sentry.outbox import LOCAL, QUEUED, SET_ASIDE, Outbox, OutboxMissingError, health, transport_for
 from asgi_rota_sentry.outbox.leadership import Leadership
 from tests import waiting
@@ -124,6 +124,19 @@ def test_without_an_outbox_nothing_is_kept_and_the_sdk_sends_itself(start: Start
         sentry_sdk.flush()
     assert server.seen == []
     assert not path.exists()
+
+
+@pytest.mark.parametrize("state", [QUEUED, LOCAL])
+def test_a_dsn_that_is_given_as_an_option_is_as_good_as_one_in_the_settings(path: Path, state: str) -> None:
+    """`init(dsn=…)` wins over the settings, and what cannot be sent there waits in the outbox."""
+    dsns = [f"http://key@127.0.0.1:{unused_port()}/1", ""]
+    option, setting = dsns if state == QUEUED else reversed(dsns)
+    init(Settings(dsn=setting or None, outbox_path=str(path)), dsn=option, default_integrations=False)
+    event_id = crash()
+    sentry_sdk.flush(0.1)
+    kept = Outbox(path, create=False).find(event_id)
+    sentry_sdk.get_client().close(timeout=0)
+    assert [entry.state for entry in kept] == [state]
 
 
 def test_an_error_reaches_the_server_and_leaves_the_file(start: Start, server: Ingest) -> None:

@@ -71,7 +71,11 @@ CLIENT_ADDRESS = """
     X-Forwarded-For X-Real-IP CF-Connecting-IP CF-Connecting-IPv6 True-Client-IP Fastly-Client-IP Fly-Client-IP
     Client-IP X-Azure-ClientIP X-Azure-SocketIP CloudFront-Viewer-Address X-Sucuri-ClientIP X-ProxyUser-Ip
     WL-Proxy-Client-IP Incap-Client-IP Ali-CDN-Real-IP CDN-Src-IP X-Remote-Addr X-Real-Client-Addr X-RealIP
-    X-Coming-From Forwarded X-Forwarded
+    X-Coming-From Forwarded X-Forwarded X-Original-Forwarded-For X-Envoy-External-Address Via
+"""
+WHO_IT_IS = """
+    Authorization Proxy-Authorization Cookie Set-Cookie From X-API-Key X-CSRFToken X-XSRF-Token Remote-User
+    X-Remote-Groups X-Forwarded-User X-Auth-Request-Username X-Forwarded-Email X-Goog-Authenticated-User-Email
 """
 NOBODYS = """
     X-Forwarded-Proto X-Forwarded-Host X-Forwarded-Port X-Client X-Client-Version X-Azure-Ref X-Azure-FDID X-Request-ID
@@ -79,12 +83,12 @@ NOBODYS = """
 """
 
 
-def test_every_header_with_the_clients_address_needs_permission() -> None:
-    """Each proxy and each delivery network has a name of its own for it; what tells of no person stays."""
-    addresses = CLIENT_ADDRESS.lower().split()
-    scope = scope_of(headers=[(name.encode(), b"192.0.2.7") for name in addresses + NOBODYS.lower().split()])
+def test_every_header_with_the_clients_address_or_identity_needs_permission() -> None:
+    """Each proxy and each delivery network has a name of its own for them; what tells of no person stays."""
+    personal = (CLIENT_ADDRESS + WHO_IT_IS).lower().split()
+    scope = scope_of(headers=[(name.encode(), b"192.0.2.7") for name in personal + NOBODYS.lower().split()])
     found = request.headers(scope, personal=False)
-    assert [name for name, value in found.items() if value == "[Filtered]"] == addresses
+    assert [name for name, value in found.items() if value == "[Filtered]"] == personal
     assert set(request.headers(scope, personal=True).values()) == {"192.0.2.7"}
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -347,6 +348,36 @@ async def test_after_its_answer_a_request_tells_its_own_story_once(sentry: Sentr
 
 
 @pytest.mark.anyio
+async def test_a_request_that_the_server_had_to_answer_is_a_500_in_the_story(sentry: Sentry) -> None:
+    """Whether the application raised or only returned; what was cancelled or left by its client had no answer."""
+    server = sentry(pages="never")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        record_action("click", scope["path"])
+        if scope["path"] == "/stopped/":
+            scope["wire"].stop()
+        await receive()
+        if scope["path"] == "/raised/":
+            raise ValueError
+
+    wrapped = RotaSentryMiddleware(app)
+    headers = [(b"cookie", b"session=mine")]
+    read, left = {"type": "http.request"}, {"type": "http.disconnect"}
+    for path, incoming in {"silent": read, "left": left, "stopped": read, "raised": read}.items():
+        await Wire([incoming]).run(wrapped, http(path=f"/{path}/", headers=headers))
+    (event,) = server.events
+    assert told_story(event) == [
+        "/silent/",
+        "GET /silent/ (500 Internal Server Error)",
+        "/left/",
+        "/stopped/",
+        "GET /raised/",
+        "/raised/",
+        "GET /raised/ (500 Internal Server Error)",
+    ]
+
+
+@pytest.mark.anyio
 async def test_what_is_done_over_a_websocket_is_remembered(sentry: Sentry, fetch: Get) -> None:
     """It was answered when it was accepted; what the user did since is in the story of the next request."""
     server = sentry()
@@ -367,14 +398,22 @@ async def test_what_is_done_over_a_websocket_is_remembered(sentry: Sentry, fetch
     assert told_story(event)[:2] == ["GET /live/ (101 Switching Protocols)", "User moved a shift"]
 
 
+@dataclass
+class Worker:
+    """A user as an object, not a mapping."""
+
+    id: str
+
+
 @pytest.mark.anyio
-@pytest.mark.parametrize("reader", ["default", "function", "coroutine function"])
+@pytest.mark.parametrize("reader", ["default", "object", "function", "coroutine function"])
 async def test_nobody_sees_the_story_of_who_was_there_before(sentry: Sentry, fetch: Get, reader: str) -> None:
     """One browser and one cookie, two users: whoever reads the identity, the second begins anew."""
     server = sentry()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["user"] = {"id": dict(scope["headers"])[b"x-user"].decode()}
+        found = {"id": dict(scope["headers"])[b"x-user"].decode()}
+        scope["user"] = Worker(**found) if reader == "object" else found
         if scope["path"] == "/fail/":
             raise ValueError("boom")
         await PlainTextResponse("ok")(scope, receive, send)
@@ -385,8 +424,8 @@ async def test_nobody_sees_the_story_of_who_was_there_before(sentry: Sentry, fet
     async def read_async(scope: Scope) -> Identity:
         return read(scope)
 
-    readers: dict[str, Any] = {"default": None, "function": read, "coroutine function": read_async}
-    wrapped = RotaSentryMiddleware(app, identify=readers[reader])
+    readers: dict[str, Any] = {"function": read, "coroutine function": read_async}
+    wrapped = RotaSentryMiddleware(app, identify=readers.get(reader))
     for user, path in (("anna", "/secret-of-anna/"), ("bert", "/own/"), ("bert", "/fail/")):
         await fetch(wrapped, path, headers={"cookie": "session=shared", "x-user": user})
     (event,) = server.events
