@@ -45,8 +45,9 @@ def name_of_route(scope: Scope, app: Any, status: int, known: Any, source: str) 
     if not is_routed and "router" in scope:
         scope = endpoints.with_route(scope)
         is_routed = "route" in scope
-    is_litestar = "litestar_app" in scope
-    if is_routed or is_litestar or "path_template" in scope or routers.has_router(app):
+    is_routed = is_routed or "litestar_app" in scope
+    is_asked = is_routed or "path_template" in scope or routers.has_router(app)
+    if is_asked:
         found = template(scope, app)
         if found is not None:
             return found, "route"
@@ -56,9 +57,11 @@ def name_of_route(scope: Scope, app: Any, status: int, known: Any, source: str) 
     if status == 404:
         # Whatever path was tried: those who look for what is not there know no end of them.
         return f"{request.known_method(scope)} 404", "route"
+    if not is_asked and "router" not in scope:
+        return None
     mounted = slashes.template(scope) if status in slashes.STATUSES and "router" in scope else None
     if mounted is None:
-        mounted = mount(scope) if is_routed or is_litestar else routers.mount(app, scope)
+        mounted = mount(scope) if is_routed else routers.mount(app, scope)
     if mounted is not None:
         return mounted, "route"
     return (f"{request.known_method(scope)} 404", "route") if _is_lost(scope, app, status) else None

@@ -14,6 +14,8 @@ from typing import Any
 import django
 from django.conf import settings
 from django.db.backends.signals import connection_created
+from sentry_sdk.integrations import setup_integrations
+from sentry_sdk.integrations.django import DjangoIntegration
 
 CUSTOM = os.environ.get("ROTA_TEST_USER_MODEL") == "custom"
 
@@ -24,6 +26,8 @@ _ready: list[Any] = []
 def site() -> Any:
     """The bare ASGI application; the database has two users, `Jane` and `Bob`."""
     if not _ready:
+        # Django's middleware has spans only if the integration was there before it: whichever test asks first.
+        setup_integrations([DjangoIntegration()], with_defaults=False)
         _configure()
         from django.core.asgi import get_asgi_application
 
