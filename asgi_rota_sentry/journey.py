@@ -4,6 +4,7 @@ What is costly waits until there is an event or a sampled span.
 """
 
 import inspect
+import logging
 import time
 from collections import deque
 from typing import Any
@@ -33,7 +34,7 @@ _TELLING_HEADERS = trace_context.NAMES | _BODY_HEADERS | {request.COOKIE}
 class Journey(Record):
     """One request's way through the middleware."""
 
-    __slots__ = ("_is_cancelled", "is_open", "outer_scopes", "reply")
+    __slots__ = ("_is_cancelled", "_logged", "is_open", "outer_scopes", "reply")
 
     def __init__(self, config: Configuration, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         self._config = config
@@ -45,6 +46,7 @@ class Journey(Record):
         self._client = self._sentry = self._span = self._ended_span = self._last_knowledge = self._withheld = None
         self._body = self._visitor = self._actions = self._identity = self._failed_with = self._close_code = None
         self.find_route = None
+        self._logged: logging.LogRecord | None = None
         self._is_excluded = False
         self._pages = self._status = 0
         self._arrived_at = self._answered_at = self._ended_at = self._passed_at = 0.0
@@ -119,6 +121,11 @@ class Journey(Record):
         except Exception:
             faults.report("reading the identity")
 
+    def note_logged(self, record: logging.LogRecord) -> None:
+        """Remember that an exception was logged before the answer: if that is a 5xx, it stands for it."""
+        if self.is_open and not self._status:
+            self._logged = record
+
     def add_action(self, category: str, message: str, data: dict[str, Any]) -> None:
         """Remember what the user did, for the visitor's later requests."""
         if self._sentry is None or self._is_excluded or not self._config.trail.remembers:
@@ -144,8 +151,19 @@ class Journey(Record):
                 self._span.set_status_code(status)
             if self._config.trail.remembers and not self._is_excluded:
                 self._remember(status, headers_of(message), self._answered_at)
+            self._tell_logged(status)
         except Exception:
             faults.report("noting a response")
+
+    def _tell_logged(self, status: int) -> None:
+        """Capture the exception that was logged, if the answer is a failure and no event was made of it."""
+        record, self._logged = self._logged, None
+        if record is None or status < 500 or self._sentry is None:
+            return
+        try:
+            self._sentry.run(sdk.capture_logged, record)
+        except Exception:
+            faults.report("capturing an exception")
 
     def on_end(self, message: Message) -> None:
         """The last byte is out: the span ends, unless an exception may still follow and must come first."""
@@ -172,6 +190,7 @@ class Journey(Record):
         scope, sentry, client = self._scope, self._sentry, self._client
         sent = request.headers_and_cookies(scope)
         who, asked = self._who(sent), sent[0]
+        self._tell_logged(status)
         event_id = self._failure_id() if status >= 500 else None
         situation = Situation(
             status=status,
@@ -273,7 +292,7 @@ class Journey(Record):
         is_here = sdk.layer.get(None) is self
         if self._sentry is not None:
             self._settle(self._sentry, is_here=is_here)
-        self._failed_with = self._last_knowledge = None
+        self._failed_with = self._last_knowledge = self._logged = None
         # What would make a cycle is let go, so that the request needs no garbage collector.
         self.reply.is_followed = False
         del self.reply

@@ -24,6 +24,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    """And let those who ask the collector at the end, as Hypothesis does, find it as it was."""
+    gc.unfreeze()
+
+
 class MemoryTransport(Transport):
     """Keeps what would be sent, as it would be sent."""
 

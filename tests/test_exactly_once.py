@@ -581,3 +581,61 @@ def test_django_s_handlers_make_one_event_each(lifecycle: str) -> None:
     assert left == dict.fromkeys(left, "0 events, cancelled [True]")
     assert lines == dict.fromkeys(lines, "1 event, 1 span, ID on the page")
     assert len(lines) == 7
+
+
+def falcon_app() -> Any:
+    import falcon.asgi
+
+    class Shift:
+        async def on_get(self, req: Any, resp: Any) -> None:
+            int("abc")
+
+        async def on_post(self, req: Any, resp: Any) -> None:
+            logging.getLogger("falcon").exception("A field is odd", exc_info=ValueError("it is mended"))
+            resp.status = 202
+
+    app = falcon.asgi.App()
+    app.add_route("/shift", Shift())
+    return app
+
+
+def blacksheep_app() -> Any:
+    from blacksheep import Application, Response
+    from blacksheep.server.routing import Router
+
+    router = Router()
+    app = Application(router=router)
+
+    @router.get("/shift")
+    async def fails() -> None:
+        int("abc")
+
+    @router.post("/shift")
+    async def goes_well() -> Any:
+        app.logger.error("A field is odd", exc_info=ValueError("it is mended"))
+        return Response(202)
+
+    asyncio.run(app.start())
+    return app
+
+
+@pytest.mark.parametrize("makes_events", [True, False], ids=["logged as events", "logged as nothing"])
+@pytest.mark.parametrize("pages", ["bare", "never"])
+@pytest.mark.parametrize("framework", [falcon_app, blacksheep_app])
+def test_what_a_framework_answers_itself_and_only_logs_is_one_event(
+    sentry: Sentry, fetch: Get, framework: Any, pages: str, *, makes_events: bool
+) -> None:
+    """The SDK has no integration for them, and the page has the event's ID; what a good request logs is nothing."""
+    integration = LoggingIntegration(event_level=logging.ERROR if makes_events else None)
+    server = sentry({"integrations": [integration]}, pages=pages)
+    app = RotaSentryMiddleware(framework())
+    for _ in range(2):
+        server.envelopes.clear()
+        answer = asyncio.run(fetch(app, "/shift"))
+        (event,) = server.events
+        assert event["exception"]["values"][-1]["type"] == "ValueError"
+        assert (answer.status_code, event["transaction"]) == (500, "/shift")
+        assert answer.headers.get("x-sentry-event-id") == (event["event_id"] if pages == "bare" else None)
+    server.envelopes.clear()
+    assert asyncio.run(fetch(app, "/shift", "POST")).status_code == 202
+    assert len(server.events) == (1 if makes_events else 0)

@@ -28,6 +28,7 @@ from asgi_rota_sentry.sdk.feedback import (
 from asgi_rota_sentry.sdk.guard import install as install_guard
 from asgi_rota_sentry.sdk.layer import layer
 from asgi_rota_sentry.sdk.left_out import leave_out
+from asgi_rota_sentry.sdk.logged import capture_logged
 from asgi_rota_sentry.sdk.metrics import send_sums
 from asgi_rota_sentry.sdk.options import Hooks, build_options, initialise
 from asgi_rota_sentry.sdk.scope import RequestScope
@@ -43,6 +44,7 @@ __all__ = [
     "add_breadcrumb",
     "build_options",
     "capture_exception",
+    "capture_logged",
     "capture_slow_request",
     "capture_tally",
     "continue_trace",
