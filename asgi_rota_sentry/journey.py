@@ -266,6 +266,7 @@ class Journey(Record):
         try:
             if _has_error(exc) and not expected.is_disconnect(exc):
                 self._capture(exc)
+            sdk.mark_settled(exc)  # uvicorn logs each request that it cancels when it ends
             self._cancel()
         except Exception:
             faults.report("leaving a cancelled request")

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 
 from asgi_rota_sentry import expected, faults, sdk
 from asgi_rota_sentry.budget import BUDGETS
@@ -20,6 +21,9 @@ _FAILURES = ("lifespan.startup.failed", "lifespan.shutdown.failed")
 _END = "lifespan.shutdown.complete"
 # How much longer than the SDK's own `shutdown_timeout` the server is kept from ending, at most.
 _GRACE_SECONDS = 1.0
+# So many turns of the event loop are left to the requests that the server has just cancelled, each to come to its end:
+# uvicorn does not wait for them.
+_LAST_TURNS = 50
 
 
 async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, answers: bool = False) -> Any:
@@ -119,6 +123,8 @@ async def _settle() -> None:
     if client is not None:
         seconds = client.shutdown_seconds
         with anyio.move_on_after(seconds + _GRACE_SECONDS):
+            for _ in range(_LAST_TURNS):
+                await anyio.lowlevel.checkpoint()
             await anyio.to_thread.run_sync(_tell_all, seconds, abandon_on_cancel=True)
 
 

@@ -385,6 +385,22 @@ async def test_a_server_that_shuts_down_cancels_the_same_way(sentry: Sentry, pro
     assert counters.counts()["requests.cancelled"] == before + 1
 
 
+async def test_what_uvicorn_logs_of_the_requests_that_it_cancels_is_no_event(sentry: Sentry) -> None:
+    """It does so when it ends and they do not, in the time that it leaves them: each deployment would be errors."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as requests:
+        for _ in range(3):
+            requests.start_soon(serve_as_uvicorn, RotaSentryMiddleware(app), "/")
+        await anyio.wait_all_tasks_blocked()
+        requests.cancel_scope.cancel()
+    assert server.events == []
+    assert [is_cancelled(span) for span in server.spans] == [True] * 3
+
+
 async def test_an_error_of_the_application_s_own_is_one_though_it_looks_like_a_client_s(
     sentry: Sentry, fetch: Get
 ) -> None:
@@ -417,6 +433,7 @@ async def test_what_ends_the_process_is_no_error_but_hides_none(
     with pytest.raises(BaseException) as raised:  # noqa: PT011 - it is this very one
         await RotaSentryMiddleware(app)(http(), Wire().receive, Wire().send)
     assert raised.value is error
+    logging.getLogger("uvicorn.error").error("Exception in ASGI application", exc_info=error)
     assert len(server.events) == captured
     assert "ValueError" in [value["type"] for event in server.events for value in event["exception"]["values"]] or (
         not captured

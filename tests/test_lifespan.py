@@ -100,6 +100,42 @@ async def test_an_expected_failure_of_a_lifespan_is_no_event(
 
 
 @pytest.mark.anyio
+async def test_requests_that_the_server_has_just_cancelled_end_before_all_is_told(
+    sentry: Sentry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Uvicorn cancels what has not ended in the time it leaves, and ends the lifespan without waiting for that."""
+    sentry()
+    requests = anyio.CancelScope()
+    ended: list[str] = []
+
+    async def streams(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await app(scope, receive, send)
+            return
+        async with anyio.create_task_group() as outer, anyio.create_task_group() as inner:  # as Starlette does
+            outer.start_soon(anyio.sleep_forever)
+            inner.start_soon(anyio.sleep_forever)
+
+    wrapped = RotaSentryMiddleware(streams)
+
+    async def serve() -> None:
+        with requests:
+            await wrapped(http(), Wire().receive, Wire().send)
+        ended.append("request")
+
+    async def tell(*_: Any, **__: Any) -> None:
+        ended.append("told")
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", tell)
+    async with anyio.create_task_group() as server:
+        server.start_soon(serve)
+        await anyio.wait_all_tasks_blocked()
+        requests.cancel()
+        await wrapped(LIFESPAN, Wire(TOLD).receive, Wire().send)
+    assert ended == ["request", "told"]
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("way", ["hangs", "fails"])
 async def test_a_transport_that_does_not_let_go_delays_the_end_and_no_more(
     sentry: Sentry, way: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

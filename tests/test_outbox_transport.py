@@ -113,6 +113,27 @@ def test_without_a_dsn_and_in_debug_mode_everything_is_kept_and_nothing_sent(
     assert tried == []
 
 
+def test_two_threads_send_at_once_over_connections_that_are_kept(
+    start: Start, server: Ingest, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is kept is sent by one thread, the rest by the SDK's: urllib3 discards no connection, and warns of none."""
+    both_arrived = threading.Barrier(2, timeout=10)
+
+    def wait_for_the_other(_: Envelope) -> None:
+        both_arrived.wait()
+
+    server.choose = wait_for_the_other
+    start(server.dsn, outbox_transactions=False)
+    transport = sentry_sdk.get_client().transport
+    assert transport is not None
+    crash()
+    payload = {"type": "transaction", "event_id": os.urandom(16).hex(), "transaction": "/", "contexts": {"trace": {}}}
+    transport.capture_envelope(Envelope(items=[Item(PayloadRef(json=payload), type="transaction")]))
+    server.wait_for(lambda it: len(it.taken) == 2)
+    sentry_sdk.flush()
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("urllib3")] == []
+
+
 def test_without_an_outbox_nothing_is_kept_and_the_sdk_sends_itself(start: Start, path: Path, server: Ingest) -> None:
     """`outbox_path=""`: the SDK's transport with a DSN, no trace of anything without."""
     assert transport_for(Settings(dsn=server.dsn, outbox_path="")) is None

@@ -26,6 +26,7 @@ from asgi_rota_sentry.sdk.envelopes import (
 )
 from asgi_rota_sentry.settings import Settings
 
+_SENDING_THREADS = 2
 _TOLD = 200  # bytes of a server's explanation that are kept
 _FULL = "because the outbox is full or they were too old"
 _CATEGORIES = (
@@ -231,6 +232,11 @@ class Keeping(BaseHttpTransport):
 
 class OutboxTransport(Keeping, HttpTransport):
     """Keeps and sends, over HTTP/1.1."""
+
+    def _get_pool_options(self) -> dict[str, Any]:
+        # The sender and the SDK's own thread send at once: with room for one connection, as the SDK has it, urllib3
+        # would close the other each time, and warn of that in the application's log.
+        return {**super()._get_pool_options(), "maxsize": _SENDING_THREADS}
 
 
 class OutboxHttp2Transport(Keeping, Http2Transport):
