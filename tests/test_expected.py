@@ -9,6 +9,7 @@ from fastapi import HTTPException as FastAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
+from werkzeug.exceptions import HTTPException as AbortError
 
 from asgi_rota_sentry.expected import is_disconnect, is_expected, leaves, mark_unsent
 
@@ -39,12 +40,13 @@ def test_answers_below_500_are_expected(exc: BaseException) -> None:
         ValueError(),
         HTTPException(500),
         FastAPIError(503),
+        AbortError(),
         ExceptionGroup("mixed", [HTTPException(404), ValueError()]),
         type("HTTPException", (Exception,), {"status_code": 404})(),
     ],
 )
 def test_everything_else_is_a_fault(exc: BaseException) -> None:
-    """A 5xx, one real fault in a group, a namesake from another library (an API client's 404)."""
+    """A 5xx, one real fault in a group, a namesake from another library (an API client's 404), one without a status."""
     assert not is_expected(exc)
 
 

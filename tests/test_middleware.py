@@ -509,6 +509,45 @@ async def test_an_error_answer_that_is_never_finished_is_let_go_as_it_is(
     assert wire.sent == sent if body or not raises else [one.get("status") for one in wire.sent] == [500, None]
 
 
+@pytest.mark.parametrize(("kibibytes", "passes"), [(1, False), (20, False), (40, True)])
+async def test_where_every_error_gets_a_page_no_more_than_64_kib_are_held(
+    sentry: Sentry, kibibytes: int, *, passes: bool
+) -> None:
+    """`pages="always"`: an answer in parts is replaced when it is whole, a larger one let go as soon as it is that."""
+    sentry(pages="always")
+    parts = [b"x" * kibibytes * 1024] * 3
+    wire = Wire()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/html")]})
+        for number, part in enumerate(parts):
+            await send({"type": "http.response.body", "body": part, "more_body": number < len(parts) - 1})
+            wire.note(len(wire.sent))
+
+    await wire.run(RotaSentryMiddleware(app), http())
+    noted = [entry[1] for entry in wire.log if entry[0] == "app"]
+    assert noted == ([0, 3, 4] if passes else [0, 0, 2])
+    assert (
+        [message["body"] for message in wire.sent[1:]] == parts if passes else b"x" * 1024 not in wire.sent[1]["body"]
+    )
+
+
+async def test_headers_that_only_the_server_may_read_are_not_lost_with_a_page(sentry: Sentry) -> None:
+    """An iterator can be looked at once: an answer whose headers are one is the application's own, however bare."""
+    sentry()
+    headers = [(b"set-cookie", b"a=1")]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": iter(headers)})
+        await send({"type": "http.response.body"})
+
+    wire = await Wire().run(RotaSentryMiddleware(app), http())
+    assert wire.sent == [
+        {"type": "http.response.start", "status": 404, "headers": headers},
+        {"type": "http.response.body"},
+    ]
+
+
 async def test_a_bare_answer_keeps_its_status_when_the_application_raises_after_it(sentry: Sentry) -> None:
     """The page comes with the event of the exception."""
     server = sentry()

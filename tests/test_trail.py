@@ -106,6 +106,15 @@ def test_the_story_is_bounded_in_requests_in_age_and_in_visitors() -> None:
     assert story(trail, keys[3]) == ["GET /"]
 
 
+def test_a_story_is_told_in_the_order_in_which_it_happened() -> None:
+    """Two requests at once, or two processes, need not note theirs in that order."""
+    trail = trail_of()
+    key, now = key_of(trail, "a"), time.time()
+    for path, at in (("/second/", now - 1), ("/first/", now - 2), ("/third/", now)):
+        visit(trail, key, path, at=at)
+    assert story(trail, key) == ["GET /first/", "GET /second/", "GET /third/"]
+
+
 @pytest.mark.anyio
 async def test_what_is_kept_of_a_request_is_bounded(sentry: Sentry) -> None:
     """A client's endless path and method, and an application's objects, do not stay in memory."""
@@ -175,6 +184,11 @@ def test_a_cookie_that_two_visitors_were_given_tells_nothing() -> None:
         trail.renew(mine, same)
         visit(trail, same, "/private/")
     assert story(trail, same) == []
+    own = key_of(trail, "own")
+    trail.renew(same, own)
+    visit(trail, own, "/")
+    trail.renew(same, b"")
+    assert story(trail, own) == ["GET /"]
 
 
 def test_the_same_cookie_given_again_to_its_visitor_is_no_other_s() -> None:
@@ -192,6 +206,7 @@ def test_a_browser_that_changes_hands_begins_anew() -> None:
     trail = trail_of()
     key = key_of(trail, "kiosk")
     visit(trail, key, "/")
+    assert story(trail, key, viewer="jane") == story(trail, key, viewer="") == ["GET /"]
     visit(trail, key, "/jane/", owner="jane")
     assert story(trail, key, viewer="jane") == ["GET /", "GET /jane/"]
     assert story(trail, key, viewer="bob") == []

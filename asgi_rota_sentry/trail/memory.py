@@ -88,7 +88,7 @@ class MemoryStore(Locked):
         with self.lock:
             self._file()
             story = self._stories.pop(key, None)
-            if story is not None and story is not self._shared:
+            if story is not None:
                 story.items.clear()
 
     def _forget_oldest(self) -> None:
