@@ -234,10 +234,9 @@ class Record:
 
     def _owner(self) -> str | None:
         """Whose request it is: an ID, "" for certainly nobody's, None for not known; asked with all of a session."""
-        identify = self._identify
-        if identify is identity.read:
+        if self._config.identify is identity.read:
             return identity.owner(self._scope)
-        found = Person(self._scope, identify, personal=False).identified()
+        found = Person(self._scope, self._identify, personal=False).identified()
         return found.id if found is not None else None
 
     def _end_span(self) -> None:
@@ -345,7 +344,9 @@ class Record:
         metering = self._config.metering
         if metering is None or not sentry.client.has_metrics:
             return
-        known, source = route.found_by(self.find_route, *sentry.transaction())
+        known, source = sentry.transaction()
+        if self.find_route is not None:
+            known, source = route.found_by(self.find_route, known, source)
         named = route.name_of_route(self._scope, self._app, status, known, source)
         errors = sentry.errors
         others: tuple[int, ...] = ()
