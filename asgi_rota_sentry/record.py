@@ -296,12 +296,16 @@ class Record:
         span.set_user(user if knowledge.person.personal else {"id": user.get("id")}, who.preferences)
 
     def _describe_streamed(self, facts: Event, knowledge: Enrichment) -> None:
-        """Add what a transaction's event would tell of the request, and withhold here what no hook can: no hint."""
-        if self._client is not None and self._sentry is not None and not self._sentry.is_adopted:
+        """Add what a transaction's event would tell of the request, and withhold here what is not when it is sent.
+
+        A span of a layer around us is sent when we have left.
+        """
+        client, is_ours = self._client, self._sentry is not None and not self._sentry.is_adopted
+        if client is not None and is_ours:
             personal = knowledge.person.personal
-            facts["request"] = semantics.of_request(self._as_sent(), self._client.collection, personal=personal)
+            facts["request"] = semantics.of_request(self._as_sent(), client.collection, personal=personal)
         withhold = self._withholding()
-        if withhold is not None:
+        if withhold is not None and not (client is not None and client.scrubs_spans and is_ours):
             withhold(facts)
 
     def user(self) -> tuple[User, str | None]:

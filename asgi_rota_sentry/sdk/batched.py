@@ -141,6 +141,12 @@ def seam(raw: Any) -> Callable[[Payload], Any] | None:
     return add if is_last else None
 
 
+def sees_all(raw: Any) -> bool:
+    """Whether each span of this client is scrubbed, and what its request withholds taken out of it."""
+    add = getattr(getattr(raw, _BATCHER, None), _SEAM, None)
+    return getattr(add, "is_ours", False) or isinstance(raw.options.get(OPTION), SpanHook)
+
+
 class _InOrder(dict[Any, None]):
     """The traces whose spans are to be sent, in the order in which they came; the batcher's set has none."""
 

@@ -59,6 +59,7 @@ class Client:
         "profiles",
         "raw",
         "sampler",
+        "scrubs_spans",
         "sdk_info",
         "segment_facts",
         "sessions",
@@ -77,6 +78,8 @@ class Client:
         self.streaming = streams(options)
         if self.streaming:
             batched.install(raw)
+        # Whether what a request withholds is taken out of each of its spans when that is sent.
+        self.scrubs_spans = self.streaming and batched.sees_all(raw)
         if self.streaming and self.tracing:
             children.watch(raw)
         self.has_metrics = metrics.has_metrics(raw)
