@@ -234,10 +234,9 @@ class Record:
 
     def _owner(self) -> str | None:
         """Whose request it is: an ID, "" for certainly nobody's, None for not known; asked with all of a session."""
-        identify = self._identify
-        if identify is identity.read:
+        if self._config.identify is identity.read:
             return identity.owner(self._scope)
-        found = Person(self._scope, identify, personal=False).identified()
+        found = Person(self._scope, self._identify, personal=False).identified()
         return found.id if found is not None else None
 
     def _end_span(self) -> None:
@@ -300,12 +299,16 @@ class Record:
         span.set_user(user if knowledge.person.personal else {"id": user.get("id")}, who.preferences)
 
     def _describe_streamed(self, facts: Event, knowledge: Enrichment) -> None:
-        """Add what a transaction's event would tell of the request, and withhold here what no hook can: no hint."""
-        if self._client is not None and self._sentry is not None and not self._sentry.is_adopted:
+        """Add what a transaction's event would tell of the request, and withhold here what is not when it is sent.
+
+        A span of a layer around us is sent when we have left.
+        """
+        client, is_ours = self._client, self._sentry is not None and not self._sentry.is_adopted
+        if client is not None and is_ours:
             personal = knowledge.person.personal
-            facts["request"] = semantics.of_request(self._as_sent(), self._client.collection, personal=personal)
+            facts["request"] = semantics.of_request(self._as_sent(), client.collection, personal=personal)
         withhold = self._withholding()
-        if withhold is not None:
+        if withhold is not None and not (client is not None and client.scrubs_spans and is_ours):
             withhold(facts)
 
     def user(self) -> tuple[User, str | None]:
@@ -348,7 +351,9 @@ class Record:
         metering = self._config.metering
         if metering is None or not sentry.client.has_metrics:
             return
-        known, source = route.found_by(self.find_route, *sentry.transaction())
+        known, source = sentry.transaction()
+        if self.find_route is not None:
+            known, source = route.found_by(self.find_route, known, source)
         named = route.name_of_route(self._scope, self._app, status, known, source)
         errors = sentry.errors
         others: tuple[int, ...] = ()

@@ -111,12 +111,8 @@ def headers(scope: Scope, *, personal: bool) -> dict[str, str]:
 
 def personal_headers(scope: Scope) -> list[tuple[str, bytes]]:
     """Those that tell who sent the request, or from where: the names in lower case, the values as they are."""
-    found = []
-    for raw_key, value in raw_headers(scope):
-        key, is_personal = _KNOWN_HEADERS[raw_key if type(raw_key) is bytes else bytes(raw_key)]
-        if is_personal:
-            found.append((key, value))
-    return found
+    known = _KNOWN_HEADERS
+    return [(told[0], value) for raw, value in raw_headers(scope) if (told := known[bytes(raw)])[1]]
 
 
 class _KnownHeaders(dict[bytes, tuple[str, bool]]):
@@ -139,6 +135,9 @@ def path(scope: Scope) -> str:
 
     `path` includes `root_path` since ASGI 3's clarification; servers and frameworks from before it leave it out.
     """
+    own = scope.get("path")
+    if isinstance(own, str) and not scope.get("root_path"):
+        return own  # as nearly all
     own, prefix = _text(scope, "path"), _text(scope, "root_path")
     if not prefix or own == prefix or own.startswith(prefix.rstrip("/") + "/"):
         return own

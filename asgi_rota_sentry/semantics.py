@@ -20,6 +20,8 @@ class Collection(Protocol):
     """What of a request may be collected."""
 
     has_lists: bool
+    #: Whether each header's attribute is a list, as in 3.x.
+    lists_headers: bool
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """The headers that may be collected."""
@@ -66,6 +68,8 @@ def of_request(scope: Scope, collection: Collection, *, personal: bool) -> dict[
     Without lists of what may be collected (2.x), path and query are told only with `personal`, as by the SDK.
     """
     found = _headers(scope, collection.raw_headers(personal=personal))
+    if collection.lists_headers:
+        found = {name: [value] for name, value in found.items()}
     if scope.get("method"):
         found["http.request.method"] = request.method(scope)
     if personal or collection.has_lists:

@@ -14,6 +14,7 @@ from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
 
 from asgi_rota_sentry import RotaSentryMiddleware
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
+from asgi_rota_sentry.sdk.layer import layer
 from tests.conftest import MemoryTransport
 from tests.wire import http
 
@@ -170,13 +171,25 @@ async def test_what_is_not_on_the_list_is_replaced(sentry: Sentry) -> None:
     assert told["headers"]["x-team"] == "north"
 
 
+async def app_without_a_layer(scope: Any, receive: Any, send: Any) -> None:
+    """Answers in its request's scopes, as from a thread, where nothing tells whose they are."""
+    token = layer.set(False)
+    await app(scope, receive, send)
+    layer.reset(token)
+
+
+@pytest.mark.parametrize("answers", [app, app_without_a_layer])
+@pytest.mark.parametrize("hooks", ["ours", "none"])
 @pytest.mark.parametrize("lifecycle", ["stream"])
-async def test_a_streamed_span_withholds_the_name_of_who_asked(sentry: Sentry) -> None:
-    """No hook is told whose span it is, so the name is taken out before."""
+async def test_a_streamed_span_withholds_the_name_of_who_asked(sentry: Sentry, hooks: str, answers: Any) -> None:
+    """No hook is told whose span it is; where there is one of ours, the layer tells, else it is taken out before."""
     server = sentry()
+    if hooks == "none":
+        options = {"trace_lifecycle": "stream"} if HAS_TRANSACTIONS else {"data_collection": {"user_info": False}}
+        sentry_sdk.init(transport=server, traces_sample_rate=1.0, **options)
     scope = scope_of(path="/people/ada@example.com/", query_string=b"to=ada%40example.com")
     scope["user"] = {"id": "7", "email": "ada@example.com"}
-    await call(RotaSentryMiddleware(app), scope)
+    await call(RotaSentryMiddleware(answers), scope)
     sent = json.dumps([span for span in spans_of(server) if span["is_segment"]])
     assert [told for told in ("ada@", "ada%40") if told in sent] == []
 

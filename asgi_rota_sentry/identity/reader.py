@@ -35,12 +35,10 @@ def named(scope: Scope) -> Identity | None:
 
 
 def _read(scope: Scope, look: Callable[[Any, Scope], Identity | None]) -> Identity | None:
-    stand_in: Any = scope.get("user")
-    if stand_in is not None and _is_plainly_somebody(stand_in):
-        return look(stand_in, scope)
     user = loaded_user(scope)
     if user is None:
         return None
+    stand_in: Any = scope.get("user")
     if not _is_stand_in(stand_in):
         return look(user, scope)
     with stand_in.unasked():
@@ -72,6 +70,9 @@ def _with_names(user: Any, found: str | None, role: str | None) -> Identity:
 
 def loaded_user(scope: Scope) -> Any:
     """The user object as far as it is loaded; None when there is none or it is anonymous."""
+    found = scope.get("user")
+    if found is not None and _is_plainly_somebody(found):
+        return found
     for candidate in _candidates(scope):
         if candidate is not None:
             user = _loaded(candidate)

@@ -44,6 +44,7 @@ class Client:
     __slots__ = (
         "_has_usable_rate",
         "before_breadcrumb",
+        "begins_all",
         "collection",
         "collects_personal_data",
         "eager_requests",
@@ -59,6 +60,7 @@ class Client:
         "profiles",
         "raw",
         "sampler",
+        "scrubs_spans",
         "sdk_info",
         "segment_facts",
         "sessions",
@@ -77,6 +79,8 @@ class Client:
         self.streaming = streams(options)
         if self.streaming:
             batched.install(raw)
+        # Whether what a request withholds is taken out of each of its spans when that is sent.
+        self.scrubs_spans = self.streaming and batched.sees_all(raw)
         if self.streaming and self.tracing:
             children.watch(raw)
         self.has_metrics = metrics.has_metrics(raw)
@@ -89,6 +93,8 @@ class Client:
         self.traces_sample_rate: Any = (rate := options.get("traces_sample_rate"))
         is_sentry = options.get("instrumenter") in (None, "sentry")
         self._has_usable_rate = is_sentry and isinstance(rate, int | float) and 0 <= rate <= 1
+        # Whether nearly each request has a span of the SDK's from the start, so that its scopes are looked at.
+        self.begins_all = self.tracing and (self.sampler or (self._has_usable_rate and rate == 1))
         # What counts the sessions of the requests; None where they are not to be counted.
         counts = options.get("auto_session_tracking") and options.get("release")
         self.sessions = SessionCounts(raw) if counts else None
@@ -105,7 +111,7 @@ class Client:
         most = options.get("max_breadcrumbs")
         self.max_breadcrumbs: int = most if isinstance(most, int) else 100
         lists = _lists(options)
-        self.collection = Collection(lists)
+        self.collection = Collection(lists, lists_headers=not HAS_TRANSACTIONS)
         # Whether name, e-mail and address may leave the process.
         self.collects_personal_data = bool(options.get("send_default_pii") if lists is None else lists.get("user_info"))
         # How long the SDK waits for what is queued when the process ends.

@@ -12,8 +12,8 @@ from sentry_sdk import data_collection as _sdk
 from asgi_rota_sentry import request
 from asgi_rota_sentry.request import FILTERED
 
-#: What the attributes begin with that tell of a request's headers.
-HEADER = "http.request.header."
+# What the attributes begin with that tell of a request's headers.
+_HEADER = "http.request.header."
 _DENIED: Mapping[str, Any] = {"mode": "denylist"}
 _COOKIES = frozenset({"cookie", "set-cookie"})
 _MOST_KNOWN = 1_000
@@ -29,10 +29,12 @@ class Collection:
     stays.
     """
 
-    __slots__ = ("_cookies", "_headers", "_parameters", "_raw_headers", "has_lists", "takes_bodies")
+    __slots__ = ("_cookies", "_headers", "_parameters", "_raw_headers", "has_lists", "lists_headers", "takes_bodies")
 
-    def __init__(self, lists: Mapping[str, Any] | None) -> None:
+    def __init__(self, lists: Mapping[str, Any] | None, *, lists_headers: bool = False) -> None:
         found = lists or {}
+        #: Whether the attribute of a header is a list.
+        self.lists_headers = lists_headers
         self.has_lists = lists is not None
         self._headers = _Names((found.get("http_headers") or {}).get("request") or _DENIED)
         self._cookies = _Names(found.get("cookies") or _DENIED)
@@ -90,7 +92,7 @@ class _RawHeaders(dict[bytes, tuple[str, bool] | None]):
     def __missing__(self, raw: bytes) -> tuple[str, bool] | None:
         ((name, value),) = request.headers({"headers": [(raw, b"")]}, personal=self._personal).items()
         verdict = self._header(name)
-        found = None if verdict is None else (f"{HEADER}{name}", verdict and value != FILTERED)
+        found = None if verdict is None else (f"{_HEADER}{name}", verdict and value != FILTERED)
         if len(raw) <= _LONGEST_KNOWN and len(self) < _MOST_KNOWN:
             self[raw] = found
         return found

@@ -13,6 +13,7 @@ from asgi_rota_sentry.sdk.capture import remember_exception
 from asgi_rota_sentry.sdk.client import WITHHOLD, Client
 from asgi_rota_sentry.sdk.errors import Event, RequestErrors, log_counted
 from asgi_rota_sentry.sdk.late import is_late, transaction_name
+from asgi_rota_sentry.sdk.layer import layer
 from asgi_rota_sentry.sdk.named import source_of
 from asgi_rota_sentry.sdk.scopes import Scopes
 
@@ -61,9 +62,9 @@ class RequestScope(Scopes):
             faults.report("describing a request")
 
     def run(self, do: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        """Do this in the request's own scopes: whoever sends its last byte may be in those of another, or in none."""
+        """Do this in the request's own scopes and layer: its last byte may be sent in those of another, or in none."""
         around = contexts.scopes()
-        if self.is_adopted or around == (self.current, self.scope):
+        if self.is_adopted or (around == (self.current, self.scope) and layer.get(None) is self._teller):
             do(*args, **kwargs)
             return
         token = contexts.enter(self.current, self.scope, self._teller)

@@ -94,7 +94,7 @@ class Scopes:
         self._began = began
         self._is_open = True
         client = self.client
-        if client.eager_requests or not IS_POSSIBLE:
+        if client.begins_all or client.eager_requests or not IS_POSSIBLE:
             client.eager_requests = max(0, client.eager_requests - 1)
             self.current, self.scope = self._make_current(), self._make_isolation()
         else:

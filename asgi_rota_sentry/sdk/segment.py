@@ -11,8 +11,7 @@ from sentry_sdk.scope import Scope
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.breakdown import REST
 from asgi_rota_sentry.sdk import chance, children, chosen
-from asgi_rota_sentry.sdk.client import BACKGROUND_OP, HAS_TRANSACTIONS, ORIGIN, Client
-from asgi_rota_sentry.sdk.collection import HEADER
+from asgi_rota_sentry.sdk.client import BACKGROUND_OP, ORIGIN, Client
 from asgi_rota_sentry.sdk.late import make_now, making
 from asgi_rota_sentry.sdk.scope import RequestScope
 from asgi_rota_sentry.sdk.unsampled import UnsampledSpan
@@ -85,9 +84,7 @@ class SegmentSpan:
         self._put({**attributes, **{f"preferences.{key}": value for key, value in preferences.items()}})
 
     def set_request(self, attributes: Mapping[str, Any]) -> None:
-        """Attach what is told of the request; 3.x has the headers as lists."""
-        if not HAS_TRANSACTIONS:
-            attributes = {name: [value] if name.startswith(HEADER) else value for name, value in attributes.items()}
+        """Attach what is told of the request."""
         self._put(attributes, plain=True)
 
     def _put(self, attributes: Mapping[str, Any], *, plain: bool = False) -> None:

@@ -21,13 +21,13 @@ Entry = tuple[Any, ...]
 #: was answered, its scope's `method`, `path` and `root_path` by then, the status, and what the user did in it. With
 #: the status 0 it is only what the user did, in a request that was answered before.
 Visit = tuple[str | None, float, Any, Any, Any, int, Sequence[Entry] | None]
-#: The same as it is kept: whose it was, and its entries.
+#: The same as it is told: whose it was, and its entries.
 Item = tuple[str | None, Sequence[Entry]]
 
 #: Of the texts that are kept, in characters.
 LONGEST = 300
 _MOST_DATA = 10
-_METHODS = {name: name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
 def breadcrumb(category: str, message: str, *, at: float | None = None, **fields: Any) -> Breadcrumb:
@@ -74,15 +74,24 @@ def remembered(entry: Entry) -> Breadcrumb:
     return breadcrumb(category, message, at=at, data=dict(data)) if data else breadcrumb(category, message, at=at)
 
 
-def kept(visit: Visit) -> Item:
-    """An answered request as it is kept: its texts short, and once in memory, for many visitors ask for the same."""
+def bounded(visit: Visit) -> Visit:
+    """The same with short texts, the path whole, and nothing of the application's: itself, as nearly all are so."""
     owner, at, method, path, root_path, status, actions = visit
-    if not status and actions:
-        return owner, tuple(actions)
+    is_short = not actions and method in _METHODS and type(path) is str and 0 < len(path) <= LONGEST
+    if is_short and (not root_path or (type(root_path) is str and path.startswith(root_path + "/"))):
+        return visit
     if root_path or not path:
         path = request.path({"path": path, "root_path": root_path})
-    known_method = _METHODS.get(method) or _short(request.method({"method": method}))
-    entry = ("request", at, known_method, _short(path), status)
+    known_method = method if method in _METHODS else _short(request.method({"method": method}))
+    return owner, at, known_method, _short(path), "", status, tuple(actions or ())
+
+
+def kept(visit: Visit) -> Item:
+    """An answered request as it is told."""
+    owner, at, method, path, _, status, actions = bounded(visit)
+    if not status and actions:
+        return owner, actions
+    entry = ("request", at, method, path, status)
     return owner, (*actions, entry) if actions else (entry,)
 
 

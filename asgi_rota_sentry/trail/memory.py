@@ -3,7 +3,7 @@
 from collections import OrderedDict, deque
 
 from asgi_rota_sentry.forks import Locked
-from asgi_rota_sentry.trail.breadcrumbs import Item, Visit, kept
+from asgi_rota_sentry.trail.breadcrumbs import Item, Visit, bounded, kept
 from asgi_rota_sentry.trail.hashing import Key
 
 # So many requests are filed together: one at a time they would cost their own requests three times as much.
@@ -13,10 +13,10 @@ _MOST_UNFILED = 64
 class Story:
     """What is remembered of one visitor: the latest requests, and whose they are once that is known."""
 
-    __slots__ = ("items", "owner")
+    __slots__ = ("owner", "visits")
 
     def __init__(self, length: int) -> None:
-        self.items: deque[Item] = deque(maxlen=length)
+        self.visits: deque[Visit] = deque(maxlen=length)
         self.owner: str | None = None
 
 
@@ -42,7 +42,7 @@ class MemoryStore(Locked):
         with self.lock:
             self._file()
             story = self._stories.get(key)
-            return (story.owner, list(story.items)) if story is not None else (None, [])
+            return (story.owner, list(map(kept, story.visits))) if story is not None else (None, [])
 
     def note(self, key: Key, visit: Visit) -> None:
         """Add a request; one of another user begins a new story, for the browser has changed hands."""
@@ -61,12 +61,11 @@ class MemoryStore(Locked):
                 story = stories[key] = Story(self._length)
             if story is shared:
                 continue
-            item = kept(visit)
-            if owner := item[0]:
+            if owner := visit[0]:
                 if story.owner != owner and story.owner is not None:
-                    story.items.clear()
+                    story.visits.clear()
                 story.owner = owner
-            story.items.append(item)
+            story.visits.append(bounded(visit))
             stories.move_to_end(key)
         self._forget_oldest()
 
@@ -89,7 +88,7 @@ class MemoryStore(Locked):
             self._file()
             story = self._stories.pop(key, None)
             if story is not None:
-                story.items.clear()
+                story.visits.clear()
 
     def _forget_oldest(self) -> None:
         while len(self._stories) > self._most:
