@@ -12,10 +12,11 @@ from typing import Any
 import anyio
 
 from asgi_rota_sentry import counters, expected, faults, identity, request, sdk, trace_context, trail
-from asgi_rota_sentry.pages import Answer, Situation
+from asgi_rota_sentry.pages import Answer
 from asgi_rota_sentry.receives import BodyReceive, SocketReceive
-from asgi_rota_sentry.record import Configuration, Record
+from asgi_rota_sentry.record import Configuration
 from asgi_rota_sentry.reply import Headers, Reply, headers_of
+from asgi_rota_sentry.report import Report
 from asgi_rota_sentry.request_body import Body
 from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,7 +32,7 @@ _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 _TELLING_HEADERS = trace_context.NAMES | _BODY_HEADERS | {request.COOKIE}
 
 
-class Journey(Record):
+class Journey(Report):
     """One request's way through the middleware."""
 
     __slots__ = ("_is_cancelled", "_logged", "is_open", "outer_scopes", "reply")
@@ -187,27 +188,8 @@ class Journey(Record):
 
     def page(self, status: int, headers: Headers) -> Answer:
         """The page in place of a bare answer."""
-        scope, sentry, client = self._scope, self._sentry, self._client
-        sent = request.headers_and_cookies(scope)
-        who, asked = self._who(sent), sent[0]
         self._tell_logged(status)
-        event_id = self._failure_id() if status >= 500 else None
-        situation = Situation(
-            status=status,
-            method=self.method,
-            path=request.path(self._as_sent()),
-            root_path=self._root_path,
-            accept=_text(asked.get(b"accept")),
-            accept_language=_text(asked.get(b"accept-language")),
-            event_id=event_id,
-            trace_id=sentry.trace_id if sentry is not None else None,
-            reported=event_id is not None and client is not None and client.reports,
-            kept=client is not None and client.keeps,
-            user_name=who.username,
-            user_email=who.email,
-            theme=who.preferences.get("theme"),
-            language=who.preferences.get("language"),
-        )
+        situation = self._situation(status, self._failure_id() if status >= 500 else None)
         counters.count(f"pages.{status}")
         self._pages += 1
         return self._config.pages.answer(situation, headers)
@@ -343,10 +325,6 @@ class Journey(Record):
         if self.reply.started or self._is_cancelled:
             return False
         return self._failed_with is not None or self._scope.get("type") == "http"
-
-
-def _text(header: bytes | None) -> str | None:
-    return None if header is None else header.decode("latin-1")
 
 
 def _has_error(exc: BaseException) -> bool:

@@ -1,15 +1,13 @@
-"""What is learnt of one request, and what Sentry is told of it: its events, its span, the counts.
+"""What is learnt of one request, and what its events are told of it.
 
 The flow of the request itself is the journey's, which notes what it learns here.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from asgi_rota_sentry import counters, faults, forwarded, identity, request, route, sdk, semantics, trail
+from asgi_rota_sentry import faults, forwarded, identity, sdk, semantics, trail
 from asgi_rota_sentry.budget import Budget
 from asgi_rota_sentry.enrichment import Enrichment, Event
 from asgi_rota_sentry.feedback import FeedbackRoute
@@ -24,13 +22,7 @@ from asgi_rota_sentry.slow import SlowRequests
 from asgi_rota_sentry.types import ASGIApp, Scope
 from asgi_rota_sentry.withheld import Withheld
 
-# From when on what runs after the last byte is work in the background, and not the end of the request.
-_BACKGROUND_SECONDS = 0.25
 _EVERYTHING = sdk.Collection(None)
-# The name of a request that could not be described.
-_UNKNOWN = "(unknown)"
-# What slow requests without a route have in its place: their paths may be without number.
-_NO_ROUTE = "(no route)"
 
 
 class Configuration(Protocol):
@@ -153,14 +145,6 @@ class Record:
         personal = self._client is not None and self._client.collects_personal_data
         return semantics.of_everything(self._scope, address, personal=personal)
 
-    def _who(self, sent: request.Sent) -> Identity:
-        """The user, for a page: what else is known of the request is not looked for. `sent`: headers and cookies."""
-        if self._last_knowledge is not None:
-            return self._last_knowledge.who()
-        identify = self._identify
-        person = Person(self._scope, identity.named if identify is identity.read else identify, personal=False)
-        return person.who(sent)
-
     @property
     def _identify(self) -> Callable[[Scope], Any]:
         """Who reads the identity now: what a coroutine function had to say, it has said when the request came."""
@@ -239,78 +223,6 @@ class Record:
         found = Person(self._scope, self._identify, personal=False).identified()
         return found.id if found is not None else None
 
-    def _end_span(self) -> None:
-        span, self._span = self._span, None
-        if span is None:
-            return
-        if span.sampled:
-            try:
-                self._describe(span)
-            except Exception:
-                faults.report("describing a request")
-                # What must not leave may not be taken out of its name yet.
-                span.rename(_UNKNOWN, "custom")
-            self._ended_span = span
-        try:
-            if span.sampled and self._sentry is not None:
-                self._sentry.run(span.end, datetime.fromtimestamp(self._ended_at, UTC) if self._ended_at else None)
-            else:
-                span.end()
-        finally:
-            self._last_knowledge = None
-
-    def _follow(self, span: sdk.RequestSpan) -> None:
-        """Give what ran on after the last byte a span of its own."""
-        now = time.time()
-        if self._passed_at and now - self._passed_at >= _BACKGROUND_SECONDS:
-            since, until = (datetime.fromtimestamp(moment, UTC) for moment in (self._ended_at, now))
-            if self._sentry is not None:
-                self._sentry.run(span.follow, since, until, failed=self._failed_with is not None)
-        else:
-            span.let_go()
-
-    def _describe(self, span: sdk.RequestSpan) -> None:
-        """Give a sampled span its name and its tags."""
-        # The span's own event, which is about to be made, is told the same.
-        knowledge = self._last_knowledge = self._knowledge()
-        named = span.name()
-        if self._sentry is not None:
-            named = self._sentry.span_name(*named)
-        name, source = knowledge.transaction_name(*named)
-        tags = {"http.method": request.method(self._scope), "http.url": request.path(self._as_sent())}
-        if self._status:
-            tags["http.status_code"] = str(self._status)
-        if self._is_slow():
-            tags["slow"] = "true"
-        user, who = knowledge.user(self._set_user)
-        if who.role:
-            tags["user.role"] = who.role
-        facts: Event = {"type": "transaction", "transaction": name, "tags": tags}
-        if self._client is not None and self._client.streaming:
-            self._describe_streamed(facts, knowledge)
-        else:
-            tags["asgi.type"] = str(self._scope.get("type"))
-        span.rename(facts["transaction"], source)
-        span.set_tags(facts["tags"])
-        if self._close_code is not None:
-            span.set_data({"websocket.close_code": self._close_code})
-        if "request" in facts:
-            span.set_request(facts["request"])
-        span.set_user(user if knowledge.person.personal else {"id": user.get("id")}, who.preferences)
-
-    def _describe_streamed(self, facts: Event, knowledge: Enrichment) -> None:
-        """Add what a transaction's event would tell of the request, and withhold here what is not when it is sent.
-
-        A span of a layer around us is sent when we have left.
-        """
-        client, is_ours = self._client, self._sentry is not None and not self._sentry.is_adopted
-        if client is not None and is_ours:
-            personal = knowledge.person.personal
-            facts["request"] = semantics.of_request(self._as_sent(), client.collection, personal=personal)
-        withhold = self._withholding()
-        if withhold is not None and not (client is not None and client.scrubs_spans and is_ours):
-            withhold(facts)
-
     def user(self) -> tuple[User, str | None]:
         """The user and the role as an event of this request would tell them now."""
         user, who = self._knowledge().user(self._set_user)
@@ -320,47 +232,6 @@ class Record:
     def _set_user(self) -> User | None:
         """The user that the application itself has set."""
         return self._sentry.user if self._sentry is not None else None
-
-    def _is_slow(self) -> bool:
-        slow, elapsed = self._config.slow, self._answered_at - self._arrived_at
-        if elapsed <= slow.least:
-            return False
-        path = request.local_path({"path": self._path or "", "root_path": self._root_path})
-        names = [path, route.template(self._scope, self._app)]
-        if self._sentry is not None:
-            # Where the scope says nothing (Django), the SDK or the framework may know the route.
-            names.append(self._knowledge().transaction_name(*self._sentry.transaction())[0])
-        return elapsed > slow.limit(*names)
-
-    def _tell_slow(self) -> None:
-        """Warn of a slow request, in the log and as an event of its route; what has none is told as one."""
-        name, source = self._sentry.transaction() if self._sentry is not None else ("", "url")
-        called, source = self._knowledge().transaction_name(name, source)
-        kind = called if source != "url" else _NO_ROUTE
-        method, seconds = request.known_method(self._scope), self._answered_at - self._arrived_at
-        counters.count("requests.slow")
-        if self._config.slow.is_to_be_told(f"{method} {kind}"):
-            faults.logger.warning("Slow request: %s %s took %.1f s.", method, called, seconds)
-            sdk.capture_slow_request(method, kind, seconds)
-
-    def _count(self, sentry: sdk.RequestScope, status: int) -> None:
-        """Count the request, which was answered with this status (0: it was not), and tell of a slow one."""
-        is_slow = self._answered_at - self._arrived_at > self._config.slow.least and self._is_slow()
-        if is_slow:
-            self._tell_slow()
-        metering = self._config.metering
-        if metering is None or not sentry.client.has_metrics:
-            return
-        known, source = sentry.transaction()
-        if self.find_route is not None:
-            known, source = route.found_by(self.find_route, known, source)
-        named = route.name_of_route(self._scope, self._app, status, known, source)
-        errors = sentry.errors
-        others: tuple[int, ...] = ()
-        if errors is not None or is_slow or self._pages:
-            captured, ignored = (errors.captured, errors.ignored) if errors is not None else (0, 0)
-            others = captured, ignored, int(is_slow), self._pages
-        metering.note("" if named is None else named[0], status, others)
 
 
 def _loaded_user(scope: Scope) -> Any:

@@ -11,8 +11,8 @@ from asgi_rota_sentry.sdk import chance
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS, Client
 
 if HAS_TRANSACTIONS:
-    from asgi_rota_sentry.sdk import transaction
-from asgi_rota_sentry.sdk import segment
+    from asgi_rota_sentry.sdk import transaction, transaction_unsampled
+from asgi_rota_sentry.sdk import segment, segment_unsampled
 from asgi_rota_sentry.sdk.scope import RequestScope
 
 TraceHeaders = Mapping[str, str]
@@ -90,10 +90,10 @@ def start_span(
     is_chosen = draw < client.traces_sample_rate
     if client.streaming:
         if not is_chosen and scope.is_waiting and not client.ignores_spans:
-            return segment.begin_unsampled(scope, kind=kind, name=name, draw=draw)
+            return segment_unsampled.begin(scope, kind=kind, name=name, draw=draw)
         return segment.begin(scope, asgi_scope, kind=kind, name=name(), draw=draw)
     if not is_chosen:
-        return transaction.begin_unsampled(scope, kind=kind, name=name, draw=draw)
+        return transaction_unsampled.begin(scope, kind=kind, name=name, draw=draw)
     return transaction.begin(scope, asgi_scope, kind=kind, name=name(), draw=draw)
 
 
