@@ -37,6 +37,10 @@ class Journey(Report):
 
     __slots__ = ("_is_cancelled", "_logged", "is_open", "outer_scopes", "reply")
 
+    _is_cancelled: bool
+    # The exception that a framework has logged, to answer it itself.
+    _logged: logging.LogRecord | None
+
     def __init__(self, config: Configuration, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         self._config = config
         self._app = app
@@ -46,8 +50,7 @@ class Journey(Report):
         # Nothing is known yet.
         self._client = self._sentry = self._span = self._ended_span = self._last_knowledge = self._withheld = None
         self._body = self._visitor = self._actions = self._identity = self._failed_with = self._close_code = None
-        self.find_route = None
-        self._logged: logging.LogRecord | None = None
+        self.find_route = self._logged = None
         self._is_excluded = False
         self._pages = self._status = 0
         self._arrived_at = self._answered_at = self._ended_at = self._passed_at = 0.0
@@ -152,7 +155,8 @@ class Journey(Report):
                 self._span.set_status_code(status)
             if self._config.trail.remembers and not self._is_excluded:
                 self._remember(status, headers_of(message), self._answered_at)
-            self._tell_logged(status)
+            if self._logged is not None:
+                self._tell_logged(status)
         except Exception:
             faults.report("noting a response")
 
