@@ -52,9 +52,9 @@ def _tree(router: Any) -> Iterator[Any]:
         yield route
         if mounts.is_mount(route):
             waiting += mounts.children(route)
-        elif included := getattr(route, "effective_route_contexts", None):
-            # FastAPI's routers in routers; private, and without it those routes are not found.
-            waiting += [found for context in included() if (found := getattr(context, "starlette_route", None))]
+        else:
+            included = mounts.included(route) or ()
+            waiting += [found for context in included if (found := getattr(context, "starlette_route", None))]
 
 
 def _target(route: Any) -> Any:

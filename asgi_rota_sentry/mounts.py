@@ -34,6 +34,15 @@ def children(route: Any) -> list[Any]:
     return []
 
 
+def included(route: Any) -> list[Any] | None:
+    """What FastAPI makes of the routes of a router that another includes; None where the route is no such router.
+
+    Private, and without it those routes are not found.
+    """
+    contexts = getattr(route, "effective_route_contexts", None)
+    return list(contexts()) if contexts else None
+
+
 def prefix(scope: Scope) -> str | None:
     """The template of what is mounted around the innermost route; None where it cannot be told from the values."""
     concrete = _concrete(scope)

@@ -103,13 +103,16 @@ class Report(Record):
         names = [path, route.template(self._scope, self._app)]
         if self._sentry is not None:
             # Where the scope says nothing (Django), the SDK or the framework may know the route.
-            names.append(self._knowledge().transaction_name(*self._sentry.transaction())[0])
+            names.append(self._called(self._sentry)[0])
         return elapsed > slow.limit(*names)
 
-    def _tell_slow(self) -> None:
+    def _called(self, sentry: sdk.RequestScope) -> tuple[str, str]:
+        """What the request is called by now, and the source of that name."""
+        return self._knowledge().transaction_name(*sentry.transaction())
+
+    def _tell_slow(self, sentry: sdk.RequestScope) -> None:
         """Warn of a slow request, in the log and as an event of its route; what has none is told as one."""
-        name, source = self._sentry.transaction() if self._sentry is not None else ("", "url")
-        called, source = self._knowledge().transaction_name(name, source)
+        called, source = self._called(sentry)
         kind = called if source != "url" else _NO_ROUTE
         method, seconds = request.known_method(self._scope), self._answered_at - self._arrived_at
         counters.count("requests.slow")
@@ -121,7 +124,7 @@ class Report(Record):
         """Count the request, which was answered with this status (0: it was not), and tell of a slow one."""
         is_slow = self._answered_at - self._arrived_at > self._config.slow.least and self._is_slow()
         if is_slow:
-            self._tell_slow()
+            self._tell_slow(sentry)
         metering = self._config.metering
         if metering is None or not sentry.client.has_metrics:
             return

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from asgi_rota_sentry import request
 from asgi_rota_sentry.types import Scope
 
-# `<int:id>` as werkzeug writes it, `{id:int}` as Falcon does.
+# `<int:id>` as werkzeug and Django write it, `{id:int}` as Falcon does.
 _ANGLED = re.compile(r"<(?:[^<>]*:)?(\w+)>")
 _TYPED = re.compile(r"\{(\w+):[^{}]*\}")
 # What a prefix of Falcon's that is a regular expression has more than text.
@@ -23,6 +23,11 @@ _MOST_KNOWN = 100
 Finder = Callable[[Any, Scope], str | None]
 # By the identity of an application, which is kept so that it stays its own: the framework in it, and how to ask it.
 _known: dict[int, tuple[Any, Any, Finder | None]] = {}
+
+
+def braced(pattern: str) -> str:
+    """A pattern whose parameters are `<id>` or `<int:id>`, with `{id}` in their place as the other frameworks have."""
+    return _ANGLED.sub(r"{\1}", pattern)
 
 
 def has_router(app: Any) -> bool:
@@ -90,7 +95,7 @@ def _quart(app: Any, scope: Scope) -> str | None:
             )
     except Exception:  # of werkzeug: nothing found
         return None
-    return _ANGLED.sub(r"{\1}", str(rule.rule))
+    return braced(str(rule.rule))
 
 
 def _allowed(refused: Any, given: dict[str, Any]) -> dict[str, Any]:

@@ -29,9 +29,8 @@ def template(scope: Scope) -> str | None:
 
 def _toward(routes: Any, path: str, scope: Scope, depth: int) -> str | None:
     for route in routes:
-        if included := getattr(route, "effective_route_contexts", None):
-            # FastAPI's router in a router; private, and without it those routes are not found.
-            inside = [getattr(context, "starlette_route", None) or context for context in included()]
+        if (included := mounts.included(route)) is not None:
+            inside = [getattr(context, "starlette_route", None) or context for context in included]
             found = _toward(inside, path, scope, depth - 1) if depth else None
         elif mounts.is_mount(route):
             found = _below(route, path, scope, depth - 1) if depth else None

@@ -30,21 +30,24 @@ LIFECYCLES = [{}, {"trace_lifecycle": "stream"}] if HAS_TRANSACTIONS else [{}]
 
 
 @cache
-def sent(framework: str) -> list[list[dict[str, Any]]]:
-    """The items that an application, in a process of its own, sent with each set of options."""
-    options = [{**collection, **lifecycle} for collection in COLLECTIONS.values() for lifecycle in LIFECYCLES]
-    command = [sys.executable, "-m", "tests.scrubbing_events", framework, json.dumps(options)]
+def sent(framework: str) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """The items that an application, in a process of its own, sent with each collection in each lifecycle."""
+    options = {
+        (name, str(lifecycle)): {**collection, **lifecycle}
+        for name, collection in COLLECTIONS.items()
+        for lifecycle in LIFECYCLES
+    }
+    command = [sys.executable, "-m", "tests.scrubbing_events", framework, json.dumps(list(options.values()))]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=120, cwd=Path(__file__).parents[1]
     )
     assert done.returncode == 0, done.stderr
-    return list(json.loads(done.stdout))
+    return dict(zip(options, json.loads(done.stdout), strict=True))
 
 
 def sent_with(framework: str, collection: str, lifecycle: dict[str, str]) -> list[dict[str, Any]]:
     """The items that it sent with these."""
-    place = list(COLLECTIONS).index(collection) * len(LIFECYCLES) + LIFECYCLES.index(lifecycle)
-    return sent(framework)[place]
+    return sent(framework)[collection, str(lifecycle)]
 
 
 @pytest.mark.parametrize("lifecycle", LIFECYCLES, ids=str)

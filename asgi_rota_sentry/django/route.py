@@ -1,13 +1,11 @@
 """The route by which Django found a request's view, which it leaves nowhere but on the request."""
 
-import re
 import weakref
 from functools import lru_cache
 
 from django.http import HttpRequest
 
-# `<int:id>` as `path` writes it, `<id>` as Django simplifies the groups of `re_path`.
-_ANGLED = re.compile(r"<(?:[^<>]*:)?(\w+)>")
+from asgi_rota_sentry.routers import braced
 
 
 class RequestRoute:
@@ -20,7 +18,7 @@ class RequestRoute:
     __slots__ = ("_found", "_request")
 
     def __init__(self, request: HttpRequest) -> None:
-        # The request outlives its view in nothing of ours: a strong reference would leave a cycle behind.
+        # What runs on may hold the journey, and with it this, for long: not the request too, and what was uploaded.
         self._request = weakref.ref(request)
         self._found: str | None = None
 
@@ -46,4 +44,4 @@ def _template(route: str) -> str:
     simple = utils.remove_non_capturing_groups(route)
     simple = utils.replace_unnamed_groups(utils.replace_named_groups(simple))
     simple = utils.replace_metacharacters(simple).replace("\\", "")
-    return "/" + _ANGLED.sub(r"{\1}", simple).lstrip("/")
+    return "/" + braced(simple).lstrip("/")
