@@ -3,8 +3,10 @@
 With `ROTA_TEST_USER_MODEL=custom` in the environment it has a user model of its own, else Django's.
 """
 
+import atexit
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,8 +89,15 @@ def _user(name: str) -> Any:
     return get_user_model().objects.get(username=name)
 
 
+def _own_folder() -> Path:
+    """A folder for this process, which ends with it and not with a fork of it."""
+    folder, owner = tempfile.mkdtemp(prefix="rota-django-"), os.getpid()
+    atexit.register(lambda: os.getpid() == owner and shutil.rmtree(folder, ignore_errors=True))
+    return Path(folder)
+
+
 def _configure() -> None:
-    database = Path(tempfile.mkdtemp(prefix="rota-django-")) / "site.sqlite3"
+    database = _own_folder() / "site.sqlite3"
     settings.configure(
         ALLOWED_HOSTS=["*"],
         AUTH_USER_MODEL="django_site.Worker" if CUSTOM else "auth.User",
