@@ -27,7 +27,7 @@ from starlette.routing import Mount, Route
 from starlette.websockets import WebSocketDisconnect
 
 from asgi_rota_sentry import RotaSentryMiddleware, counters
-from tests.conftest import Get, MemoryTransport, is_cancelled
+from tests.conftest import HAS_TRANSACTIONS, Get, MemoryTransport, is_cancelled
 from tests.wire import Ended, Wire, http, websocket
 
 pytestmark = pytest.mark.anyio
@@ -162,6 +162,27 @@ async def test_one_exception_is_one_event(sentry: Sentry, stack: str) -> None:
         await serve_as_uvicorn(app, f"/{name}")
         counts[name] = len(server.events), len(server.spans)
     assert counts == dict.fromkeys(VIEWS, (1, 1))
+
+
+async def test_what_is_known_is_not_begun_again(sentry: Sentry) -> None:
+    """By no layer and no server's log: nothing is told as lost, and the server's words are nobody's breadcrumbs."""
+    # In 3.x neither events nor breadcrumbs are made of the log unless it is told so.
+    levels = {} if HAS_TRANSACTIONS else {"event_level": logging.ERROR, "breadcrumb_level": logging.INFO}
+    server = sentry(errors_per_minute=1, options={"integrations": [LoggingIntegration(**levels)]})
+    app = STACKS["around Starlette"]()
+    with sentry_sdk.isolation_scope():
+        for _ in range(3):
+            await serve_as_uvicorn(app, "/broken")
+        try:
+            await app(http(path="/broken"), Wire([{"type": "http.request"}]).receive, Wire().send)
+        except ValueError:
+            logging.getLogger("theirs").exception("And again")
+        logging.getLogger("uvicorn.error").error("Another line")
+        sentry_sdk.capture_message("later")
+    sentry_sdk.flush()
+    assert server.lost == []
+    crumbs = [crumb["message"] for crumb in server.events[-1]["breadcrumbs"]["values"]]
+    assert crumbs == ["And again", "Another line"]
 
 
 def _log_as_daphne(exc: Exception) -> None:

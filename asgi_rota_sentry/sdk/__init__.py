@@ -8,9 +8,7 @@ from asgi_rota_sentry.sdk.capture import (
     capture_exception,
     capture_slow_request,
     flush,
-    is_settled,
     isolated,
-    mark_settled,
     muted,
     remember_exception,
     set_user,
@@ -32,6 +30,7 @@ from asgi_rota_sentry.sdk.logged import capture_logged
 from asgi_rota_sentry.sdk.metrics import send_sums
 from asgi_rota_sentry.sdk.options import Hooks, build_options, initialise
 from asgi_rota_sentry.sdk.scope import RequestScope
+from asgi_rota_sentry.sdk.settled import is_settled, mark_settled
 from asgi_rota_sentry.sdk.span import RequestSpan, continue_trace, start_span
 from asgi_rota_sentry.sdk.tallies import capture_tally
 

@@ -1,7 +1,6 @@
 """The capture of exceptions, and what the SDK remembers of those that it has seen."""
 
 import inspect
-import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,8 +17,6 @@ from asgi_rota_sentry.sdk.layer import undisturbed
 ignore_logger("asgi_rota_sentry")
 
 _SEEN_MARK = "_handled_by_sentry"
-_SETTLED_MARK = "_settled_by_asgi_rota_sentry"
-_SETTLED_SECONDS = 10.0
 _TAKES_OPTIONS = "client_options" in inspect.signature(event_from_exception).parameters
 
 
@@ -104,23 +101,6 @@ def was_seen(client: Client, exc: BaseException) -> bool:
     if client.raw.get_integration("dedupe") is None:
         return False
     return is_marked(exc) if client.last_seen is None else is_last_seen(client, exc)
-
-
-def mark_settled(exc: BaseException) -> None:
-    """Note on an exception that leaves a request that nothing is to be reported of it any more.
-
-    Some servers log it when the request's context is gone: daphne a second later, from a timer.
-    """
-    try:  # noqa: SIM105 - a context manager would be most of what this costs
-        exc.__dict__[_SETTLED_MARK] = time.monotonic()
-    except Exception:  # noqa: S110 - one that takes no notes
-        pass
-
-
-def is_settled(exc: BaseException | None) -> bool:
-    """Whether a request that this exception has just left has dealt with it; later on it is news again."""
-    settled_at = getattr(exc, "__dict__", {}).get(_SETTLED_MARK)
-    return settled_at is not None and time.monotonic() - settled_at < _SETTLED_SECONDS
 
 
 def _forget_exception(client: Client, exc: BaseException) -> None:

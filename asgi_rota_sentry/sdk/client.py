@@ -8,7 +8,7 @@ from sentry_sdk.consts import DEFAULT_OPTIONS
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
 from asgi_rota_sentry import faults, forks
-from asgi_rota_sentry.sdk import batched, children, contexts, metrics, ready
+from asgi_rota_sentry.sdk import batched, children, contexts, metrics, ready, settled
 from asgi_rota_sentry.sdk.breadcrumbs import Breadcrumb, in_order
 from asgi_rota_sentry.sdk.collection import Collection
 from asgi_rota_sentry.sdk.session import SessionCounts
@@ -83,6 +83,7 @@ class Client:
         self.scrubs_spans = self.streaming and batched.sees_all(raw)
         if self.streaming and self.tracing:
             children.watch(raw)
+        settled.pass_over(raw)
         self.has_metrics = metrics.has_metrics(raw)
         self.sampler = callable(options.get("traces_sampler"))
         experiments = options.get("_experiments") or {}

@@ -8,14 +8,16 @@ so that is where they are asked. It is not public; without it everything works, 
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, cast
 
 import sentry_sdk.utils
 from sentry_sdk import scope
 
 from asgi_rota_sentry.budget import described
-from asgi_rota_sentry.sdk.capture import is_settled, was_seen
+from asgi_rota_sentry.sdk.capture import was_seen
 from asgi_rota_sentry.sdk.client import current_client
+from asgi_rota_sentry.sdk.settled import is_settled
 from asgi_rota_sentry.sdk.tallies import exception_value
 
 _UVICORN = "uvicorn.error"
@@ -71,18 +73,32 @@ def _mechanism(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str,
 
 
 def _drop_unbuilt() -> None:
-    if not _installed:
-        _installed.append(True)
-        # Before all others, to whom it would be an event without its exception.
-        scope.global_event_processors.insert(0, cast(Any, _processor))
+    if _installed:
+        return
+    _installed.append(True)
+    # Before all others, to whom it would be an event without its exception.
+    scope.global_event_processors.insert(0, cast(Any, _processor))
+    capture: Any = scope.Scope.capture_event
+
+    @wraps(capture)
+    def capture_built(self: Any, event: Any, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        # To have it dropped by the processor would be half of what an error beyond the budget costs.
+        return None if _is_unbuilt(event) else capture(self, event, *args, **kwargs)
+
+    setattr(scope.Scope, "capture_event", capture_built)  # noqa: B010 - to the type checker it is no attribute
 
 
 _installed: list[bool] = []
 
 
+def _is_unbuilt(event: Any) -> bool:
+    exception = event.get("exception") if isinstance(event, dict) else None
+    return isinstance(exception, dict) and isinstance(exception.get("values"), _NotBuilt)
+
+
 def _processor(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any] | None:
-    values = (event.get("exception") or {}).get("values")
-    return None if isinstance(values, _NotBuilt) or _is_servers_word(hint) else event
+    return None if _is_unbuilt(event) or _is_servers_word(hint) else event
 
 
 def _is_servers_word(hint: Mapping[str, Any]) -> bool:

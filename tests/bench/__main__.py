@@ -97,10 +97,20 @@ def _parts(args: argparse.Namespace, options: dict[str, Any]) -> Iterator[tuple[
             result = _job(kind="soak", app=app, requests=args.soak, **options)
             yield "soak", report.soak_line(app, result), (app, result)
     if "throughput" in parts:
-        yield "throughput", "\nuvicorn, requests per second at 10 %, 16 connections", None
-        for app in apps[-1:]:
-            rates = throughput(app, 0.1, 1 if args.quick else 2)
-            yield "throughput", report.throughput_line(app, rates), (app, rates)
+        for text, result in _throughput(apps, quick=args.quick):
+            yield "throughput", text, result
+
+
+def _throughput(apps: list[str], *, quick: bool) -> Iterator[tuple[str, Any]]:
+    """Under uvicorn, which logs what fails; then with every request failing."""
+    yield "\nuvicorn, requests per second at 10 %, 16 connections", None
+    for app in apps[-1:]:
+        rates = throughput(app, 0.1, 1 if quick else 2)
+        yield report.throughput_line(app, rates), (app, rates)
+    yield "\nThe same in a storm: every request fails, and uvicorn logs it", None
+    for app in apps:
+        rates = throughput(app, 0.1, 1 if quick else 4, fails=True)
+        yield report.storm_throughput_line(app, rates), (f"{app} storm", rates)
 
 
 def main(given: list[str] | None = None) -> None:

@@ -101,3 +101,12 @@ def throughput_line(app: str, result: dict[str, Any] | None) -> str:
     bare, ours, sdk = result["bare"], result["ours"], result["sdk"]
     shares = f"ours {ours:.0f}/s ({ours / bare:.0%} of bare), SDK's {sdk:.0f}/s ({sdk / bare:.0%})"
     return f"{app:<16}bare {bare:.0f}/s, {shares}"
+
+
+def storm_throughput_line(app: str, result: dict[str, Any] | None) -> str:
+    """Requests per second where each fails, and what is lost of them with ours, by what is lost with the SDK's."""
+    if result is None:
+        return throughput_line(app, result)
+    lost = (result["bare"] - result["ours"]) / (result["bare"] - result["sdk"])
+    verdict = "met" if lost <= CASES["storm"].goal else "missed"
+    return f"{throughput_line(app, result)}, lost {lost:.3f} of what it loses, goal 0.10 {verdict}"

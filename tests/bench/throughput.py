@@ -14,29 +14,29 @@ from tests.bench.apps import HEADERS
 VARIANTS = ("bare", "ours", "sdk")
 
 
-def throughput(app: str, rate: float | None, seconds: int) -> dict[str, Any] | None:
+def throughput(app: str, rate: float | None, seconds: int, *, fails: bool = False) -> dict[str, Any] | None:
     """Requests per second of each variant, or None where wrk is not installed.
 
     Each variant gets its own uvicorn process, `seconds` of load from 16 connections on 127.0.0.1 and one second of
-    warm-up before that.
+    warm-up before that. `fails`: every request does, with our budget of full events used up.
     """
     wrk = shutil.which("wrk")
     if wrk is None:
         return None
-    return {variant: _one(wrk, variant, app, rate, seconds) for variant in VARIANTS}
+    return {variant: _one(wrk, variant, app, rate, seconds, fails) for variant in VARIANTS}
 
 
-def _one(wrk: str, variant: str, app: str, rate: float | None, seconds: int) -> float:
+def _one(wrk: str, variant: str, app: str, rate: float | None, seconds: int, fails: bool) -> float:
     """Start one server, load it, stop it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    job = json.dumps({"variant": variant, "app": app, "rate": rate, "port": port})
+    job = json.dumps({"variant": variant, "app": app, "rate": rate, "port": port, "fails": fails})
     server = subprocess.Popen([sys.executable, "-m", "tests.bench.served", job])
     try:
         _wait_for(port, server)
-        _load(wrk, port, 1)
-        return _load(wrk, port, seconds)
+        _load(wrk, port, 1, fails)
+        return _load(wrk, port, seconds, fails)
     finally:
         server.terminate()
         server.wait(10)
@@ -55,8 +55,10 @@ def _wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
     raise RuntimeError("uvicorn did not start")
 
 
-def _load(wrk: str, port: int, seconds: int) -> float:
-    """Requests per second as wrk counts them; RuntimeError when an answer was not 2xx."""
+def _load(wrk: str, port: int, seconds: int, fails: bool) -> float:
+    """Requests per second as wrk counts them; RuntimeError when an answer was not 2xx, or all are to fail and one did
+    not.
+    """
     own = {b"host", b"connection"}
     headers = [
         part for name, value in HEADERS if name not in own for part in ("-H", f"{name.decode()}: {value.decode()}")
@@ -65,6 +67,8 @@ def _load(wrk: str, port: int, seconds: int) -> float:
     command = [wrk, "-t1", "-c16", f"-d{seconds}s", *headers, url]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 20).stdout
     found = re.search(r"Requests/sec:\s+([\d.]+)", said)
-    if found is None or "Non-2xx" in said:
-        raise RuntimeError(f"wrk met errors:\n{said}")
+    served, failed = re.search(r"(\d+) requests in", said), re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    expected = int(served[1]) if served is not None and fails else 0
+    if found is None or served is None or int(failed[1] if failed is not None else 0) != expected:
+        raise RuntimeError(f"wrk met other answers than expected:\n{said}")
     return float(found[1])
