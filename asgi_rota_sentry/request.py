@@ -105,7 +105,9 @@ def headers(scope: Scope, *, personal: bool) -> dict[str, str]:
             found[key] = FILTERED
         else:
             value = raw_value.decode("latin-1") if type(raw_value) is bytes else str(raw_value, "latin-1")
-            found[key] = f"{found[key]}, {value}" if key in found else value
+            # Cookies on several lines, as HTTP/2 may have them, are one list all the same (RFC 9113, section 8.2.3).
+            between = "; " if key == "cookie" else ", "
+            found[key] = f"{found[key]}{between}{value}" if key in found else value
     return found
 
 

@@ -192,6 +192,7 @@ _PARTS_OF_AN_EVENT: tuple[tuple[str, Callable[[Withheld, Event, str], None]], ..
     ("message", Withheld._as_text),
     ("logentry", Withheld._as_text),
     ("extra", Withheld._as_text),
+    ("fingerprint", Withheld._as_text),
     ("contexts", Withheld._contexts),
     ("request", Withheld._request),
     ("tags", Withheld._as_path),

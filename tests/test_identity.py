@@ -338,7 +338,7 @@ async def test_an_error_page_knows_whom_it_speaks_to(sentry: Sentry, fetch: Get)
 
 
 async def test_nothing_personal_leaves_unless_allowed(sentry: Sentry, fetch: Get) -> None:
-    """Name, e-mail and address are nowhere: frames, breadcrumbs, messages, headers, extra, URL, body."""
+    """Name, e-mail and address are nowhere: frames, breadcrumbs, messages, headers, extra, URL, body, fingerprint."""
     server = sentry()
     person = Person(username="jane.doe", email="Jane.Doe@example.com")
     person.first_name = "Jane"  # type: ignore[attr-defined]
@@ -350,6 +350,7 @@ async def test_nothing_personal_leaves_unless_allowed(sentry: Sentry, fetch: Get
         sentry_sdk.set_extra("user", user)
         sentry_sdk.set_extra("by", {user.username: request.client.host})
         sentry_sdk.set_tag("who", user.username)
+        sentry_sdk.get_isolation_scope().fingerprint = ["{{ default }}", user.email]
         sentry_sdk.capture_message(f"{user.username} was here")
         raise ValueError(f"No shift for {user.email} from {request.client.host}", sent, greeting)
 
@@ -375,6 +376,7 @@ async def test_nothing_personal_leaves_unless_allowed(sentry: Sentry, fetch: Get
     frame = event["exception"]["values"][0]["stacktrace"]["frames"][-1]
     assert (frame["function"], frame["vars"]["greeting"]) == ("view", "'Hello [Filtered], <[Filtered]>'")
     assert event["exception"]["values"][0]["type"] == "ValueError"
+    assert event["fingerprint"] == ["{{ default }}", "[Filtered]"]
 
 
 @pytest.mark.parametrize("pii", [False, True])
