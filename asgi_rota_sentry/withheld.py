@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.request import FILTERED
@@ -210,7 +210,8 @@ _PARTS_OF_OTHERS: tuple[tuple[str, Callable[[Withheld, Event, str], None], Any],
 def _spellings(names: frozenset[str], addresses: frozenset[str]) -> tuple[Any, ...]:
     """What is looked for: as the whole value, within one, within one that may be a path, within what is written."""
     known = names | addresses | {name.lower() for name in names if "@" in name}
-    known |= {quote(value, safe="", errors="surrogatepass") for value in known}
+    # As a URL has it, and as a form does, with a plus for each space.
+    known |= {quoted(value, safe="", errors="surrogatepass") for value in known for quoted in (quote, quote_plus)}
     parts = tuple(sorted((value for value in known if len(value) >= _SHORTEST_PART), key=len, reverse=True))
     distinct = tuple(value for value in parts if not _PLAIN_WORD.fullmatch(value))
     # Where one is not written, no longer one is that has it inside.

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import quote_plus
 
 import anyio
 import pytest
@@ -136,7 +137,10 @@ async def test_a_hook_changes_nothing_but_its_own_transaction(sentry: Sentry, fe
 
 @pytest.mark.parametrize("name", ["Zoë Müller", 'Jo "Zed" O\'Neil', "山田 太郎", "back\\slash", "half \udc80"])
 async def test_a_name_in_any_script_is_withheld(sentry: Sentry, fetch: Get, name: str) -> None:
-    """A person's name does not leave in a transaction's tags, contexts, extras or spans, whatever letters it has."""
+    """A person's name does not leave in a transaction's tags, contexts, extras or spans, whatever letters it has.
+
+    Nor does it in the query string, where a form has sent it.
+    """
 
     async def app(scope: Any, _receive: Any, send: Any) -> None:
         scope["user"] = {"id": "SCW1001", "username": name}
@@ -148,9 +152,11 @@ async def test_a_name_in_any_script_is_withheld(sentry: Sentry, fetch: Get, name
         await answer(send)
 
     server = sentry()
-    await fetch(RotaSentryMiddleware(app), "/")
+    sent = quote_plus(name, errors="surrogatepass")
+    await fetch(RotaSentryMiddleware(app), f"/?of={sent}")
     (payload,) = server.items("transaction")
     assert name not in repr(payload)
+    assert payload["request"]["query_string"] == "of=[Filtered]"
     assert payload["tags"]["own"] == "shift of [Filtered]"
     assert payload["contexts"]["own"]["people"] == [{"name": "[Filtered]"}, {"[Filtered]": 1}]
     assert payload["spans"][0]["description"] == "to [Filtered]"
