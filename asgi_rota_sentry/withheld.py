@@ -25,7 +25,6 @@ _DEEPEST = 12
 _SHORTEST_PART = 3
 # The attributes of a log that are what the application put into its text.
 _PARAMETERS = "sentry.message.parameter"
-_TELLING = ("contexts", "request", "tags", "transaction", "spans", "breadcrumbs", "message", "logentry", "extra")
 _FIXED_CONTEXTS = frozenset({"runtime", "os", "device", "app", "preferences"})
 # A name that is one plain word (`admin`, `alice`) may be part of any path; others are looked for there too.
 _PLAIN_WORD = re.compile(r"[^\W\d_]+")
@@ -48,7 +47,7 @@ class Withheld:
         """Replace what is withheld in this event."""
         if not self._whole and self._user is None:
             return
-        if event.get("type") == "transaction" and not self._may_tell([event.get(key) for key in _TELLING]):
+        if event.get("type") == "transaction" and not self._may_tell([event.get(key) for key, _ in _PARTS_OF_AN_EVENT]):
             return
         self._nodes = _MOST_NODES
         for key, withhold in _PARTS_OF_AN_EVENT:
