@@ -176,6 +176,7 @@ class Budget:
         """Begin anew, in the child of a fork: what the parent owes, the parent tells."""
         self._lock = RLock()
         self._is_waiting = False
+        self._full = 0
         self._kinds.clear()
 
     def _state(self, kind: Kind, now: float) -> tuple[Kind, _State]:
@@ -189,20 +190,25 @@ class Budget:
         return kind, state
 
     def _drop_idle(self, now: float) -> None:
-        idle = [kind for kind, state in list(self._kinds.items()) if not state.count and now - state.window >= MINUTE]
-        for kind in idle:
-            del self._kinds[kind]
+        for kind, state in list(self._kinds.items()):
+            if not (state.count or _is_within(state.window, now)):
+                del self._kinds[kind]
 
     def _admits(self, state: _State, now: float) -> bool:
-        if now - state.window >= MINUTE:
+        if not _is_within(state.window, now):
             state.window, state.full = now, 0
-        if now - self._window >= MINUTE:
+        if not _is_within(self._window, now):
             self._window, self._full = now, 0
         if state.full >= self._per_minute or self._full >= self._per_minute * KINDS_TOGETHER:
             return False
         state.full += 1
         self._full += 1
         return True
+
+
+def _is_within(window: float, now: float) -> bool:
+    """Whether this minute still runs: one that begins later than now does not, for the clock was set back since."""
+    return 0 <= now - window < MINUTE
 
 
 def kind_of(exc: BaseException) -> Kind:

@@ -113,7 +113,10 @@ class Report(Record):
     def _tell_slow(self, sentry: sdk.RequestScope) -> None:
         """Warn of a slow request, in the log and as an event of its route; what has none is told as one."""
         called, source = self._called(sentry)
-        kind = called if source != "url" else _NO_ROUTE
+        kind = called
+        if source == "url":
+            # The path is the client's, who writes no line of the log.
+            called, kind = request.quoted(called), _NO_ROUTE
         method, seconds = request.known_method(self._scope), self._answered_at - self._arrived_at
         counters.count("requests.slow")
         if self._config.slow.is_to_be_told(f"{method} {kind}"):

@@ -105,7 +105,9 @@ def headers(scope: Scope, *, personal: bool) -> dict[str, str]:
             found[key] = FILTERED
         else:
             value = raw_value.decode("latin-1") if type(raw_value) is bytes else str(raw_value, "latin-1")
-            found[key] = f"{found[key]}, {value}" if key in found else value
+            # Cookies on several lines, as HTTP/2 may have them, are one list all the same (RFC 9113, section 8.2.3).
+            between = "; " if key == "cookie" else ", "
+            found[key] = f"{found[key]}{between}{value}" if key in found else value
     return found
 
 
@@ -186,10 +188,13 @@ def url(scope: Scope, *, without_host: bool = False) -> str:
     kind = "ws" if scope.get("type") == "websocket" else "http"
     scheme = scope.get("scheme") or kind
     host = (None if without_host else header(scope, b"host")) or _server(scope, scheme)
-    here = path(scope)
-    if not without_host and not _NEEDS_NO_QUOTES(here):
-        here = quote(here, safe="/:@!$&'()*+,;=~%", errors="replace")
+    here = path(scope) if without_host else quoted(path(scope))
     return f"{scheme}://{host}{here}" if host else here
+
+
+def quoted(here: str) -> str:
+    """A path as a URL has it, in which nothing is left that ends a line."""
+    return here if _NEEDS_NO_QUOTES(here) else quote(here, safe="/:@!$&'()*+,;=~%", errors="replace")
 
 
 def _server(scope: Scope, scheme: str) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.request import FILTERED
@@ -25,7 +25,6 @@ _DEEPEST = 12
 _SHORTEST_PART = 3
 # The attributes of a log that are what the application put into its text.
 _PARAMETERS = "sentry.message.parameter"
-_TELLING = ("contexts", "request", "tags", "transaction", "spans", "breadcrumbs", "message", "logentry", "extra")
 _FIXED_CONTEXTS = frozenset({"runtime", "os", "device", "app", "preferences"})
 # A name that is one plain word (`admin`, `alice`) may be part of any path; others are looked for there too.
 _PLAIN_WORD = re.compile(r"[^\W\d_]+")
@@ -48,7 +47,7 @@ class Withheld:
         """Replace what is withheld in this event."""
         if not self._whole and self._user is None:
             return
-        if event.get("type") == "transaction" and not self._may_tell([event.get(key) for key in _TELLING]):
+        if event.get("type") == "transaction" and not self._may_tell([event.get(key) for key, _ in _PARTS_OF_AN_EVENT]):
             return
         self._nodes = _MOST_NODES
         for key, withhold in _PARTS_OF_AN_EVENT:
@@ -192,6 +191,7 @@ _PARTS_OF_AN_EVENT: tuple[tuple[str, Callable[[Withheld, Event, str], None]], ..
     ("message", Withheld._as_text),
     ("logentry", Withheld._as_text),
     ("extra", Withheld._as_text),
+    ("fingerprint", Withheld._as_text),
     ("contexts", Withheld._contexts),
     ("request", Withheld._request),
     ("tags", Withheld._as_path),
@@ -209,7 +209,8 @@ _PARTS_OF_OTHERS: tuple[tuple[str, Callable[[Withheld, Event, str], None], Any],
 def _spellings(names: frozenset[str], addresses: frozenset[str]) -> tuple[Any, ...]:
     """What is looked for: as the whole value, within one, within one that may be a path, within what is written."""
     known = names | addresses | {name.lower() for name in names if "@" in name}
-    known |= {quote(value, safe="", errors="surrogatepass") for value in known}
+    # As a URL has it, and as a form does, with a plus for each space.
+    known |= {quoted(value, safe="", errors="surrogatepass") for value in known for quoted in (quote, quote_plus)}
     parts = tuple(sorted((value for value in known if len(value) >= _SHORTEST_PART), key=len, reverse=True))
     distinct = tuple(value for value in parts if not _PLAIN_WORD.fullmatch(value))
     # Where one is not written, no longer one is that has it inside.

@@ -142,20 +142,32 @@ async def test_a_secret_goes_wherever_else_it_stands(sentry: Sentry, seam: str) 
     assert second["attributes"]["heading"] == "of [Filtered]"
 
 
+async def named(scope: Any, receive: Any, send: Any) -> None:
+    """Calls its segment what nobody may know."""
+    segment = sentry_sdk.traces.get_current_span()
+    segment.name = f"shift {SECRET}"
+    segment.set_attribute("sentry.segment.name.source", "custom")
+    if scope["path"] == "/told/":
+        sentry_sdk.capture_message("on the way")
+    await app(scope, receive, send)
+
+
 async def test_the_trace_does_not_tell_the_secret_in_a_segments_name(sentry: Sentry, seam: str) -> None:
     """The name of a segment goes out with its trace, in the header of the envelope."""
     server = sentry()
-
-    async def named(scope: Any, receive: Any, send: Any) -> None:
-        segment = sentry_sdk.traces.get_current_span()
-        segment.name = f"shift {SECRET}"
-        segment.set_attribute("sentry.segment.name.source", "custom")
-        await app(scope, receive, send)
-
     await call(RotaSentryMiddleware(named))
     assert "hunter2" not in json.dumps(spans_of(server))
     told = [envelope.headers["trace"] for envelope in server.envelopes if "trace" in envelope.headers]
     assert [trace["transaction"] for trace in told] == ["shift password=[Filtered]"]
+
+
+async def test_nor_does_a_trace_that_an_event_has_told_of_before(sentry: Sentry) -> None:
+    """What the trace says of its segment is settled with the first that asks for it."""
+    server = sentry()
+    await call(RotaSentryMiddleware(named), path="/told/")
+    assert len(spans_of(server)) == 2
+    told = [envelope.headers["trace"] for envelope in server.envelopes if "trace" in envelope.headers]
+    assert [trace["transaction"] for trace in told] == ["shift password=[Filtered]"] * 2
 
 
 async def test_a_client_of_the_users_own_is_scrubbed(sentry: Sentry, seam: str) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,22 +80,43 @@ def test_each_kind_has_its_budget_every_minute() -> None:
     assert reports.budget.decide(one()).owed is None
 
 
+def test_a_clock_that_is_set_back_begins_a_new_minute() -> None:
+    """And keeps nobody waiting for full events until it has caught up: an hour, where it was an hour ahead."""
+    reports = Reports()
+    assert reports.fail(3) == [True, True, False]
+    reports.clock.now -= 1
+    assert reports.fail(3) == [True, True, False]
+
+
+def kinds(count: int) -> list[Callable[[], BaseException]]:
+    """So many errors that differ by their place."""
+    namespace: dict[str, Any] = {}
+    exec("\n".join(f"def f{n}(): raise ValueError" for n in range(count)), namespace)
+
+    def raised(fails: Callable[[], None]) -> BaseException:
+        try:
+            fails()
+        except ValueError as exc:
+            return exc
+        raise AssertionError
+
+    return [partial(raised, namespace[f"f{number}"]) for number in range(count)]
+
+
 def test_all_kinds_together_have_ten_times_the_budget() -> None:
     """Many kinds at once do not add up without end."""
     reports = Reports(per_minute=1)
-    namespace: dict[str, Any] = {}
-    exec("\n".join(f"def f{n}(): raise ValueError" for n in range(30)), namespace)
-
-    def fails(number: int) -> bool:
-        try:
-            namespace[f"f{number}"]()
-        except ValueError as exc:
-            return reports.budget.decide(exc).is_full
-        return False
-
-    assert [fails(number) for number in range(30)] == [True] * 10 + [False] * 20
+    assert [reports.fail(1, error) for error in kinds(30)] == [[True]] * 10 + [[False]] * 20
     reports.budget.settle()
     assert sum(tally.count for tally in reports.tallies) == 20
+
+
+def test_a_forked_child_has_a_budget_of_its_own() -> None:
+    """However much of that of all kinds together its parent has used."""
+    reports = Reports(per_minute=1)
+    assert [reports.fail(1, error) for error in kinds(11)][-1] == [False]
+    reports.budget.forget()
+    assert reports.fail(1) == [True]
 
 
 def test_no_limit_where_none_is_wanted() -> None:

@@ -338,8 +338,11 @@ async def test_an_error_page_knows_whom_it_speaks_to(sentry: Sentry, fetch: Get)
 
 
 async def test_nothing_personal_leaves_unless_allowed(sentry: Sentry, fetch: Get) -> None:
-    """Name, e-mail and address are nowhere: frames, breadcrumbs, messages, headers, extra, URL, body."""
-    server = sentry()
+    """Name, e-mail and address are nowhere: frames, breadcrumbs, messages, headers, extra, URL, body, fingerprint.
+
+    Nor in the frames of a message, or in what a mechanism tells.
+    """
+    server = sentry({"attach_stacktrace": True})
     person = Person(username="jane.doe", email="Jane.Doe@example.com")
     person.first_name = "Jane"  # type: ignore[attr-defined]
 
@@ -350,7 +353,10 @@ async def test_nothing_personal_leaves_unless_allowed(sentry: Sentry, fetch: Get
         sentry_sdk.set_extra("user", user)
         sentry_sdk.set_extra("by", {user.username: request.client.host})
         sentry_sdk.set_tag("who", user.username)
+        sentry_sdk.get_isolation_scope().fingerprint = ["{{ default }}", user.email]
         sentry_sdk.capture_message(f"{user.username} was here")
+        mechanism = {"type": "generic", "data": {"to": [user.email]}}
+        sentry_sdk.capture_event({"exception": {"values": [{"type": "MailError", "mechanism": mechanism}]}})
         raise ValueError(f"No shift for {user.email} from {request.client.host}", sent, greeting)
 
     app = Starlette(routes=[Route("/of/{name}/", view, methods=["POST"])])
@@ -365,16 +371,18 @@ async def test_nothing_personal_leaves_unless_allowed(sentry: Sentry, fetch: Get
             "cookie": "mail=Jane.Doe@example.com",
         },
     )
-    assert len(server.events) == 2
+    assert len(server.events) == 3
+    assert server.events[0]["threads"]["values"][0]["stacktrace"]["frames"][-1]["vars"]["greeting"]
     sent = told([server.events, server.spans[:1] if server.items("transaction") else []])
     for name in ("jane.doe", "Jane.Doe", "Jane", "198.51.100.7", "203.0.113.9"):
         assert name not in sent, name
-    event = server.events[1]
+    event = server.events[2]
     assert event["user"] == {"id": "SCW1001", "role": "Manager"}
     assert event["request"]["data"] == {"mail": "[Filtered]", "day": "Monday"}
     frame = event["exception"]["values"][0]["stacktrace"]["frames"][-1]
     assert (frame["function"], frame["vars"]["greeting"]) == ("view", "'Hello [Filtered], <[Filtered]>'")
     assert event["exception"]["values"][0]["type"] == "ValueError"
+    assert event["fingerprint"] == ["{{ default }}", "[Filtered]"]
 
 
 @pytest.mark.parametrize("pii", [False, True])
@@ -391,7 +399,8 @@ async def test_nothing_personal_leaves_in_logs_metrics_and_streamed_spans(
             sentry_sdk.logger.info("Mail to {mail}, {name}", mail=person.email, name=person.username)
             sentry_sdk.metrics.count("mails", 1, attributes={"to": person.email, "user": person.id})
             if lifecycle == "stream":
-                with sentry_sdk.traces.start_span(name=f"mail {person.email}", attributes={"to": person.email}):
+                told_of = {"to": person.email, "all": [person.email]}
+                with sentry_sdk.traces.start_span(name=f"mail {person.email}", attributes=told_of):
                     pass
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
@@ -481,6 +490,18 @@ async def test_a_plain_word_as_a_name_does_not_eat_the_event(sentry: Sentry, fet
     assert event["tags"]["user.role"] == event["user"]["role"] == "admin"
     assert event["breadcrumbs"]["values"][0]["message"] == "GET /admin/shifts/"
     assert "username='[Filtered]'" in event["extra"]["user"]
+
+
+async def test_a_short_name_is_withheld_where_it_is_all_that_is_said(sentry: Sentry, fetch: Get) -> None:
+    """Of a user called `Al` words with these letters are none; a variable, which is shown in quotes, is."""
+    server = sentry()
+    said = {"who": "Al", "shown": "'Al'", "told": "Al was late, also on Monday"}
+
+    def before(request: Request) -> None:
+        sentry_sdk.set_extra("said", said)
+
+    await fetch(RotaSentryMiddleware(signed_in(fails(before), Person(username="Al"))), "/")
+    assert server.events[0]["extra"]["said"] == {**said, "who": "[Filtered]", "shown": "[Filtered]"}
 
 
 async def test_what_the_application_holds_is_not_changed(sentry: Sentry, fetch: Get) -> None:

@@ -82,12 +82,14 @@ async def test_what_the_server_raises_at_a_message_is_the_application_s_to_know(
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("has_sdk", [True, False])
+@pytest.mark.parametrize("started", ["by us", "by sentry_sdk.init", "not at all"])
 async def test_an_expected_failure_of_a_lifespan_is_no_event(
-    sentry: Sentry, caplog: pytest.LogCaptureFixture, *, has_sdk: bool
+    sentry: Sentry, caplog: pytest.LogCaptureFixture, started: str
 ) -> None:
-    """Nor is it, without the SDK, any fault of ours."""
-    transport = sentry() if has_sdk else None
+    """However the SDK was started. Nor is it, without the SDK, any fault of ours."""
+    transport = sentry() if started == "by us" else MemoryTransport()
+    if started == "by sentry_sdk.init":
+        sentry_sdk.init(dsn="http://key@127.0.0.1:9/1", transport=transport)
 
     async def fails(scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -95,7 +97,7 @@ async def test_an_expected_failure_of_a_lifespan_is_no_event(
 
     with pytest.raises(HTTPException):
         await RotaSentryMiddleware(fails, Settings())(LIFESPAN, Wire(TOLD).receive, Wire().send)
-    assert transport is None or transport.events == []
+    assert transport.events == []
     assert "A fault while" not in caplog.text
 
 
@@ -200,6 +202,15 @@ async def test_a_lifespan_that_the_application_knows_is_its_own(sentry: Sentry, 
     sentry()
     wrapped = RotaSentryMiddleware(bare, Settings(answer_lifespan=True))
     assert (await Wire(TOLD).run(wrapped, LIFESPAN)).log == (await Wire(TOLD).run(bare, LIFESPAN)).log
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("bare", [without, silent])
+async def test_a_lifespan_is_nobody_s_unless_that_is_wished_for(sentry: Sentry, bare: Any) -> None:
+    """The server learns that the application knows none, as it does without us."""
+    sentry()
+    wrapped = await Wire(TOLD).run(RotaSentryMiddleware(bare), LIFESPAN)
+    assert wrapped.log == (await Wire(TOLD).run(bare, LIFESPAN)).log
 
 
 def _starlette(when: str) -> Any:

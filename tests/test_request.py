@@ -48,13 +48,14 @@ def test_a_scope_with_nothing_in_it_is_no_crash() -> None:
 
 
 def test_headers_keep_what_helps_and_filter_who_it_was() -> None:
-    """Bytes that are no UTF-8 are read as Latin-1; repeated headers are joined; personal ones need permission."""
+    """No UTF-8 is read as Latin-1; repeated ones are joined, cookies as one list; personal ones need permission."""
     scope = scope_of(
         headers=[
             (b"accept", b"a"),
             (b"accept", b"b"),
             (b"x-odd", b"\xff"),
             (b"cookie", b"s=1"),
+            (b"cookie", b"t=2"),
             (b"X-Forwarded-For", b"1.2.3.4"),
         ]
     )
@@ -64,7 +65,7 @@ def test_headers_keep_what_helps_and_filter_who_it_was() -> None:
         "cookie": "[Filtered]",
         "x-forwarded-for": "[Filtered]",
     }
-    assert request.headers(scope, personal=True)["cookie"] == "s=1"
+    assert request.headers(scope, personal=True)["cookie"] == "s=1; t=2"
 
 
 CLIENT_ADDRESS = """

@@ -57,20 +57,21 @@ async def test_a_slow_route_is_told_once(
 
 
 async def test_each_route_may_have_a_limit_of_its_own(sentry: Callable[..., MemoryTransport], fetch: Get) -> None:
-    """By path or by route template, mounted or not; the first that fits counts, with more seconds or fewer."""
+    """By path, whole or up to a `*`, or by route template, mounted or not; the first that fits counts."""
     limits = {"/never/*": 60, "/slow/{shift}": 0.5, "/{tenant}/slow/{shift}": 0.5, "/late": 0.5}
     server = sentry()
     routes = [Route("/slow/{shift}", slow)]
-    inner = Starlette(routes=[*routes, Route("/late", slow), Route("/usual", slow), Mount("/{tenant}", routes=routes)])
+    names = ("/late", "/later", "/nevermore", "/usual")
+    inner = Starlette(routes=[*routes, *(Route(name, slow) for name in names), Mount("/{tenant}", routes=routes)])
     fewer = RotaSentryMiddleware(inner, Settings(slow_request_seconds=50, slow_request_routes=limits))
-    more = RotaSentryMiddleware(inner, Settings(slow_request_seconds=0.5, slow_request_routes="/late=60"))
+    more = RotaSentryMiddleware(inner, Settings(slow_request_seconds=0.5, slow_request_routes="/late=60,/never/*=60"))
     async with anyio.create_task_group() as tasks:
         for path in ("/slow/1", "/acme/slow/1", "/never/slow/1", "/usual"):
             tasks.start_soon(fetch, fewer, path)
-        for path in ("/late", "/usual"):
+        for path in ("/never/slow/1", *names):
             tasks.start_soon(fetch, more, path)
     told = sorted(event["transaction"] for event in server.events)
-    assert told == ["/slow/{shift}", "/usual", "/{tenant}/slow/{shift}"]
+    assert told == ["/later", "/nevermore", "/slow/{shift}", "/usual", "/{tenant}/slow/{shift}"]
 
 
 async def test_a_websocket_is_as_slow_as_its_handshake(sentry: Callable[..., MemoryTransport]) -> None:
@@ -135,13 +136,16 @@ async def test_a_request_that_is_never_answered_is_slow_by_its_end(
 async def test_slow_requests_without_a_route_are_told_as_one(
     sentry: Callable[..., MemoryTransport], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One warning a minute and one issue for each method, those that a client invents together; its URL is in it."""
+    """One warning a minute and one issue for each method, those that a client invents together; its URL is in it.
+
+    On one line of the log, whatever path the client sends.
+    """
     server = sentry(traces_sample_rate=0.0, slow_request_seconds=0.5, pages="never")
     app = RotaSentryMiddleware(never)
     async with anyio.create_task_group() as tasks:
         for number in range(20):
             for method in ("GET", "POST", f"LIST{number}"):
-                tasks.start_soon(Wire().run, app, http(method, f"/items/{number}"))
+                tasks.start_soon(Wire().run, app, http(method, f"/items/{number}\nERROR"))
     told = {event["message"]: event for event in server.events if "slow_request" in event["contexts"]}
     assert sorted(told) == [f"Slow request: {method} (no route)" for method in ("GET", "OTHER", "POST")]
     event = told["Slow request: GET (no route)"]
@@ -149,3 +153,4 @@ async def test_slow_requests_without_a_route_are_told_as_one(
     assert event["request"]["url"].startswith("http://rota.example/items/")
     lines = [record.getMessage() for record in caplog.records if "Slow request" in record.getMessage()]
     assert (len(lines), sum("GET /items/" in line for line in lines)) == (3, 1)
+    assert all(len(line.splitlines()) == 1 for line in lines)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import quote_plus
 
 import anyio
 import pytest
@@ -136,7 +137,10 @@ async def test_a_hook_changes_nothing_but_its_own_transaction(sentry: Sentry, fe
 
 @pytest.mark.parametrize("name", ["Zoë Müller", 'Jo "Zed" O\'Neil', "山田 太郎", "back\\slash", "half \udc80"])
 async def test_a_name_in_any_script_is_withheld(sentry: Sentry, fetch: Get, name: str) -> None:
-    """A person's name does not leave in a transaction's tags, contexts, extras or spans, whatever letters it has."""
+    """A person's name does not leave in a transaction's tags, contexts, extras or spans, whatever letters it has.
+
+    Nor does it in the query string, where a form has sent it.
+    """
 
     async def app(scope: Any, _receive: Any, send: Any) -> None:
         scope["user"] = {"id": "SCW1001", "username": name}
@@ -148,12 +152,44 @@ async def test_a_name_in_any_script_is_withheld(sentry: Sentry, fetch: Get, name
         await answer(send)
 
     server = sentry()
-    await fetch(RotaSentryMiddleware(app), "/")
+    sent = quote_plus(name, errors="surrogatepass")
+    await fetch(RotaSentryMiddleware(app), f"/?of={sent}")
     (payload,) = server.items("transaction")
     assert name not in repr(payload)
+    assert payload["request"]["query_string"] == "of=[Filtered]"
     assert payload["tags"]["own"] == "shift of [Filtered]"
     assert payload["contexts"]["own"]["people"] == [{"name": "[Filtered]"}, {"[Filtered]": 1}]
     assert payload["spans"][0]["description"] == "to [Filtered]"
+
+
+@pytest.mark.parametrize("place", ["contexts", "extra", "fingerprint", "request", "spans", "tags", "transaction"])
+async def test_a_name_that_stands_in_one_place_alone_is_withheld(sentry: Sentry, fetch: Get, place: str) -> None:
+    """A transaction in which nothing tells of its person is not looked through, and each part of it may."""
+    name = "Zoë Müller"
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        scope["user"] = {"id": "SCW1001", "username": name}
+        isolation = sentry_sdk.get_isolation_scope()
+        if place == "contexts":
+            isolation.set_context("own", {"of": name})
+        elif place == "extra":
+            isolation.set_extra("of", name)
+        elif place == "fingerprint":
+            isolation.fingerprint = [name]
+        elif place == "spans":
+            with sentry_sdk.start_span(op="mail", name=name):
+                pass
+        elif place == "tags":
+            isolation.set_tag("of", name)
+        elif place == "transaction":
+            sentry_sdk.get_current_scope().set_transaction_name(f"shift of {name}")
+        await answer(send)
+
+    server = sentry()
+    await fetch(RotaSentryMiddleware(app), "/", params={"of": name} if place == "request" else None)
+    (payload,) = server.items("transaction")
+    assert "[Filtered]" in repr(payload[place])
+    assert not any(part in repr(payload) for part in ("Zoë", "Müller", "M%C3%BCller"))
 
 
 async def test_without_spans_all_of_the_time_is_the_rest(sentry: Sentry, fetch: Get) -> None:

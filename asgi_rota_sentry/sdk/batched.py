@@ -124,8 +124,7 @@ def install(raw: Any) -> None:
             name = span["name"]
             hook.scrubbed(span)
             if span["name"] != name and span["is_segment"]:
-                # Its name is told with the trace, too.
-                span["_segment_span"].name = span["name"]
+                _rename(span["_segment_span"], name, span["name"])
         except Exception:
             faults.report("scrubbing a span")
             return None
@@ -136,6 +135,14 @@ def install(raw: Any) -> None:
     add_scrubbed.is_ours = True  # type: ignore[attr-defined]
     setattr(batcher, _SEAM, add_scrubbed)
     _gather(batcher)
+
+
+def _rename(segment: Any, old: str, new: str) -> None:
+    """Have the trace tell the new name, too: it tells that of the segment, or what it had when it was told of first."""
+    segment.name = new
+    told = getattr(getattr(segment, "_baggage", None), "sentry_items", None)
+    if told and told.get("transaction") == old:
+        told["transaction"] = new
 
 
 def seam(raw: Any) -> Callable[[Payload], Any] | None:
