@@ -74,6 +74,16 @@ async def test_every_form_of_body_is_taken_alike(sentry: Sentry, fetch: Get, giv
     assert server.spans == []  # the endpoint makes no transaction of its own
 
 
+async def test_a_form_may_hold_letters_as_they_are(sentry: Sentry, fetch: Get) -> None:
+    """What a program such as curl sends in UTF-8 without escapes is read as that; what is no UTF-8 costs a letter."""
+    server = sentry()
+    for content in ("message=Grüße+%C3%BC%20ok".encode(), b"message=Gr\xfc%DFe"):
+        form = {"content-type": "application/x-www-form-urlencoded"}
+        assert (await fetch(rota(), PATH, "POST", content=content, headers=form)).status_code == 202
+    told = [item["contexts"]["feedback"]["message"] for item in server.items("feedback")]
+    assert told == ["Grüße ü ok", "Gr\ufffd\ufffde"]
+
+
 async def test_the_item_has_who_met_the_error_and_its_trace(sentry: Sentry, fetch: Get) -> None:
     """What was known of the event's visitor is told again: ID, role and trace, no name and no e-mail address."""
     server = sentry()
@@ -263,6 +273,38 @@ async def test_the_same_again_is_not_kept_twice(sentry: Sentry, fetch: Get) -> N
     third = await fetch(app, PATH, "POST", json=TOLD | {"message": "And again."})
     assert first.json() == second.json() != third.json()
     assert len(server.items("feedback")) == 2
+
+
+async def test_a_second_click_while_the_first_is_being_kept_waits_for_it(sentry: Sentry, fetch: Get) -> None:
+    """It gets the same ID; where the first could not be kept, the second is tried, and told of its own fate."""
+    server = sentry()
+    answers: list[Any] = []
+
+    async def post(app: Any, **given: Any) -> None:
+        answers.append(await fetch(app, PATH, "POST", json=TOLD, **given))
+
+    app = rota()
+    async with anyio.create_task_group() as clicks:
+        for _ in range(3):
+            clicks.start_soon(post, app)
+    assert len({answer.json()["id"] for answer in answers}) == len(server.items("feedback")) == 1
+    answers.clear()
+    sentry_sdk.get_global_scope().set_client(None)
+    tried: list[str] = []
+
+    async def only_the_second(feedback: Feedback) -> None:
+        tried.append(feedback.id)
+        await anyio.sleep(0.1)
+        if len(tried) == 1:
+            raise OSError("no mail server")
+
+    alone = RotaSentryMiddleware(never, Settings(outbox_path=""), on_feedback=only_the_second)
+    async with anyio.create_task_group() as clicks:
+        for _ in range(3):
+            clicks.start_soon(post, alone)
+    assert sorted(answer.status_code for answer in answers) == [202, 202, 503]
+    assert {answer.json().get("id") for answer in answers} == {None, tried[1]}
+    assert len(tried) == 2
 
 
 # ---- hooks
