@@ -119,6 +119,24 @@ async def test_a_slow_body_is_given_up() -> None:
     assert (b"connection", b"close") in sent[0]["headers"]
 
 
+async def test_a_message_without_a_body_is_an_empty_one() -> None:
+    """ASGI lets a server leave it out."""
+    kept: list[Feedback] = []
+    messages = [{"type": "http.request", "more_body": True}, {"type": "http.request", "body": b"message=m"}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/x-www-form-urlencoded")]
+    await endpoint(kept)({"type": "http", "method": "POST", "path": PATH, "headers": headers}, receive, send)
+    assert sent[0]["status"] == 202
+    assert [feedback.message for feedback in kept] == ["m"]
+
+
 async def test_an_endless_body_is_given_up_early() -> None:
     """Only so much of what is too large is read, though it comes fast."""
     chunks = 0
