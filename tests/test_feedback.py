@@ -380,6 +380,30 @@ async def test_a_hook_that_hangs_is_given_up(
     is_over.set()
 
 
+async def test_a_hook_runs_to_its_end_when_the_client_has_gone(sentry: Sentry) -> None:
+    """The server cancels the request then; what the visitor was thanked for is done all the same."""
+    sentry()
+    done: list[str] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": json.dumps(TOLD).encode()}
+
+    async def send(message: Any) -> None:
+        """The client hears all of it."""
+
+    with anyio.CancelScope() as server:
+
+        async def hook(feedback: Feedback) -> None:
+            server.cancel()
+            await anyio.lowlevel.checkpoint()
+            done.append(feedback.message)
+
+        app = RotaSentryMiddleware(never, Settings(outbox_path=""), on_feedback=[hook, hook])
+        headers = [(b"content-type", b"application/json")]
+        await app({"type": "http", "method": "POST", "path": PATH, "headers": headers}, receive, send)
+    assert done == [CLEAN["message"]] * 2
+
+
 async def test_the_visitor_does_not_wait_for_hooks(sentry: Sentry) -> None:
     """The answer is out before the first hook begins."""
     sentry()
@@ -419,6 +443,8 @@ async def test_without_the_sdk_the_hooks_alone_keep_it(fetch: Get) -> None:
     def broken(feedback: Feedback) -> None:
         raise RuntimeError("away")
 
+    one_of_two = RotaSentryMiddleware(never, Settings(outbox_path=""), on_feedback=[seen.append, broken])
+    assert (await fetch(one_of_two, PATH, "POST", json=TOLD)).status_code == 202
     for on_feedback in (broken, None):
         app = RotaSentryMiddleware(never, Settings(outbox_path=""), on_feedback=on_feedback)
         page = await fetch(app, PATH, "POST", data=TOLD, headers=PAGE)
