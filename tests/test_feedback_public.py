@@ -1,10 +1,12 @@
 """The feedback endpoint is open to everybody, hostile, broken and impatient clients included."""
 
+import contextlib
 import json
 import logging
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -265,7 +267,7 @@ async def test_a_robot_is_thanked_and_nothing_is_kept(fetch: Get) -> None:
 # ---- rates
 
 
-async def test_one_client_may_not_post_all_the_time(fetch: Get) -> None:
+async def test_one_client_may_not_post_all_the_time(fetch: Get, caplog: pytest.LogCaptureFixture) -> None:
     """429 with Retry-After, the form with what was typed for a browser; another client is not concerned."""
     kept: list[Feedback] = []
     app = endpoint(kept, feedback_rate="3/minute", trusted_proxies="198.51.100.0/24")
@@ -282,6 +284,7 @@ async def test_one_client_may_not_post_all_the_time(fetch: Get) -> None:
     assert (await fetch(app, PATH, "POST", content=b"{", headers=JSON | mine)).status_code == 429
     assert (await fetch(app, PATH, "POST", data={"message": "m"}, headers=other)).status_code == 202
     assert len(kept) == 4
+    assert [record for record in caplog.records if record.name == "asgi_rota_sentry"] == []
 
 
 async def test_one_event_does_not_take_any_number(fetch: Get) -> None:
@@ -379,6 +382,31 @@ async def test_without_its_redis_each_process_counts_alone(fetch: Get, caplog: p
     assert statuses == [202, 202, 429]
     assert time.monotonic() - began < 5
     assert sum("counting feedback in Redis" in record.getMessage() for record in caplog.records) == 1
+
+
+async def test_a_redis_that_fails_is_left_alone_for_a_while(fetch: Get) -> None:
+    """Not every visitor waits for it anew."""
+    calls: list[Any] = []
+
+    def hang_up(server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                connection.close()
+                calls.append(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=hang_up, args=(server,), daemon=True)
+        thread.start()
+        url = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+        app = endpoint(feedback_rate="9/minute", feedback_redis_url=url)
+        assert (await fetch(app, PATH, "POST", data={"message": "first"})).status_code == 202
+        tried = len(calls)
+        for number in range(3):
+            assert (await fetch(app, PATH, "POST", data={"message": f"m{number}"})).status_code == 202
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+    assert len(calls) == tried > 0
 
 
 # ---- what is written
