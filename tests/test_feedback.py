@@ -123,7 +123,7 @@ async def test_feedback_on_an_event_that_sampling_dropped_is_known(sentry: Sentr
 
 
 async def test_a_user_report_by_setting(sentry: Sentry, fetch: Get) -> None:
-    """Servers that know no feedback get its predecessor, with the event's ID in the envelope's header."""
+    """Servers that know no feedback get its predecessor, with the event's ID in the envelope's header; or its own."""
     server = sentry()
     await fetch(rota(feedback_user_report=True), PATH, "POST", json=TOLD)
     (report,) = server.items("user_report")
@@ -134,6 +134,8 @@ async def test_a_user_report_by_setting(sentry: Sentry, fetch: Get) -> None:
         "comments": CLEAN["message"],
     }
     assert [envelope.headers["event_id"] for envelope in server.envelopes] == [EVENT]
+    alone = (await fetch(rota(feedback_user_report=True), PATH, "POST", json={"message": "On nothing."})).json()["id"]
+    assert server.items("user_report")[1]["event_id"] == server.envelopes[1].headers["event_id"] == alone
     assert server.items("feedback") == []
 
 
@@ -437,8 +439,9 @@ def test_a_hook_that_cannot_be_called_is_refused_at_start(wrong: Any) -> None:
 async def test_without_the_sdk_the_hooks_alone_keep_it(fetch: Get) -> None:
     """No SDK and no outbox: what the application's hook took is kept; when it fails, the visitor is told."""
     seen: list[Feedback] = []
-    assert (await fetch(rota(given=seen), PATH, "POST", json=TOLD)).status_code == 202
-    assert len(seen) == 1
+    told = rota(given=seen, environment="test", release="rota@1")
+    assert (await fetch(told, PATH, "POST", json=TOLD)).status_code == 202
+    assert [(feedback.environment, feedback.release) for feedback in seen] == [("test", "rota@1")]
 
     def broken(feedback: Feedback) -> None:
         raise RuntimeError("away")
