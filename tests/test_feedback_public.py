@@ -444,7 +444,8 @@ async def test_secrets_never_leave(sentry: Sentry, fetch: Get) -> None:
         "name": "token=ghp_0123456789abcdefghijABCDEFGHIJ012345",
         "url": "https://rota.example/x?api_key=s3cr3tk3y9&day=3",
     }
-    await fetch(endpoint(kept), PATH, "POST", json=given)
+    agent = {"user-agent": "probe token=ghp_0123456789abcdefghijABCDEFGHIJ012345"}
+    await fetch(endpoint(kept), PATH, "POST", json=given, headers=agent)
     for told in (repr(kept), json.dumps(server.items("feedback"))):
         for secret in ("hunter22", "4111", "ghp_0123", "s3cr3tk3y9"):
             assert secret not in told
