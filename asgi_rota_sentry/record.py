@@ -217,11 +217,11 @@ class Record:
         self._actions = None
 
     def _owner(self) -> str | None:
-        """Whose request it is: an ID, "" for certainly nobody's, None for not known; asked with all of a session."""
+        """Whose request it is, as `identity.owner` tells; asked with all of a session."""
         if self._config.identify is identity.read:
             return identity.owner(self._scope)
         found = Person(self._scope, self._identify, personal=False).identified()
-        return found.id if found is not None else None
+        return identity.owner_of(found) if found is not None else None
 
     def user(self) -> tuple[User, str | None]:
         """The user and the role as an event of this request would tell them now."""

@@ -135,8 +135,11 @@ def _blacksheep_mount(app: Any, path: str) -> tuple[str | None, Any, str]:
 
 
 def _falcon(app: Any, scope: Scope) -> str | None:
+    path = str(scope.get("path") or "/")
+    if getattr(getattr(app, "req_options", None), "strip_url_path_trailing_slash", False) and path != "/":
+        path = path.removesuffix("/")
     try:
-        found = app._router.find(scope.get("path") or "/")
+        found = app._router.find(path)
     except Exception:  # of a router of the application's own
         return None
     return _TYPED.sub(r"{\1}", str(found[3])) if found is not None else None

@@ -6,6 +6,7 @@ import contextvars
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -70,6 +71,39 @@ def test_what_the_collector_runs_may_come_round_to_us(threshold: int) -> None:
     script = _SCRIPT.replace("THRESHOLD", str(threshold)).replace("REQUESTS", str(20 * threshold))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-2000:]
+
+
+# The first event of a process starts the outbox's thread; what is collected meanwhile is an event, too.
+_STARTING = """
+import gc, sys
+import sentry_sdk
+from asgi_rota_sentry import Settings, init
+from asgi_rota_sentry.outbox import Outbox
+
+told = []
+
+def collected(phase, info):
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "start_thread":
+        frame = frame.f_back
+    if phase == "start" and frame is not None and not told:
+        told.append(sentry_sdk.capture_message("collected"))
+
+init(Settings(outbox_path=sys.argv[1], release="1"))
+gc.callbacks.append(collected)
+gc.set_threshold(1)
+sentry_sdk.capture_message("first")
+gc.callbacks.clear()
+sentry_sdk.flush()
+print(len(told), sorted(kept.title for kept in Outbox(sys.argv[1]).entries()))
+"""
+
+
+def test_what_is_collected_while_the_outbox_starts_is_kept_too(tmp_path: Path) -> None:
+    """The thread that captures waits for no lock that it holds itself."""
+    arguments = [sys.executable, "-c", _STARTING, str(tmp_path / "outbox.sqlite3")]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "1 ['collected', 'first']\n"), done.stderr[-2000:]
 
 
 def test_a_request_that_is_collected_in_another_leaves_that_one_alone(sentry: Sentry) -> None:

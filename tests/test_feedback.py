@@ -74,6 +74,16 @@ async def test_every_form_of_body_is_taken_alike(sentry: Sentry, fetch: Get, giv
     assert server.spans == []  # the endpoint makes no transaction of its own
 
 
+async def test_a_form_may_hold_letters_as_they_are(sentry: Sentry, fetch: Get) -> None:
+    """What a program such as curl sends in UTF-8 without escapes is read as that; what is no UTF-8 costs a letter."""
+    server = sentry()
+    for content in ("message=Grüße+%C3%BC%20ok".encode(), b"message=Gr\xfc%DFe"):
+        form = {"content-type": "application/x-www-form-urlencoded"}
+        assert (await fetch(rota(), PATH, "POST", content=content, headers=form)).status_code == 202
+    told = [item["contexts"]["feedback"]["message"] for item in server.items("feedback")]
+    assert told == ["Grüße ü ok", "Gr\ufffd\ufffde"]
+
+
 async def test_the_item_has_who_met_the_error_and_its_trace(sentry: Sentry, fetch: Get) -> None:
     """What was known of the event's visitor is told again: ID, role and trace, no name and no e-mail address."""
     server = sentry()
@@ -113,7 +123,7 @@ async def test_feedback_on_an_event_that_sampling_dropped_is_known(sentry: Sentr
 
 
 async def test_a_user_report_by_setting(sentry: Sentry, fetch: Get) -> None:
-    """Servers that know no feedback get its predecessor, with the event's ID in the envelope's header."""
+    """Servers that know no feedback get its predecessor, with the event's ID in the envelope's header; or its own."""
     server = sentry()
     await fetch(rota(feedback_user_report=True), PATH, "POST", json=TOLD)
     (report,) = server.items("user_report")
@@ -124,6 +134,8 @@ async def test_a_user_report_by_setting(sentry: Sentry, fetch: Get) -> None:
         "comments": CLEAN["message"],
     }
     assert [envelope.headers["event_id"] for envelope in server.envelopes] == [EVENT]
+    alone = (await fetch(rota(feedback_user_report=True), PATH, "POST", json={"message": "On nothing."})).json()["id"]
+    assert server.items("user_report")[1]["event_id"] == server.envelopes[1].headers["event_id"] == alone
     assert server.items("feedback") == []
 
 
@@ -265,6 +277,38 @@ async def test_the_same_again_is_not_kept_twice(sentry: Sentry, fetch: Get) -> N
     assert len(server.items("feedback")) == 2
 
 
+async def test_a_second_click_while_the_first_is_being_kept_waits_for_it(sentry: Sentry, fetch: Get) -> None:
+    """It gets the same ID; where the first could not be kept, the second is tried, and told of its own fate."""
+    server = sentry()
+    answers: list[Any] = []
+
+    async def post(app: Any, **given: Any) -> None:
+        answers.append(await fetch(app, PATH, "POST", json=TOLD, **given))
+
+    app = rota()
+    async with anyio.create_task_group() as clicks:
+        for _ in range(3):
+            clicks.start_soon(post, app)
+    assert len({answer.json()["id"] for answer in answers}) == len(server.items("feedback")) == 1
+    answers.clear()
+    sentry_sdk.get_global_scope().set_client(None)
+    tried: list[str] = []
+
+    async def only_the_second(feedback: Feedback) -> None:
+        tried.append(feedback.id)
+        await anyio.sleep(0.1)
+        if len(tried) == 1:
+            raise OSError("no mail server")
+
+    alone = RotaSentryMiddleware(never, Settings(outbox_path=""), on_feedback=only_the_second)
+    async with anyio.create_task_group() as clicks:
+        for _ in range(3):
+            clicks.start_soon(post, alone)
+    assert sorted(answer.status_code for answer in answers) == [202, 202, 503]
+    assert {answer.json().get("id") for answer in answers} == {None, tried[1]}
+    assert len(tried) == 2
+
+
 # ---- hooks
 
 
@@ -338,6 +382,30 @@ async def test_a_hook_that_hangs_is_given_up(
     is_over.set()
 
 
+async def test_a_hook_runs_to_its_end_when_the_client_has_gone(sentry: Sentry) -> None:
+    """The server cancels the request then; what the visitor was thanked for is done all the same."""
+    sentry()
+    done: list[str] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": json.dumps(TOLD).encode()}
+
+    async def send(message: Any) -> None:
+        """The client hears all of it."""
+
+    with anyio.CancelScope() as server:
+
+        async def hook(feedback: Feedback) -> None:
+            server.cancel()
+            await anyio.lowlevel.checkpoint()
+            done.append(feedback.message)
+
+        app = RotaSentryMiddleware(never, Settings(outbox_path=""), on_feedback=[hook, hook])
+        headers = [(b"content-type", b"application/json")]
+        await app({"type": "http", "method": "POST", "path": PATH, "headers": headers}, receive, send)
+    assert done == [CLEAN["message"]] * 2
+
+
 async def test_the_visitor_does_not_wait_for_hooks(sentry: Sentry) -> None:
     """The answer is out before the first hook begins."""
     sentry()
@@ -371,12 +439,15 @@ def test_a_hook_that_cannot_be_called_is_refused_at_start(wrong: Any) -> None:
 async def test_without_the_sdk_the_hooks_alone_keep_it(fetch: Get) -> None:
     """No SDK and no outbox: what the application's hook took is kept; when it fails, the visitor is told."""
     seen: list[Feedback] = []
-    assert (await fetch(rota(given=seen), PATH, "POST", json=TOLD)).status_code == 202
-    assert len(seen) == 1
+    told = rota(given=seen, environment="test", release="rota@1")
+    assert (await fetch(told, PATH, "POST", json=TOLD)).status_code == 202
+    assert [(feedback.environment, feedback.release) for feedback in seen] == [("test", "rota@1")]
 
     def broken(feedback: Feedback) -> None:
         raise RuntimeError("away")
 
+    one_of_two = RotaSentryMiddleware(never, Settings(outbox_path=""), on_feedback=[seen.append, broken])
+    assert (await fetch(one_of_two, PATH, "POST", json=TOLD)).status_code == 202
     for on_feedback in (broken, None):
         app = RotaSentryMiddleware(never, Settings(outbox_path=""), on_feedback=on_feedback)
         page = await fetch(app, PATH, "POST", data=TOLD, headers=PAGE)

@@ -142,6 +142,13 @@ async def test_another_transport_gets_it_too(fetch: Get, path: Path, listed: Lis
     assert [(row["state"], row["delivered"]) for row in listed()] == [("handed over", False)]
 
 
+async def test_without_the_sdk_it_is_listed_as_not_sent(fetch: Get, path: Path, listed: Listed) -> None:
+    """The file keeps it and the visitor is thanked; the list does not claim that anybody was given it."""
+    app = RotaSentryMiddleware(never, Settings(outbox_path=str(path)))
+    assert (await fetch(app, PATH, "POST", json={"message": "It broke."})).status_code == 202
+    assert [(row["message"], row["state"]) for row in listed()] == [("It broke.", "not sent")]
+
+
 async def test_the_users_own_scrub_settings_hold(fetch: Get, path: Path, listed: Listed, sentry: Any) -> None:
     """What may not leave in an event may not leave in feedback: on disk, to the hooks and to Sentry alike."""
     more = {"scrub_keys": "staff_code", "scrub_patterns": "BADGE-[0-9]{6}", "scrub_exempt": "passphrase"}

@@ -1,10 +1,12 @@
 """The feedback endpoint is open to everybody, hostile, broken and impatient clients included."""
 
+import contextlib
 import json
 import logging
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,6 +119,24 @@ async def test_a_slow_body_is_given_up() -> None:
     assert time.monotonic() - began < 2
     assert sent[0]["status"] == 408
     assert (b"connection", b"close") in sent[0]["headers"]
+
+
+async def test_a_message_without_a_body_is_an_empty_one() -> None:
+    """ASGI lets a server leave it out."""
+    kept: list[Feedback] = []
+    messages = [{"type": "http.request", "more_body": True}, {"type": "http.request", "body": b"message=m"}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/x-www-form-urlencoded")]
+    await endpoint(kept)({"type": "http", "method": "POST", "path": PATH, "headers": headers}, receive, send)
+    assert sent[0]["status"] == 202
+    assert [feedback.message for feedback in kept] == ["m"]
 
 
 async def test_an_endless_body_is_given_up_early() -> None:
@@ -247,7 +267,7 @@ async def test_a_robot_is_thanked_and_nothing_is_kept(fetch: Get) -> None:
 # ---- rates
 
 
-async def test_one_client_may_not_post_all_the_time(fetch: Get) -> None:
+async def test_one_client_may_not_post_all_the_time(fetch: Get, caplog: pytest.LogCaptureFixture) -> None:
     """429 with Retry-After, the form with what was typed for a browser; another client is not concerned."""
     kept: list[Feedback] = []
     app = endpoint(kept, feedback_rate="3/minute", trusted_proxies="198.51.100.0/24")
@@ -264,6 +284,7 @@ async def test_one_client_may_not_post_all_the_time(fetch: Get) -> None:
     assert (await fetch(app, PATH, "POST", content=b"{", headers=JSON | mine)).status_code == 429
     assert (await fetch(app, PATH, "POST", data={"message": "m"}, headers=other)).status_code == 202
     assert len(kept) == 4
+    assert [record for record in caplog.records if record.name == "asgi_rota_sentry"] == []
 
 
 async def test_one_event_does_not_take_any_number(fetch: Get) -> None:
@@ -363,6 +384,31 @@ async def test_without_its_redis_each_process_counts_alone(fetch: Get, caplog: p
     assert sum("counting feedback in Redis" in record.getMessage() for record in caplog.records) == 1
 
 
+async def test_a_redis_that_fails_is_left_alone_for_a_while(fetch: Get) -> None:
+    """Not every visitor waits for it anew."""
+    calls: list[Any] = []
+
+    def hang_up(server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                connection.close()
+                calls.append(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=hang_up, args=(server,), daemon=True)
+        thread.start()
+        url = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+        app = endpoint(feedback_rate="9/minute", feedback_redis_url=url)
+        assert (await fetch(app, PATH, "POST", data={"message": "first"})).status_code == 202
+        tried = len(calls)
+        for number in range(3):
+            assert (await fetch(app, PATH, "POST", data={"message": f"m{number}"})).status_code == 202
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+    assert len(calls) == tried > 0
+
+
 # ---- what is written
 
 
@@ -398,7 +444,8 @@ async def test_secrets_never_leave(sentry: Sentry, fetch: Get) -> None:
         "name": "token=ghp_0123456789abcdefghijABCDEFGHIJ012345",
         "url": "https://rota.example/x?api_key=s3cr3tk3y9&day=3",
     }
-    await fetch(endpoint(kept), PATH, "POST", json=given)
+    agent = {"user-agent": "probe token=ghp_0123456789abcdefghijABCDEFGHIJ012345"}
+    await fetch(endpoint(kept), PATH, "POST", json=given, headers=agent)
     for told in (repr(kept), json.dumps(server.items("feedback"))):
         for secret in ("hunter22", "4111", "ghp_0123", "s3cr3tk3y9"):
             assert secret not in told

@@ -5,13 +5,14 @@ import threading
 import time
 from _thread import start_new_thread
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 import sentry_sdk
 
-from asgi_rota_sentry import RotaSentryMiddleware, counters, faults, forks
+from asgi_rota_sentry import RotaSentryMiddleware, Settings, counters, faults, forks, init, outbox
 from asgi_rota_sentry.feedback.fields import Draft
 from asgi_rota_sentry.feedback.known import KnownEvents
 from asgi_rota_sentry.feedback.repeats import Repeats
@@ -98,6 +99,16 @@ def test_what_is_gone_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
     assert called == ["kept"]
 
 
+def test_what_the_parent_lost_the_child_does_not_tell_again(tmp_path: Path) -> None:
+    """Who adds up what the processes have lost has each envelope once."""
+    (tmp_path / "file").write_text("no folder")
+    init(Settings(outbox_path=str(tmp_path / "file" / "outbox.sqlite3")))
+    sentry_sdk.capture_message("lost")
+    sentry_sdk.flush()
+    assert outbox.health().dropped == 1
+    assert in_child(lambda: str(outbox.health().dropped)) == "0"
+
+
 def test_a_system_without_forks_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on Windows, where there is no such function."""
     monkeypatch.delattr(os, "register_at_fork")
@@ -115,7 +126,7 @@ _DRAFT = Draft(message="it broke")
         (faults._mine, lambda _: faults.report("forking")),
         (SlowRequests(1.0), lambda slow: slow.is_to_be_told("/")),
         (KnownEvents(), lambda known: known.remember(_EVENT)),
-        (Repeats(), lambda repeats: repeats.note(_DRAFT, "client", "id")),
+        (Repeats(), lambda repeats: repeats.end(_DRAFT, "client", "id")),
         (MemoryStore(visitors=1, length=1), lambda store: store.read(1)),
     ],
     ids=["counters", "faults", "slow", "known", "repeats", "trail"],

@@ -247,6 +247,8 @@ def test_500_page_of_a_reported_error() -> None:
     seen = texts(page)
     assert f"Event ID for support {EVENT}" in seen
     assert "Error reported Team notified" in seen
+    assert "Nobody has been notified" not in seen
+    assert "No report was made" not in seen
     assert "What may have happened" in seen
     assert '<form class="form" method="post" action="/api/error-feedback/" enctype="multipart/form-data">' in page
     assert f'<input type="hidden" name="event_id" value="{EVENT}">' in page
@@ -265,14 +267,17 @@ def test_500_page_of_an_error_kept_locally() -> None:
     assert "Recorded on this server only. Nobody has been notified." in seen
     assert "Error reported" not in seen
     assert "Team notified" not in seen
+    assert "No report was made" not in seen
     assert EVENT in seen
 
 
-def test_500_page_without_an_event() -> None:
+@pytest.mark.parametrize("reported", [True, False])
+def test_500_page_without_an_event(*, reported: bool) -> None:
     """Without an event there is no ID, and the page asks for a report instead, even if told that it was reported."""
-    page = html(status=500, reported=True)
+    page = html(status=500, reported=reported)
     seen = texts(page)
     assert "No report was made, so please tell us." in seen
+    assert "Nobody has been notified" not in seen
     assert "Event ID" not in seen
     assert "Error reported" not in seen
     assert 'name="event_id" value=""' in page

@@ -51,6 +51,16 @@ def test_own_template(tmp_path: Path) -> None:
     assert "Something went wrong" in ask(pages, status=500).body.decode()
 
 
+def test_a_field_that_nothing_is_known_for_is_empty(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An own template need not ask for each whether there is something."""
+    names = ("event_id", "trace_id", "user_name", "user_email", "support_email", "support_link", "theme", "words")
+    (tmp_path / "500.html").write_text("".join(f"<i>${name}</i>" for name in names), encoding="utf-8")
+    settings = Settings(pages_dir=str(tmp_path), support_email=None)
+    answer = ErrorPages(settings).answer(Situation(status=500, accept="text/html"))
+    assert answer.body.decode() == "<i></i>" * len(names)
+    assert caplog.records == []
+
+
 def test_own_template_may_use_files_of_its_host(tmp_path: Path) -> None:
     """An own page may load images, styles and scripts from its own host; inline code still needs its hash."""
     (tmp_path / "404.html").write_text("<script>a()</script><img src='/logo.svg'>", encoding="utf-8")

@@ -481,6 +481,16 @@ def test_a_redirect_for_a_slash_is_told_by_the_route_that_it_leads_to(
     assert found == routes("/weeks/{week}/", "/pages")
 
 
+def test_where_falcon_takes_no_notice_of_a_slash_at_the_end(sentry: Sentry, fetch: Get) -> None:
+    """By its option: the route is the same then; without the option nothing is there."""
+    server = sentry(options={"auto_enabling_integrations": False})
+    app = rota_of("falcon")
+    assert names_of(server, fetch, RotaSentryMiddleware(app), "/v1/items/3/", "/") == routes("GET 404", "GET 404")
+    app.req_options.strip_url_path_trailing_slash = True
+    found = names_of(server, fetch, RotaSentryMiddleware(app), "/v1/items/3/", "/v1/items/3", "/")
+    assert found == routes("/v1/items/{id}", "/v1/items/{id}", "GET 404")
+
+
 def test_what_falcon_serves_below_a_prefix(sentry: Sentry, fetch: Get) -> None:
     """Sinks, by text and by regular expression, and files; what is not found in them is as anywhere."""
 

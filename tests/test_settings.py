@@ -109,6 +109,23 @@ def test_all_faults_of_one_environment_are_reported_together() -> None:
         ("ROTA_SENTRY_FEEDBACK_PATH", "feedback"),
         ("ROTA_SENTRY_FEEDBACK_PATH", "/feedback?x=1"),
         ("ROTA_SENTRY_SESSION_COOKIES", "a b"),
+        ("SENTRY_ENVIRONMENT", "a\nb"),
+        ("SENTRY_RELEASE", "a\rb"),
+        ("ROTA_SENTRY_ERRORS_PER_MINUTE", "-1"),
+        ("ROTA_SENTRY_OUTBOX_MAX_MIB", "0"),
+        ("ROTA_SENTRY_FEEDBACK_RATE", "0/minute"),
+        ("ROTA_SENTRY_FEEDBACK_RATE", "10/fortnight"),
+        ("ROTA_SENTRY_FEEDBACK_PATH", "//feedback"),
+        ("ROTA_SENTRY_FEEDBACK_PATH", "/feed back"),
+        ("ROTA_SENTRY_SMTP_URL", "https://mail.example"),
+        ("ROTA_SENTRY_SMTP_URL", "smtp:///mail"),
+        ("ROTA_SENTRY_TRAIL_REDIS_URL", "http://redis"),
+        ("ROTA_SENTRY_TRAIL_REDIS_URL", "redis:///0"),
+        ("ROTA_SENTRY_TRAIL_REDIS_URL", "unix://"),
+        ("ROTA_SENTRY_SCRUB_KEYS", "pin,-"),
+        ("ROTA_SENTRY_SCRUB_PATTERNS", "(a+)+"),
+        ("ROTA_SENTRY_HOME_URL", "/\\evil.example"),
+        ("ROTA_SENTRY_HOME_URL", "/a\x7fb"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(name: str, given: str) -> None:
@@ -131,6 +148,37 @@ def test_settings_from_code_are_checked_the_same_way() -> None:
     with pytest.raises(TypeError, match="trace_rate"):
         Settings(trace_rate=1)  # type: ignore[call-arg]
     assert Settings(exclude_paths=["/healthz"]).exclude_paths == ("/healthz",)  # type: ignore[arg-type]
+    assert (Settings(traces_sample_rate=0).traces_sample_rate, Settings(traces_sample_rate=1).traces_sample_rate) == (
+        0,
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("environment", " "),
+        ("release", 7),
+        ("traces_sample_rate", True),
+        ("traces_sample_rate", float("nan")),
+        ("traces_sample_rate", None),
+        ("trail_minutes", 10**400),
+        ("errors_per_minute", -1),
+        ("debug", 1),
+        ("exclude_paths", 5),
+        ("session_cookies", b"session"),
+        ("trusted_proxies", ip_network("10.0.0.0/8")),
+        ("slow_request_routes", {"/reports/*": 0}),
+        ("slow_request_routes", [("/reports/*",)]),
+        ("outbox_path", None),
+    ],
+)
+def test_what_code_gives_and_cannot_be_used_is_refused_by_name(name: str, given: Any) -> None:
+    """Whatever its type: never an error of Python's own, and no value that means something else than it looks like."""
+    with pytest.raises(SettingsError) as caught:
+        Settings(**{name: given})
+    (fault,) = caught.value.faults
+    assert fault.startswith(f"{name} is {given!r}; expected ")
 
 
 @pytest.mark.parametrize(

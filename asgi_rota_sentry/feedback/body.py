@@ -69,7 +69,7 @@ async def parse(scope: Scope, body: bytes) -> tuple[Mapping[str, Any], bool]:
 
 def _form(body: bytes) -> dict[str, Any]:
     try:
-        pairs = parse_qsl(body.decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError:
         raise BodyError(400, Fault("fault_again", f"Expected at most {_MOST_FIELDS} fields.")) from None
     return dict(reversed(pairs))  # of repeated fields the first counts

@@ -75,6 +75,7 @@ class _Submission:
     def __init__(self, route: FeedbackRoute, scope: Scope, receive: Receive) -> None:
         self.draft: Draft | None = None
         self.for_hooks: Feedback | None = None
+        self._taken_as = ""
         self._route = route
         self._scope = scope
         self._receive = receive
@@ -114,11 +115,19 @@ class _Submission:
         return await self._take(draft, who)
 
     async def _take(self, draft: Draft, who: str) -> Answer:
-        """Keep what is in order, unless it is a repeat or one too many for its event."""
-        route, scope = self._route, self._scope
-        known = route.repeats.find(draft, who)
+        """Keep what is in order, unless it is a repeat."""
+        repeats = self._route.repeats
+        known = await repeats.begin(draft, who)
         if known is not None:
-            return route.answers.taken(scope, draft, known)
+            return self._route.answers.taken(self._scope, draft, known)
+        try:
+            return await self._take_new(draft)
+        finally:
+            repeats.end(draft, who, self._taken_as)
+
+    async def _take_new(self, draft: Draft) -> Answer:
+        """Keep what is new, unless it is one too many for its event."""
+        route, scope = self._route, self._scope
         seconds = await route.limits.wait("event", draft.event_id) if draft.event_id else 0
         if seconds:
             return self._too_often(seconds)
@@ -127,7 +136,7 @@ class _Submission:
             self.for_hooks = feedback
         elif not await hooks.run(route.hooks, feedback):  # nowhere else to keep it
             return self._refused(503, _OURS)
-        route.repeats.note(draft, who, feedback.id)
+        self._taken_as = feedback.id
         return route.answers.taken(scope, draft, feedback.id)
 
     def _keep(self, draft: Draft) -> tuple[Feedback, bool]:

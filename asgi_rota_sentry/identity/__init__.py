@@ -3,7 +3,7 @@
 from asgi_rota_sentry.identity.model import Identify, Identity, LazyUser, checked, identity_of
 from asgi_rota_sentry.identity.names import names_of
 from asgi_rota_sentry.identity.preferences import requested
-from asgi_rota_sentry.identity.reader import ANONYMOUS, loaded_user, named, owner, read
+from asgi_rota_sentry.identity.reader import ANONYMOUS, loaded_user, named, owner, owner_of, read
 from asgi_rota_sentry.identity.shapes import get
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "named",
     "names_of",
     "owner",
+    "owner_of",
     "read",
     "requested",
 ]

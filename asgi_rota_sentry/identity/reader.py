@@ -1,7 +1,8 @@
 """The default reader: what the common frameworks and authentication packages put into the ASGI scope."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from hashlib import blake2b
+from typing import Any, TypeVar
 
 from asgi_rota_sentry.identity import preferences
 from asgi_rota_sentry.identity.model import Identity, LazyUser, identity_of
@@ -13,6 +14,7 @@ from asgi_rota_sentry.types import Scope
 ANONYMOUS = ""
 
 _MOST_KINDS = 1024
+_Found = TypeVar("_Found")
 
 _IDS = ("id", "pk", "sub", "user_id", "uid")
 _WHO = ("is_authenticated", "is_anonymous", *_IDS)
@@ -34,7 +36,7 @@ def named(scope: Scope) -> Identity | None:
     return _read(scope, _named)
 
 
-def _read(scope: Scope, look: Callable[[Any, Scope], Identity | None]) -> Identity | None:
+def _read(scope: Scope, look: Callable[[Any, Scope], _Found | None]) -> _Found | None:
     user = loaded_user(scope)
     if user is None:
         return None
@@ -109,7 +111,8 @@ def _is_plainly_somebody(user: Any) -> bool:
 def owner(scope: Scope) -> str | None:
     """Whose request this is: the user's ID, `ANONYMOUS` when it is known to be nobody's, None when it is not known.
 
-    Cheap enough for every request of a session: nothing but IDs is read.
+    What stands for a user without an ID is as `owner_of` says. Cheap enough for every request of a session: of a user
+    with an ID nothing else is read.
     """
     user = scope.get("user")
     if user is not None and _is_plainly_somebody(user):
@@ -127,9 +130,22 @@ def owner(scope: Scope) -> str | None:
         if user is None:
             continue
         if not _is_nobody(user):
-            return _id(user)
+            return _id(user) or _read(scope, _owner_by_name)
         known = ANONYMOUS
     return known
+
+
+def owner_of(who: Identity) -> str | None:
+    """As `owner`, of who is known: the ID, or where there is none what tells two names apart without telling them."""
+    return who.id or _hidden(who.username or who.email)
+
+
+def _owner_by_name(user: Any, _: Scope) -> str | None:
+    return _hidden(first(user, *_USERNAMES) or _django_username(user) or first(user, "email"))
+
+
+def _hidden(name: str | None) -> str | None:
+    return None if name is None else "name:" + blake2b(name.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 def _candidates(scope: Scope) -> Iterator[Any]:

@@ -17,11 +17,11 @@ class Drops:
     """Counts of dropped envelopes by reason; `unrecorded` are those that the outbox's file does not count."""
 
     def __init__(self) -> None:
-        self.unrecorded = 0
         self.reset()
 
     def reset(self) -> None:
-        """Start afresh in a forked child, whose parent may have held the lock."""
+        """Start afresh in a forked child, whose parent may have held the lock, and tells what it has counted."""
+        self.unrecorded = 0
         self._waiting: Counter[str] = Counter()
         self._lock = threading.RLock()  # the collector may run while it is held, and drop something
         self._logged_at: float | None = None

@@ -41,7 +41,7 @@ def tell(kept: Kept) -> str:
 
 def _mapping(given: Json) -> dict[str, Json]:
     if isinstance(given, list):  # the protocol allows pairs, too
-        given = {pair[0]: pair[1] for pair in given if isinstance(pair, list) and len(pair) == 2}
+        given = {str(pair[0]): pair[1] for pair in given if isinstance(pair, list) and len(pair) == 2}
     return given if isinstance(given, dict) else {}
 
 

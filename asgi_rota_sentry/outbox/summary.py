@@ -101,7 +101,8 @@ def _title(kind: str, content: dict[str, Any]) -> str:
     if kind == "feedback":
         contexts = content.get("contexts")
         told = contexts.get("feedback") if isinstance(contexts, dict) else None
-        return str((told or content).get("message") or content.get("comments") or "")
+        told = told if isinstance(told, dict) and told else content
+        return str(told.get("message") or content.get("comments") or "")
     if kind == "check-in":
         return f"{content.get('monitor_slug', '')} {content.get('status', '')}"
     if kind == "session":
@@ -128,7 +129,8 @@ def _user(content: dict[str, Any]) -> str:
 
 def _fingerprint(kind: str, content: dict[str, Any], title: str) -> str:
     """The same text for repeats of one error: its type and the place in the application where it was raised."""
-    parts = [kind, *map(str, content.get("fingerprint") or [])]
+    given = content.get("fingerprint")
+    parts = [kind, *map(str, given if isinstance(given, list) else [given] if given else [])]
     exceptions = _exceptions(content)
     if exceptions:
         trace = exceptions[-1].get("stacktrace")

@@ -106,9 +106,14 @@ class Writer:
     def _ensure_thread(self) -> None:
         if self._thread is not None and self._thread.is_alive():
             return
-        with self._starting:
+        # Not waited for: who starts it now does so for all, and may be what the collector has interrupted here.
+        if not self._starting.acquire(blocking=False):
+            return
+        try:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = start_thread(self._run, "asgi-rota-sentry.writer", self._earlier)
+        finally:
+            self._starting.release()
         if self._thread is None:
             self._queue.put(None)
             self._run()  # nothing else runs any more: write here and now

@@ -17,9 +17,9 @@ Breadcrumb = dict[str, Any]
 #: `("request", at, method, path, status)` or `("action", at, category, message, data)`; `at` in seconds of the epoch.
 Entry = tuple[Any, ...]
 
-#: One answered request as it is noted: whose it was (an ID, "" for certainly nobody's, None for not known), when it
-#: was answered, its scope's `method`, `path` and `root_path` by then, the status, and what the user did in it. With
-#: the status 0 it is only what the user did, in a request that was answered before.
+#: One answered request as it is noted: whose it was (an ID or what stands for one, "" for certainly nobody's, None for
+#: not known), when it was answered, its scope's `method`, `path` and `root_path` by then, the status, and what the user
+#: did in it. With the status 0 it is only what the user did, in a request that was answered before.
 Visit = tuple[str | None, float, Any, Any, Any, int, Sequence[Entry] | None]
 #: The same as it is told: whose it was, and its entries.
 Item = tuple[str | None, Sequence[Entry]]

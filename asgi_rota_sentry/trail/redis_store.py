@@ -119,9 +119,14 @@ class RedisStore:
         return True
 
     def _start(self) -> None:
-        with self._starting:
+        # Not waited for: who starts it now does so for all, and may be what the collector has interrupted here.
+        if not self._starting.acquire(blocking=False):
+            return
+        try:
             if self._thread is None:
                 self._thread = start_thread(self._work, "asgi_rota_sentry-trail")
+        finally:
+            self._starting.release()
 
     # The thread
 
