@@ -11,6 +11,7 @@ import sentry_sdk
 from sentry_sdk.integrations.logging import ignore_logger
 from sentry_sdk.utils import event_from_exception
 
+from asgi_rota_sentry.expected import is_group, leaves
 from asgi_rota_sentry.sdk.client import Client
 from asgi_rota_sentry.sdk.layer import undisturbed
 
@@ -109,8 +110,16 @@ def was_seen(client: Client, exc: BaseException) -> bool:
 def mark_settled(exc: BaseException) -> None:
     """Note on an exception that leaves a request that nothing is to be reported of it any more.
 
-    Some servers log it when the request's context is gone: daphne a second later, from a timer.
+    Some servers log it when the request's context is gone: daphne a second later, from a timer. Of a group each member
+    is told, too: a layer around may take it out, as Starlette's `BaseHTTPMiddleware` does.
     """
+    _mark_settled(exc)
+    if is_group(exc):
+        for leaf in leaves(exc):
+            _mark_settled(leaf)
+
+
+def _mark_settled(exc: BaseException) -> None:
     try:  # noqa: SIM105 - a context manager would be most of what this costs
         exc.__dict__[_SETTLED_MARK] = time.monotonic()
     except Exception:  # noqa: S110 - one that takes no notes
@@ -118,7 +127,16 @@ def mark_settled(exc: BaseException) -> None:
 
 
 def is_settled(exc: BaseException | None) -> bool:
-    """Whether a request that this exception has just left has dealt with it; later on it is news again."""
+    """Whether a request that this exception has just left has dealt with it; later on it is news again.
+
+    So it is with a group that a layer around has put it into (hypercorn's task group), if there is nothing else in it.
+    """
+    if exc is None or _is_marked_settled(exc):
+        return exc is not None
+    return is_group(exc) and all(_is_marked_settled(leaf) for leaf in leaves(exc))
+
+
+def _is_marked_settled(exc: BaseException) -> bool:
     settled_at = getattr(exc, "__dict__", {}).get(_SETTLED_MARK)
     return settled_at is not None and time.monotonic() - settled_at < _SETTLED_SECONDS
 
