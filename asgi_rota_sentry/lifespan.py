@@ -138,7 +138,7 @@ def _capture_quietly(exc: Exception, *, is_known: bool) -> bool:
     """Capture what a lifespan fails with, unless that was done; whether there may be anything new to be sent."""
     try:
         client = sdk.current_client()
-        if client is None or _is_told(exc):
+        if client is None or sdk.is_settled(exc):
             return False
         if not sdk.was_seen(client, exc) and not expected.should_drop(exc):
             sdk.capture_exception(client, exc)
@@ -148,11 +148,6 @@ def _capture_quietly(exc: Exception, *, is_known: bool) -> bool:
     except Exception:
         faults.report("capturing a lifespan exception")
     return True
-
-
-def _is_told(exc: Exception) -> bool:
-    """Whether it was told already, or all that is in the group."""
-    return sdk.is_settled(exc) or all(sdk.is_settled(leaf) for leaf in expected.leaves(exc))
 
 
 def _note_refusal(exc: Exception) -> None:

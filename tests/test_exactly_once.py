@@ -218,6 +218,51 @@ async def test_a_server_that_logs_it_later_makes_no_second_event(
     assert len(server.events) == 2
 
 
+def _in_a_group(exc: BaseException) -> BaseException:
+    """As hypercorn's task group hands it on, inside of another."""
+    return BaseExceptionGroup("server", [BaseExceptionGroup("connection", [exc])])
+
+
+def _out_of_its_group(exc: BaseException) -> BaseException:
+    """As Starlette's `BaseHTTPMiddleware` hands it on."""
+    while isinstance(exc, BaseExceptionGroup):
+        exc = exc.exceptions[0]
+    return exc
+
+
+RAISED: dict[str, Callable[[], BaseException]] = {
+    "alone": lambda: ValueError("error"),
+    "in a group": lambda: ExceptionGroup("tasks", [ValueError("error")]),
+    "with what ends the process": lambda: BaseExceptionGroup("tasks", [ValueError("error"), Ended("the end")]),
+    "only what ends the process": lambda: Ended("the end"),
+}
+
+
+@pytest.mark.parametrize("hand_on", [_in_a_group, _out_of_its_group])
+@pytest.mark.parametrize("raised", RAISED)
+async def test_a_layer_around_that_groups_it_or_takes_it_out_of_its_group_makes_no_second_event(
+    sentry: Sentry, raised: str, hand_on: Callable[[BaseException], BaseException]
+) -> None:
+    """The server logs what comes out of that; what else has got into the group is an event."""
+    server = sentry(options={"integrations": [LoggingIntegration(event_level=logging.ERROR)]})
+
+    def log(exc: BaseException) -> None:
+        logging.getLogger("asyncio").error("Unhandled exception", exc_info=exc)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise RAISED[raised]()
+
+    try:
+        await RotaSentryMiddleware(app)(http(), Wire([{"type": "http.request"}]).receive, Wire().send)
+    except BaseException as exc:
+        handed_on = hand_on(exc)
+    contextvars.Context().run(log, handed_on)
+    expected = int(raised != "only what ends the process")
+    assert len(server.events) == expected
+    contextvars.Context().run(log, BaseExceptionGroup("server", [handed_on, OSError("of the server's own")]))
+    assert len(server.events) == expected + 1
+
+
 async def test_two_exceptions_are_two_events(sentry: Sentry, fetch: Get) -> None:
     """Also of the same type, from the same line, one after the other in one request; and in a group both in one."""
     server = sentry()

@@ -8,6 +8,7 @@ import logging
 import time
 from typing import Any
 
+from asgi_rota_sentry.expected import is_group, leaves
 from asgi_rota_sentry.sdk.layer import layer
 
 _MARK = "_settled_by_asgi_rota_sentry"
@@ -19,16 +20,33 @@ _SERVERS = frozenset({"_granian", "daphne", "gunicorn", "hypercorn", "uvicorn"})
 def mark_settled(exc: BaseException) -> None:
     """Note on an exception that leaves a request that nothing is to be reported of it any more.
 
-    Some servers log it when the request's context is gone: daphne a second later, from a timer.
+    Some servers log it when the request's context is gone: daphne a second later, from a timer. Of a group each member
+    is told, too: a layer around may take it out, as Starlette's `BaseHTTPMiddleware` does.
     """
+    _mark(exc)
+    if is_group(exc):
+        for leaf in leaves(exc):
+            _mark(leaf)
+
+
+def is_settled(exc: BaseException | None) -> bool:
+    """Whether a request that this exception has just left has dealt with it; later on it is news again.
+
+    So it is with a group that a layer around has put it into (hypercorn's task group), if there is nothing else in it.
+    """
+    if exc is None or _is_marked(exc):
+        return exc is not None
+    return is_group(exc) and all(_is_marked(leaf) for leaf in leaves(exc))
+
+
+def _mark(exc: BaseException) -> None:
     try:  # noqa: SIM105 - a context manager would be most of what this costs
         exc.__dict__[_MARK] = time.monotonic()
     except Exception:  # noqa: S110 - one that takes no notes
         pass
 
 
-def is_settled(exc: BaseException | None) -> bool:
-    """Whether a request that this exception has just left has dealt with it; later on it is news again."""
+def _is_marked(exc: BaseException) -> bool:
     settled_at = getattr(exc, "__dict__", {}).get(_MARK)
     return settled_at is not None and time.monotonic() - settled_at < _SECONDS
 
