@@ -481,6 +481,20 @@ def test_a_sender_that_was_stopped_and_started_again_sends_once(start: Start, se
     assert sorted(server.event_ids()) == sorted(event_ids)
 
 
+def test_a_client_that_takes_the_place_of_another_sends_what_is_kept(start: Start, server: Ingest) -> None:
+    """A process that starts the SDK twice, with another DSN: the first client's sender does not lead for ever."""
+    start(server.dsn)
+    before = crash("before")
+    server.wait_for(lambda it: before in it.event_ids())
+    with ingest() as other:
+        start(other.dsn)
+        after = crash("after")
+        other.wait_for(lambda it: after in it.event_ids())
+        sentry_sdk.get_client().close(timeout=0)
+        wait_until(lambda: not running_threads())
+    assert server.event_ids() == [before]
+
+
 def test_a_damaged_file_is_replaced_and_what_is_readable_is_saved(
     start: Start, path: Path, warnings: Callable[[], list[str]]
 ) -> None:

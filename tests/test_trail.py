@@ -135,6 +135,28 @@ async def test_what_is_kept_of_a_request_is_bounded(sentry: Sentry) -> None:
     assert len(crumbs[0]["data"]) == 10
 
 
+def test_a_long_path_is_cut() -> None:
+    """Of a plain request, too, which else is kept as it came."""
+    trail = trail_of()
+    key = key_of(trail, "a")
+    visit(trail, key, "/" + "x" * 100_000)
+    (told,) = story(trail, key)
+    assert told == "GET /" + "x" * 298 + "…"
+
+
+@pytest.mark.parametrize(
+    ("status", "level"),
+    [(200, "info"), (302, "info"), (399, "info"), (400, "warning"), (404, "warning"), (499, "warning"), (500, "error")],
+)
+def test_how_an_answer_went_is_told_by_its_level(status: int, level: str) -> None:
+    """Sentry shows it in colour."""
+    trail = trail_of()
+    key = key_of(trail, "a")
+    trail.note(key, (None, time.time(), "GET", "/", "", status, None))
+    (crumb,) = trail.earlier(key)
+    assert (crumb["level"], crumb["type"], crumb["data"]["status_code"]) == (level, "http", status)
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("path", "root_path", "told"),

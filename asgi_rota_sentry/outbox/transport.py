@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
@@ -114,12 +115,21 @@ class Keeping(BaseHttpTransport):
         forks.in_child(self._sender.reset)
         forks.in_child(self._after_fork_in_child)
         if not self.waits_for_orders:
+            self._take_over()
             self._start_if_something_waits()
 
     @property
     def fault(self) -> str:
         """Why the file could not be written last; empty when it could."""
         return self._writer.fault
+
+    def _take_over(self) -> None:
+        """Have the sender of an earlier client leave the file to this one's: it may send to another DSN."""
+        path = str(self.outbox.path.absolute())
+        earlier = _latest.get(path)
+        _latest[path] = self
+        if earlier is not None:
+            earlier.kill()
 
     def _after_fork_in_child(self) -> None:
         self.drops.reset()
@@ -228,6 +238,10 @@ class Keeping(BaseHttpTransport):
             return None if value is None else float(self._retry.parse_retry_after(value))
         except Exception:  # urllib3's error for a header that is neither seconds nor a date
             return None
+
+
+# By the outbox's path, whose client was started last in this process.
+_latest: "weakref.WeakValueDictionary[str, Keeping]" = weakref.WeakValueDictionary()
 
 
 class OutboxTransport(Keeping, HttpTransport):
