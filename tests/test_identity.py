@@ -304,6 +304,27 @@ async def test_a_user_that_the_app_set_is_neither_mixed_nor_changed(sentry: Sent
     assert ("email" in second) == pii
 
 
+async def test_what_the_app_told_of_the_loaded_user_is_kept(sentry: Sentry, fetch: Get) -> None:
+    """It is no integration's copy of that user, though all of it stands in the object, too."""
+    server = sentry()
+    person = Person()
+    person.plan = "gold"  # type: ignore[attr-defined]
+    app = fails(lambda request: sentry_sdk.set_user({"id": person.id, "plan": "gold"}))
+    await fetch(RotaSentryMiddleware(signed_in(app, person)), "/")
+    assert server.events[0]["user"] == {"id": "SCW1001", "role": "Manager", "plan": "gold"}
+
+
+@pytest.mark.parametrize(("pii", "address"), [(False, None), (True, "198.51.100.7")])
+async def test_an_address_that_only_a_header_claims_is_nobody_s(
+    sentry: Sentry, fetch: Get, pii: bool, address: str | None
+) -> None:
+    """An application that believes any header tells of it as the user's: it is left out, or the client's is told."""
+    server = sentry(send_default_pii=pii)
+    app = fails(lambda request: sentry_sdk.set_user({"id": "7", "ip_address": request.headers["x-forwarded-for"]}))
+    await fetch(RotaSentryMiddleware(app), "/", headers={"x-forwarded-for": "203.0.113.9"})
+    assert server.events[0]["user"].get("ip_address") == address
+
+
 async def test_a_property_that_fails_hides_nothing_else(sentry: Sentry, fetch: Get) -> None:
     """The next of its names is asked for; nobody hears of the fault, and the rest of the user is told."""
 
