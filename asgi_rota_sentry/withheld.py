@@ -34,7 +34,8 @@ class Withheld:
     """The names and addresses of one request's person; called with an event, it replaces them by `[Filtered]`.
 
     `user` is the loaded user object, which is replaced where it stands in the event as it is. Looks at 50,000 values at
-    most; a name of fewer than three letters is replaced only where it is the whole value.
+    most, and twelve levels deep; what is beyond goes as a whole where one of the names is in it. A name of fewer than
+    three letters is replaced only where it is the whole value.
     """
 
     def __init__(self, names: Iterable[str], addresses: Iterable[str], user: Any = None) -> None:
@@ -175,7 +176,9 @@ class Withheld:
         if issubclass(kind, list | tuple) and depth and self._nodes > 0:
             items = [self._clean(item, clean, depth - 1) for item in node]
             return items if _differ(items, node) else node
-        return FILTERED if self._is_user(node) else node
+        # What is too deep, or more than can be looked at, is not looked through.
+        is_left = issubclass(kind, dict | list | tuple) and self._may_tell(node)
+        return FILTERED if is_left or self._is_user(node) else node
 
     def _is_user(self, node: Any) -> bool:
         if self._user is None or type(node) in (int, float, bool, type(None)):

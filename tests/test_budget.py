@@ -78,6 +78,12 @@ def test_each_kind_has_its_budget_every_minute() -> None:
     assert verdict.owed is not None
     assert (verdict.owed.count, verdict.owed.first, verdict.owed.last) == (3, 1_000.0, 1_059.9)
     assert reports.budget.decide(one()).owed is None
+    reports.clock.now += 5
+    assert reports.fail(1) == [False]
+    reports.clock.now += 55
+    told = reports.budget.decide(one()).owed
+    assert told is not None
+    assert (told.count, told.first, told.last) == (1, 1_065.0, 1_065.0)  # those of before are told of
 
 
 def test_a_clock_that_is_set_back_begins_a_new_minute() -> None:

@@ -25,6 +25,7 @@ from asgi_rota_sentry import Identity, RotaSentryMiddleware, identity
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 from tests.conftest import Get, MemoryTransport
 from tests.told import told
+from tests.wire import Wire, http
 
 pytestmark = pytest.mark.anyio
 Sentry = Callable[..., MemoryTransport]
@@ -304,6 +305,27 @@ async def test_a_user_that_the_app_set_is_neither_mixed_nor_changed(sentry: Sent
     assert ("email" in second) == pii
 
 
+async def test_what_the_app_told_of_the_loaded_user_is_kept(sentry: Sentry, fetch: Get) -> None:
+    """It is no integration's copy of that user, though all of it stands in the object, too."""
+    server = sentry()
+    person = Person()
+    person.plan = "gold"  # type: ignore[attr-defined]
+    app = fails(lambda request: sentry_sdk.set_user({"id": person.id, "plan": "gold"}))
+    await fetch(RotaSentryMiddleware(signed_in(app, person)), "/")
+    assert server.events[0]["user"] == {"id": "SCW1001", "role": "Manager", "plan": "gold"}
+
+
+@pytest.mark.parametrize(("pii", "address"), [(False, None), (True, "198.51.100.7")])
+async def test_an_address_that_only_a_header_claims_is_nobody_s(
+    sentry: Sentry, fetch: Get, pii: bool, address: str | None
+) -> None:
+    """An application that believes any header tells of it as the user's: it is left out, or the client's is told."""
+    server = sentry(send_default_pii=pii)
+    app = fails(lambda request: sentry_sdk.set_user({"id": "7", "ip_address": request.headers["x-forwarded-for"]}))
+    await fetch(RotaSentryMiddleware(app), "/", headers={"x-forwarded-for": "203.0.113.9"})
+    assert server.events[0]["user"].get("ip_address") == address
+
+
 async def test_a_property_that_fails_hides_nothing_else(sentry: Sentry, fetch: Get) -> None:
     """The next of its names is asked for; nobody hears of the fault, and the rest of the user is told."""
 
@@ -341,7 +363,7 @@ async def test_an_error_page_knows_whom_it_speaks_to(sentry: Sentry, fetch: Get)
 async def test_nothing_personal_leaves_unless_allowed(sentry: Sentry, fetch: Get) -> None:
     """Name, e-mail and address are nowhere: frames, breadcrumbs, messages, headers, extra, URL, body, fingerprint.
 
-    Nor in the frames of a message, or in what a mechanism tells.
+    Nor in the frames of a message, or in what a mechanism or a log record tells.
     """
     server = sentry({"attach_stacktrace": True})
     person = Person(username="jane.doe", email="Jane.Doe@example.com")
@@ -357,7 +379,8 @@ async def test_nothing_personal_leaves_unless_allowed(sentry: Sentry, fetch: Get
         sentry_sdk.get_isolation_scope().fingerprint = ["{{ default }}", user.email]
         sentry_sdk.capture_message(f"{user.username} was here")
         mechanism = {"type": "generic", "data": {"to": [user.email]}}
-        sentry_sdk.capture_event({"exception": {"values": [{"type": "MailError", "mechanism": mechanism}]}})
+        values, entry = [{"type": "MailError", "mechanism": mechanism}], {"message": "To %s", "params": [user.email]}
+        sentry_sdk.capture_event({"exception": {"values": values}, "logentry": entry})
         raise ValueError(f"No shift for {user.email} from {request.client.host}", sent, greeting)
 
     app = Starlette(routes=[Route("/of/{name}/", view, methods=["POST"])])
@@ -365,7 +388,7 @@ async def test_nothing_personal_leaves_unless_allowed(sentry: Sentry, fetch: Get
         RotaSentryMiddleware(signed_in(app, person)),
         "/of/jane.doe/?mail=Jane.Doe%40example.com",
         "POST",
-        json={"mail": "Jane.Doe@example.com", "day": "Monday"},
+        json={"mail": "Jane.Doe@example.com", "called": "Jane", "day": "Monday"},
         headers={
             "x-forwarded-for": "203.0.113.9",
             "from": "Jane.Doe@example.com",
@@ -375,11 +398,11 @@ async def test_nothing_personal_leaves_unless_allowed(sentry: Sentry, fetch: Get
     assert len(server.events) == 3
     assert server.events[0]["threads"]["values"][0]["stacktrace"]["frames"][-1]["vars"]["greeting"]
     sent = told([server.events, server.spans[:1] if server.items("transaction") else []])
-    for name in ("jane.doe", "Jane.Doe", "Jane", "198.51.100.7", "203.0.113.9"):
+    for name in ("jane.doe", "Jane.Doe", "Jane", "@example.com", "198.51.100.7", "203.0.113.9"):
         assert name not in sent, name
     event = server.events[2]
     assert event["user"] == {"id": "SCW1001", "role": "Manager"}
-    assert event["request"]["data"] == {"mail": "[Filtered]", "day": "Monday"}
+    assert event["request"]["data"] == {"mail": "[Filtered]", "called": "[Filtered]", "day": "Monday"}
     frame = event["exception"]["values"][0]["stacktrace"]["frames"][-1]
     assert (frame["function"], frame["vars"]["greeting"]) == ("view", "'Hello [Filtered], <[Filtered]>'")
     assert event["exception"]["values"][0]["type"] == "ValueError"
@@ -397,7 +420,8 @@ async def test_nothing_personal_leaves_in_logs_metrics_and_streamed_spans(
         sentry_sdk.logger.info("nobody yet")
         for person in (Person(username="jane.doe", email="jane@example.com"), Person("8", "bob", "bob@example.com")):
             scope["user"] = person
-            sentry_sdk.logger.info("Mail to {mail}, {name}", mail=person.email, name=person.username)
+            names = {"mail": person.email, "name": person.username, "attributes": {"at": "/of/bob/"}}
+            sentry_sdk.logger.info("Mail to {mail}, {name}", **names)
             sentry_sdk.metrics.count("mails", 1, attributes={"to": person.email, "user": person.id})
             if lifecycle == "stream":
                 told_of = {"to": person.email, "all": [person.email]}
@@ -421,6 +445,7 @@ async def test_nothing_personal_leaves_in_logs_metrics_and_streamed_spans(
     if not pii:
         assert [entry["body"] for entry in mails] == ["Mail to [Filtered], [Filtered]"] * 2
         assert mails[1]["attributes"]["sentry.message.parameter.name"]["value"] == "[Filtered]"  # `bob`, a plain word
+        assert mails[1]["attributes"]["at"]["value"] == "/of/bob/"  # which may be part of any path
     assert [one["attributes"]["user"]["value"] for one in metrics if one["name"] == "mails"] == ["SCW1001", "8"]
 
 
@@ -491,6 +516,58 @@ async def test_a_plain_word_as_a_name_does_not_eat_the_event(sentry: Sentry, fet
     assert event["tags"]["user.role"] == event["user"]["role"] == "admin"
     assert event["breadcrumbs"]["values"][0]["message"] == "GET /admin/shifts/"
     assert "username='[Filtered]'" in event["extra"]["user"]
+
+
+async def test_what_is_too_deep_to_be_looked_through_goes_as_a_whole(sentry: Sentry, fetch: Get) -> None:
+    """Where a name stands in it, and the SDK was told to send bodies as they are."""
+    server = sentry({"max_request_body_size": "always"})
+    deep: Any = ["to scw1001@example.com"]
+    fine: Any = ["to nobody"]
+    for _ in range(20):
+        deep, fine = {"in": deep}, {"in": fine}
+
+    async def view(request: Request) -> Response:
+        await request.json()
+        raise ValueError
+
+    app = Starlette(routes=[Route("/", view, methods=["POST"])])
+    await fetch(RotaSentryMiddleware(signed_in(app, Person())), "/", "POST", json={"deep": deep, "fine": fine})
+    data = server.events[0]["request"]["data"]
+    assert "[Filtered]" in repr(data["deep"])
+    assert "scw1001@" not in repr(data)
+    assert data["fine"] == fine
+
+
+async def test_a_user_object_does_not_leave_by_a_client_of_the_application_s_own(sentry: Sentry, fetch: Get) -> None:
+    """There the object itself is in the event, or what is lazily that user, and would leave as its text."""
+    sentry()  # leaves things as they were, afterwards
+    server = MemoryTransport()
+    options: Any = {} if HAS_TRANSACTIONS else {"data_collection": {"user_info": False}}  # 3.x allows it by itself
+    sentry_sdk.init(dsn="http://key@127.0.0.1:9/1", transport=server, **options)
+
+    class Lazy:
+        def __init__(self, user: Any) -> None:
+            self._wrapped = user
+
+        def __repr__(self) -> str:
+            return repr(self._wrapped)
+
+    def before(request: Request) -> None:
+        user = request.scope["user"]
+        sentry_sdk.set_extra("users", {"user": user, "lazy": Lazy(user), "other": Lazy("nobody")})
+
+    await fetch(RotaSentryMiddleware(signed_in(fails(before), Person())), "/")
+    (event,) = server.events
+    assert event["extra"]["users"] == {"user": "[Filtered]", "lazy": "[Filtered]", "other": "'nobody'"}
+
+
+async def test_a_client_that_has_no_address_is_no_fault(sentry: Sentry, caplog: pytest.LogCaptureFixture) -> None:
+    """Starlette's test client calls itself `testclient`; the names are withheld all the same."""
+    server = sentry()
+    app = signed_in(fails(lambda request: sentry_sdk.set_extra("to", request.scope["user"].email)), Person())
+    await Wire().run(RotaSentryMiddleware(app), {**http(), "client": ("testclient", 50000)})
+    assert server.events[0]["extra"]["to"] == "[Filtered]"
+    assert "A fault while" not in caplog.text
 
 
 async def test_a_short_name_is_withheld_where_it_is_all_that_is_said(sentry: Sentry, fetch: Get) -> None:
