@@ -34,6 +34,11 @@ _DISCONNECTS = frozenset(
         "falcon.errors.WebSocketDisconnected",
     }
 )
+# What Litestar says in place of an exception, in each of its layers that it comes through.
+_RETELLER, _RETELLING = (
+    "litestar.exceptions.base_exceptions.LitestarException",
+    "Exception caught after response started",
+)
 _UNSENT_MARK = "_unsent_by_asgi_rota_sentry"
 # So many exceptions are looked at of those that one was raised from.
 _MOST_CAUSES = 10
@@ -71,6 +76,21 @@ def _direct(group: Any) -> tuple[BaseException, ...]:
         return tuple(group.exceptions)
     except Exception:  # a subclass may do anything there
         return ()
+
+
+def retold(exc: BaseException) -> Iterator[BaseException]:
+    """The exceptions that this one only tells again, the latest first: Litestar's, once the answer began."""
+    current = exc
+    for _ in range(_MOST_CAUSES):
+        kind, told = type(current), current.__cause__
+        # Only Litestar's is asked for its detail: any other may raise there.
+        is_retelling = (
+            f"{kind.__module__}.{kind.__qualname__}" == _RETELLER and vars(current).get("detail") == _RETELLING
+        )
+        if told is None or not is_retelling:
+            return
+        yield told
+        current = told
 
 
 def should_drop(exc: BaseException) -> bool:

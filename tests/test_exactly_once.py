@@ -15,7 +15,11 @@ import pytest
 import sentry_sdk
 from django.core.exceptions import RequestAborted
 from fastapi import FastAPI
+from litestar import Litestar, get
+from litestar.exceptions import LitestarException
+from litestar.response import Stream
 from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
+from sentry_sdk.integrations.litestar import SentryLitestarASGIMiddleware
 from sentry_sdk.integrations.logging import LoggingIntegration
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -215,6 +219,38 @@ async def test_a_server_that_logs_it_later_makes_no_second_event(
     contextvars.Context().run(log, raised[0])
     assert len(server.events) == 1
     contextvars.Context().run(log, ValueError("of the server's own"))
+    assert len(server.events) == 2
+
+
+async def test_a_stream_of_litestar_s_that_fails_is_one_event(sentry: Sentry) -> None:
+    """Each of its layers raises it anew, and the SDK's, which its integration puts between them, sees it, too."""
+    server = sentry()
+
+    async def lines() -> Any:
+        yield b"one"
+        raise ValueError("midway")
+
+    @get("/")
+    async def view() -> Stream:
+        return Stream(lines())
+
+    app: Any = Litestar([view], middleware=[SentryLitestarASGIMiddleware])
+    with pytest.raises(LitestarException):
+        await RotaSentryMiddleware(app)(http(), Wire([{"type": "http.request"}]).receive, Wire().send)
+    assert len(server.events) == 1
+
+
+async def test_an_error_of_litestar_s_kind_that_is_another_is_an_event(sentry: Sentry) -> None:
+    """Raised by the application from one that it has captured."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        error = ValueError("captured")
+        sentry_sdk.capture_exception(error)
+        raise LitestarException("of its own") from error
+
+    with pytest.raises(LitestarException):
+        await RotaSentryMiddleware(app)(http(), Wire([{"type": "http.request"}]).receive, Wire().send)
     assert len(server.events) == 2
 
 

@@ -9,7 +9,7 @@ from sentry_sdk.integrations import logging as _logging
 
 from asgi_rota_sentry import counters
 from asgi_rota_sentry.budget import Budget, Verdict
-from asgi_rota_sentry.expected import is_disconnect
+from asgi_rota_sentry.expected import is_disconnect, retold
 from asgi_rota_sentry.sdk.seen import MOST, Seen
 from asgi_rota_sentry.sdk.tallies import put_tally
 
@@ -59,8 +59,8 @@ class RequestErrors:
         self._verdicts: dict[str, Verdict] = {}
 
     def has_seen(self, exc: BaseException) -> bool:
-        """Whether this exception, or each member of this group, was captured in this request already."""
-        return exc in self._seen
+        """Whether this exception, what it tells again, or each member of this group was captured in this request."""
+        return exc in self._seen or any(each in self._seen for each in retold(exc))
 
     def judge(self, exc: BaseException) -> Verdict | None:
         """What becomes of an exception of which no event was begun; None where it makes no event and is not counted.
