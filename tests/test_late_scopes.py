@@ -1,6 +1,7 @@
 """The scopes of a request are copied when somebody looks at them: whoever it is, whenever that is."""
 
 import asyncio
+import logging
 import random
 import threading
 import time
@@ -12,11 +13,12 @@ import anyio
 import pytest
 import sentry_sdk
 from httpx import Response
+from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.scope import Scope
 
 from asgi_rota_sentry import RotaSentryMiddleware
 from asgi_rota_sentry.sdk import chance, scopes
-from tests.conftest import MemoryTransport, session_counts
+from tests.conftest import HAS_TRANSACTIONS, MemoryTransport, session_counts
 from tests.forked import in_child
 from tests.wire import Wire, http
 
@@ -73,6 +75,76 @@ async def test_threads_that_look_at_once_see_one_scope(
         assert event["user"]["id"] == "SCW1001"
         crumbs = [crumb["message"] for crumb in event["breadcrumbs"]["values"] if crumb["category"] == "mine"]
         assert sorted(crumbs) == [str(number) for number in range(THREADS)]
+
+
+async def test_who_only_writes_to_the_log_does_not_look(sentry: Sentry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The breadcrumbs of its lines are there once somebody does, in their order, however many."""
+    # In 3.x the lines are sent as logs, too, with what the scopes tell, unless it is told otherwise.
+    logging_integration = LoggingIntegration(**({} if HAS_TRANSACTIONS else {"level": None}))
+    server = sentry(options={"traces_sample_rate": None, "integrations": [logging_integration]})
+    logger, copies = logging.getLogger("rota"), []
+    monkeypatch.setattr(logger, "level", logging.INFO)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        mine = {"category": "rota", "message": "first"}
+        sentry_sdk.add_breadcrumb(mine)
+        mine["message"] = "changed"
+        sentry_sdk.add_breadcrumb({})
+        for number in range(int(scope["path"][1:])):
+            logger.info("line %d", number)
+        sentry_sdk.add_breadcrumb(mine, message="last")
+        if scope["path"] != "/3":
+            sentry_sdk.capture_message("seen")
+        await _answer(send)
+
+    wrapped, copy = RotaSentryMiddleware(app), Scope.__copy__
+    await wrapped(http(path="/3"), Wire().receive, Wire().send)  # begins the SDK's thread for sessions
+    monkeypatch.setattr(Scope, "__copy__", lambda scope: copies.append(scope) or copy(scope))
+    for _ in range(MANY):
+        await wrapped(http(path="/3"), Wire().receive, Wire().send)
+    assert copies == []
+    for many in (2, 60):
+        await wrapped(http(path=f"/{many}"), Wire().receive, Wire().send)
+        crumbs = [crumb for crumb in server.events[-1]["breadcrumbs"]["values"] if crumb["category"] == "rota"]
+        lines = [f"line {number}" for number in range(many)]
+        assert [crumb["message"] for crumb in crumbs] == ["first", *lines, "last"]
+        assert crumbs == sorted(crumbs, key=lambda crumb: str(crumb["timestamp"]))
+
+
+async def test_a_hook_for_breadcrumbs_is_asked_at_once(sentry: Sentry, fetch: Fetch) -> None:
+    """Though no event follows, and with the hint."""
+    asked: list[Any] = []
+    by_then: list[Any] = []
+    sentry(options={"traces_sample_rate": None, "before_breadcrumb": lambda crumb, hint: asked.append((crumb, hint))})
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sentry_sdk.add_breadcrumb({"message": "mine"}, {"why": "so"})
+        by_then.extend(asked)
+        await _answer(send)
+
+    await fetch(RotaSentryMiddleware(app), "/")
+    assert [(crumb["message"], hint) for crumb, hint in by_then] == [("mine", {"why": "so"})]
+
+
+async def test_the_servers_access_log_is_no_breadcrumb_of_a_request(sentry: Sentry, fetch: Fetch) -> None:
+    """Which has one that says the same; outside of requests it is one as any other."""
+    server = sentry(options={"traces_sample_rate": None, "integrations": [LoggingIntegration()]})
+    access = logging.getLogger("uvicorn.access")
+    access.setLevel(logging.INFO)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 202, "headers": []})
+        access.info('%s - "%s %s HTTP/%s" %d', "203.0.113.7:5", "GET", scope["path"], "1.1", 202)
+        sentry_sdk.capture_message("seen")
+        await send({"type": "http.response.body"})
+
+    await fetch(RotaSentryMiddleware(app), "/rota")
+    crumbs = [crumb["message"] for crumb in server.events[0]["breadcrumbs"]["values"]]
+    assert crumbs == ["GET /rota", "GET /rota (202 Accepted)"]
+    with sentry_sdk.isolation_scope():
+        access.info("of another application")
+        sentry_sdk.capture_message("outside")
+    assert server.events[1]["breadcrumbs"]["values"][-1]["message"] == "of another application"
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

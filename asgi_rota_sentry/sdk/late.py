@@ -1,11 +1,12 @@
 """A copy of an SDK scope that is made only when somebody looks at it.
 
 Most requests never look at their scopes: nothing is captured or tagged in them, and what the SDK's integrations do with
-every request (give it a name, add an event processor) is noted until then. To copy two scopes would be most of what a
-request with tracing off has to pay for.
+every request (give it a name, add an event processor, make a breadcrumb of a line of the log) is noted until then. To
+copy two scopes would be most of what a request with tracing off has to pay for.
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from operator import attrgetter
 from threading import RLock
 from typing import Any
@@ -79,6 +80,19 @@ class LateScope(NamedScope):
     def add_event_processor(self, func: Any) -> None:
         """Note it: there is no event yet."""
         _note(self, Scope.add_event_processor, func)
+
+    def add_breadcrumb(self, crumb: Any = None, hint: Any = None, **kwargs: Any) -> None:
+        """Note it as it is now: most are of lines of the log, the server's access log among them, and no event follows.
+
+        A user's `before_breadcrumb` is asked at once.
+        """
+        if self.client.options.get("before_breadcrumb") is not None:
+            Scope.add_breadcrumb(self, crumb, hint, **kwargs)
+            return
+        noted = dict(crumb or (), **kwargs)
+        if noted and noted.get("timestamp") is None:
+            noted["timestamp"] = datetime.now(UTC)
+        _note(self, Scope.add_breadcrumb, noted)
 
     def set_transaction_name(self, name: str, source: str | None = None) -> None:
         """Note it: there is no span yet that would have the name."""

@@ -1,7 +1,8 @@
-"""Exceptions that a request has dealt with, and that are seen once more when it has been left: in a server's log.
+"""What a server's log says of a request that is known: an exception that it has dealt with, or that it was answered.
 
-Of such a record the SDK would begin an event, for us to drop it, and for a breadcrumb that no event will have it would
-make a scope. In a storm that costs as much as all that we do.
+Of the exception, which is logged when the request has been left, the SDK would begin an event, for us to drop it, and
+for a breadcrumb that no event will have it would make a scope. In a storm that costs as much as all that we do. The
+line of the access log would be a breadcrumb beside the one that the request has of us.
 """
 
 import logging
@@ -13,8 +14,9 @@ from asgi_rota_sentry.sdk.layer import layer
 
 _MARK = "_settled_by_asgi_rota_sentry"
 _SECONDS = 10.0
-# What the names of the servers' loggers begin with.
+# What the names of the servers' loggers begin with, and those of their access logs.
 _SERVERS = frozenset({"_granian", "daphne", "gunicorn", "hypercorn", "uvicorn"})
+_ACCESS = frozenset({"granian.access", "gunicorn.access", "hypercorn.access", "uvicorn.access"})
 
 
 def mark_settled(exc: BaseException) -> None:
@@ -60,11 +62,20 @@ class _NoEvent(logging.Filter):
 
 
 class _NoBreadcrumb(logging.Filter):
-    """Keeps a server's last words on a request from the handler that makes breadcrumbs."""
+    """Keeps what a server says of a request that is known from the handler that makes breadcrumbs."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record may become a breadcrumb."""
-        return record.name.partition(".")[0] not in _SERVERS or not _is_of_settled(record)
+        name = record.name
+        if name in _ACCESS:
+            return not _is_ours()
+        return name.partition(".")[0] not in _SERVERS or not _is_of_settled(record)
+
+
+def _is_ours() -> bool:
+    """Whether we are in a request that has a breadcrumb of our own."""
+    around = layer.get(None)
+    return bool(around) and around is not True
 
 
 def _is_of_settled(record: logging.LogRecord) -> bool:

@@ -103,11 +103,11 @@ def _parts(args: argparse.Namespace, options: dict[str, Any]) -> Iterator[tuple[
 
 def _throughput(apps: list[str], *, quick: bool) -> Iterator[tuple[str, Any]]:
     """Under uvicorn, which logs what fails; then with every request failing."""
-    yield "\nuvicorn, requests per second at 10 %, 16 connections", None
+    yield "\nuvicorn with its access log, requests per second at 10 %, 16 connections", None
     for app in apps[-1:]:
         rates = throughput(app, 0.1, 1 if quick else 2)
         yield report.throughput_line(app, rates), (app, rates)
-    yield "\nThe same in a storm: every request fails, and uvicorn logs it", None
+    yield "\nThe same in a storm: every request fails, and uvicorn logs that, too", None
     for app in apps:
         rates = throughput(app, 0.1, 1 if quick else 4, fails=True)
         yield report.storm_throughput_line(app, rates), (f"{app} storm", rates)

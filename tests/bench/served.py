@@ -1,10 +1,11 @@
 """One variant under uvicorn: `python -m tests.bench.served '{"variant": …, "app": …, "rate": …, "port": …}'`.
 
-With `"fails": true` every request fails, and what is logged is written, and thrown away.
+With `"fails": true` every request fails. What uvicorn logs, a line for each request, is written, and thrown away.
 """
 
 import asyncio
 import json
+import logging
 import sys
 
 import uvicorn
@@ -28,9 +29,9 @@ async def _build(variant: str, app: str, rate: float | None, fails: bool) -> ASG
 
 def main(variant: str, app: str, rate: float | None, port: int, fails: bool = False) -> None:
     """Serve on 127.0.0.1 until told to stop."""
-    with logged(fails):
-        served = asyncio.run(_build(variant, app, rate, fails))
-        uvicorn.run(served, port=port, access_log=False, log_config=None)
+    with logged(True):
+        logging.getLogger("uvicorn").setLevel(logging.INFO)
+        uvicorn.run(asyncio.run(_build(variant, app, rate, fails)), port=port, log_config=None)
 
 
 if __name__ == "__main__":
