@@ -105,7 +105,7 @@ def test_what_the_parent_lost_the_child_does_not_tell_again(tmp_path: Path) -> N
     init(Settings(outbox_path=str(tmp_path / "file" / "outbox.sqlite3")))
     sentry_sdk.capture_message("lost")
     sentry_sdk.flush()
-    assert outbox.health().dropped == 1
+    assert outbox.health().dropped > 0
     assert in_child(lambda: str(outbox.health().dropped)) == "0"
 
 
