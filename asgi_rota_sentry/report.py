@@ -133,7 +133,7 @@ class Report(Record):
             return
         known, source = sentry.transaction()
         if self.find_route is not None:
-            known, source = route.found_by(self.find_route, known, source)
+            known, source = route.found_by(self.find_route, known, source, status)
         named = route.name_of_route(self._scope, self._app, status, known, source)
         errors = sentry.errors
         others: tuple[int, ...] = ()
