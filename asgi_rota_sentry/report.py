@@ -120,7 +120,8 @@ class Report(Record):
         method, seconds = request.known_method(self._scope), self._answered_at - self._arrived_at
         counters.count("requests.slow")
         if self._config.slow.is_to_be_told(f"{method} {kind}"):
-            faults.logger.warning("Slow request: %s %s took %.1f s.", method, called, seconds)
+            digits = 1 if seconds >= 1 else 3  # a limit may be some milliseconds
+            faults.logger.warning("Slow request: %s %s took %.*f s.", method, called, digits, seconds)
             sdk.capture_slow_request(method, kind, seconds)
 
     def _count(self, sentry: sdk.RequestScope, status: int) -> None:
