@@ -63,7 +63,7 @@ class Enrichment:
         self.arrived_at = time.time()
         self.answered_at = 0.0
         self.app: Any = None
-        self.find_route: Callable[[], str | None] | None = None
+        self.find_route: Callable[[int], str | None] | None = None
         self.status = 0
         self._named: tuple[str, str] | None = None
         self._who: Identity | None = None
@@ -143,7 +143,7 @@ class Enrichment:
     def transaction_name(self, name: Any, source: str) -> tuple[str, str]:
         """The name of the request's span, of what it is called so far."""
         if (name, source) != self._named:
-            known, source = route.found_by(self.find_route, name, source)
+            known, source = route.found_by(self.find_route, name, source, self.status)
             self._named = route.name(self.scope, self.app, self.status, known, source)
         return self._named
 

@@ -94,7 +94,7 @@ class Record:
     # Whose names must not leave, and how they are taken out.
     _withheld: tuple[Any, Withheld | None] | None
     #: What a framework tells of the route that it found, where it leaves it nowhere in the scope.
-    find_route: Callable[[], str | None] | None
+    find_route: Callable[[int], str | None] | None
     _failed_with: BaseException | None
     _close_code: int | None
     _status: int

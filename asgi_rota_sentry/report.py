@@ -120,7 +120,8 @@ class Report(Record):
         method, seconds = request.known_method(self._scope), self._answered_at - self._arrived_at
         counters.count("requests.slow")
         if self._config.slow.is_to_be_told(f"{method} {kind}"):
-            faults.logger.warning("Slow request: %s %s took %.1f s.", method, called, seconds)
+            digits = 1 if seconds >= 1 else 3  # a limit may be some milliseconds
+            faults.logger.warning("Slow request: %s %s took %.*f s.", method, called, digits, seconds)
             sdk.capture_slow_request(method, kind, seconds)
 
     def _count(self, sentry: sdk.RequestScope, status: int) -> None:
@@ -133,7 +134,7 @@ class Report(Record):
             return
         known, source = sentry.transaction()
         if self.find_route is not None:
-            known, source = route.found_by(self.find_route, known, source)
+            known, source = route.found_by(self.find_route, known, source, status)
         named = route.name_of_route(self._scope, self._app, status, known, source)
         errors = sentry.errors
         others: tuple[int, ...] = ()

@@ -21,9 +21,9 @@ _MOST_KNOWN = 1_000
 _templates: dict[int, tuple[tuple[Any, ...], str]] = {}
 
 
-def found_by(find: Callable[[], str | None] | None, known: Any, source: str) -> tuple[Any, str]:
+def found_by(find: Callable[[int], str | None] | None, known: Any, source: str, status: int) -> tuple[Any, str]:
     """What a request is called so far: by the route that its framework tells of, where the SDK found none."""
-    found = find() if find is not None and source == "url" else None
+    found = find(status) if find is not None and source == "url" else None
     return (known, source) if found is None else (found, "route")
 
 

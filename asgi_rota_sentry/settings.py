@@ -180,9 +180,7 @@ class Settings:
         """
         environ = os.environ if environ is None else environ
         known = {spec.metadata["env"]: spec for spec in fields(cls)}
-        faults = [
-            _unknown(name, list(known)) for name in sorted(environ) if name.startswith(_PREFIX) and name not in known
-        ]
+        faults = [_unknown(name, known) for name in sorted(environ) if name.startswith(_PREFIX) and name not in known]
         given = {}
         for name, spec in known.items():
             raw = environ.get(name)
@@ -212,7 +210,10 @@ def given_or_none(settings: Any) -> Settings | None:
     )
 
 
-def _unknown(name: str, known: list[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(sorted(known))}."
+def _unknown(name: str, known: Mapping[str, Field[Any]]) -> str:
+    # What all names begin with says nothing: only the rest is compared, with the names in code, too.
+    rests = {spec.name.upper(): env for env, spec in known.items()}
+    rests |= {env.removeprefix(_PREFIX).removeprefix("SENTRY_"): env for env in known}
+    close = get_close_matches(name.removeprefix(_PREFIX), list(rests), n=1)
+    hint = f"did you mean {rests[close[0]]}?" if close else f"expected one of {', '.join(sorted(known))}."
     return f"{name} is not a setting; {hint}"

@@ -30,7 +30,11 @@ def init(settings: Settings | None = None, **sentry_options: Any) -> None:
 
 
 def sentry_options(settings: Settings | None = None, **own: Any) -> dict[str, Any]:
-    """What `init` would hand to `sentry_sdk.init`, for those who call that themselves."""
+    """What `init` would hand to `sentry_sdk.init`, for those who call that themselves.
+
+    `settings` are `Settings.from_env()` when left out; `own` are other options, which win over them. The middleware
+    needs the same settings, unless they are those of the environment. Raises what `init` raises for settings.
+    """
     return sentry_options_for(given_or_none(settings) or Settings.from_env(), own)
 
 

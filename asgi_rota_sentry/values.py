@@ -181,8 +181,14 @@ def networks(given: Any) -> tuple[Network, ...]:
 
 
 def path(given: Any) -> str:
-    """A file's path, or empty for none."""
-    return str(given) if isinstance(given, Path) else _stripped(given)
+    """A file's path, or empty for none; `~` at its beginning is the user's home, as in a shell."""
+    value = str(given) if isinstance(given, Path) else _stripped(given)
+    if "\0" in value:
+        raise ValueError(given)
+    try:
+        return str(Path(value).expanduser()) if value.startswith("~") else value
+    except RuntimeError:  # there is no such user
+        raise ValueError(given) from None
 
 
 def folder(given: Any) -> str | None:

@@ -251,6 +251,21 @@ def server() -> Iterator[Ingest]:
         yield state
 
 
+@pytest.mark.parametrize("arguments", [("outbox", "--json", "list"), ("outbox", "list", "--json")])
+def test_a_list_for_programs(run: Run, story: str, arguments: tuple[str, ...]) -> None:
+    """Whether it is asked for before the action or after it."""
+    status, out, _ = run(*arguments)
+    assert status == 0
+    assert story in {entry["event_id"] for entry in json.loads(out)}
+
+
+@pytest.mark.parametrize("command", ["events", "outbox", "outbox list", "outbox show 1", "outbox send", "feedback"])
+def test_no_outbox_by_choice_is_said_to_be_so(run: Run, command: str) -> None:
+    """Where the variable is empty no file is looked for."""
+    status, out, err = run(*command.split(), ROTA_SENTRY_OUTBOX="", SENTRY_DSN="http://key@127.0.0.1:1/1")
+    assert (status, out, err) == (1, "", "ROTA_SENTRY_OUTBOX is empty: there is no outbox.\n")
+
+
 def test_send_delivers_what_was_kept_without_a_dsn(run: Run, story: str, path: Path, server: Ingest) -> None:
     """With a DSN given later everything local goes out, once, oldest first."""
     environment = {"SENTRY_DSN": server.dsn, "ROTA_SENTRY_OUTBOX_SENDS_PER_SECOND": "100"}

@@ -55,6 +55,19 @@ def titles(outbox: Outbox) -> list[str]:
     return [kept.title for kept in reversed(outbox.entries())]
 
 
+def test_the_file_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path is meant from where the process began, though it goes on in another folder."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    outbox = Outbox("kept/outbox.sqlite3")
+    outbox.add(error("a"))
+    monkeypatch.chdir("elsewhere")
+    outbox.add(error("b"))
+    assert titles(outbox) == ["ValueError: in a", "ValueError: in b"]
+    assert titles(Outbox(tmp_path / "kept" / "outbox.sqlite3")) == titles(outbox)
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 def test_the_file_is_its_owners_alone(path: Path) -> None:
     """File mode 0600, folder 0700, the write-ahead log likewise, and git ignores it all."""
     outbox = Outbox(path)

@@ -133,6 +133,18 @@ def test_own_words(tmp_path: Path) -> None:
     assert "Diese Seite finden wir nicht" in page
 
 
+def test_files_as_editors_on_windows_write_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With a byte order mark and lines that end in CRLF: templates, what they include, and languages."""
+    (tmp_path / "languages").mkdir()
+    files = {"404.html": "<p>$title\n<!--include own.html-->", "own.html": "<i>$lang</i>\n"}
+    for name, text in (files | {"languages/it.toml": 'missing_title = "Perso"\n'}).items():
+        (tmp_path / name).write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
+    with caplog.at_level(logging.WARNING, LOGGER):
+        pages = pages_of(tmp_path)
+    assert ask(pages, language="it").body == b"<p>Perso\n<i>it</i>"
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("content", [b"title = ", b"missing_title = 3", b"\xff\xfe"])
 def test_broken_language(tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes) -> None:
     """A broken language file is logged at start and passed over."""

@@ -11,6 +11,9 @@ import litestar
 import pytest
 import sentry_sdk
 from blacksheep.server.routing import Router as BlackSheepRouter
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.test import override_settings
 from fastapi import APIRouter, FastAPI, WebSocket
 from quart import Quart
 from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
@@ -479,6 +482,23 @@ def test_a_redirect_for_a_slash_is_told_by_the_route_that_it_leads_to(
     quart.add_url_rule("/pages/<int:page>", "page", view)
     found = names_of(server, fetch, RotaSentryMiddleware(quart), "/weeks/7", "/pages/1")
     assert found == routes("/weeks/{week}/", "/pages")
+
+
+@pytest.mark.parametrize("integrated", [True, False], ids=["integrated", "alone"])
+def test_django_s_redirect_for_a_slash_is_told_by_the_route_that_it_leads_to(
+    sentry: Sentry, fetch: Get, *, integrated: bool
+) -> None:
+    """Of its `APPEND_SLASH`, where URLs are translated, too; what leads nowhere is not found, as ever."""
+    site()
+    common = "django.middleware.common.CommonMiddleware"
+    with override_settings(MIDDLEWARE=[*settings.MIDDLEWARE[:2], common, *settings.MIDDLEWARE[2:]]):
+        app = RotaSentryMiddleware(get_asgi_application())
+    server = sentry({} if integrated else {"default_integrations": False})
+    urls = ("/rota/7", "/de/rota/7/fine", "/none", "/rota/7/")
+    expected = routes("/rota/{week}/", "/de/rota/{week}/{way}/", "GET 404", "/rota/{week}/")
+    assert names_of(server, fetch, app, *urls) == expected
+    mounted = RotaSentryMiddleware(Starlette(routes=[Mount("/{tenant}", app.app)]))
+    assert names_of(server, fetch, mounted, "/acme/rota/7") == routes("/{tenant}/rota/{week}/")
 
 
 def test_where_falcon_takes_no_notice_of_a_slash_at_the_end(sentry: Sentry, fetch: Get) -> None:

@@ -61,6 +61,14 @@ def test_an_event_without_secrets(tmp_path, capsys):
     assert capsys.readouterr().out == "Nothing would be removed.\n"
 
 
+def test_a_file_that_windows_wrote(tmp_path, capsys):
+    """It may begin with a byte order mark."""
+    path = tmp_path / "event.json"
+    path.write_bytes(json.dumps(EVENT).encode("utf-8-sig"))
+    assert main(["scrub", str(path)]) == 0
+    assert capsys.readouterr().out.startswith("2 values would be removed")
+
+
 @pytest.mark.parametrize("content", ["{", "[1]", "", "\x00"])
 def test_a_file_that_is_no_event(tmp_path, capsys, content):
     """Exit status 2 and one sentence on standard error."""

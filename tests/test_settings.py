@@ -141,6 +141,35 @@ def test_an_unknown_variable_of_ours_is_refused_with_a_hint() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("ROTA_SENTRY_DSN", "SENTRY_DSN"),
+        ("ROTA_SENTRY_TRACE_SAMPLE_RATE", "SENTRY_TRACES_SAMPLE_RATE"),
+        ("ROTA_SENTRY_OUTBOX_PATH", "ROTA_SENTRY_OUTBOX"),
+        ("ROTA_SENTRY_SLOW_SECONDS", "ROTA_SENTRY_SLOW_REQUEST_SECONDS"),
+    ],
+)
+def test_the_hint_names_the_variable_that_is_meant(name: str, meant: str) -> None:
+    """One of Sentry's own that was given our prefix, the name that the field has in code, a word left out."""
+    assert faults_of({name: "x"}) == (f"{name} is not a setting; did you mean {meant}?",)
+
+
+def test_what_is_like_no_setting_gets_the_list_of_all() -> None:
+    """No hint is better than a wrong one; that all names begin alike makes none like another."""
+    (fault,) = faults_of({"ROTA_SENTRY_XYZZY": "x"})
+    assert fault.startswith("ROTA_SENTRY_XYZZY is not a setting; expected one of ROTA_SENTRY_ANSWER_LIFESPAN, ")
+
+
+def test_a_path_may_begin_with_the_user_s_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shell expands `~` in a file of variables; a folder of that name is never what was meant."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = Settings.from_env({"ROTA_SENTRY_OUTBOX": "~/rota/outbox.sqlite3", "ROTA_SENTRY_PAGES_DIR": "~"})
+    assert settings.outbox_path == str(tmp_path / "rota" / "outbox.sqlite3")
+    assert settings.pages_dir == str(tmp_path)
+    assert Settings(outbox_path=Path("~/a")).outbox_path == str(tmp_path / "a")  # type: ignore[arg-type]
+
+
 def test_settings_from_code_are_checked_the_same_way() -> None:
     """A field's name takes the place of the variable's; an unknown field is an error too."""
     with pytest.raises(SettingsError, match=r"^traces_sample_rate is 2; expected a number from 0 to 1\.$"):
@@ -171,6 +200,8 @@ def test_settings_from_code_are_checked_the_same_way() -> None:
         ("slow_request_routes", {"/reports/*": 0}),
         ("slow_request_routes", [("/reports/*",)]),
         ("outbox_path", None),
+        ("outbox_path", "a\0b"),
+        ("outbox_path", "~nobody-of-that-name/a"),
     ],
 )
 def test_what_code_gives_and_cannot_be_used_is_refused_by_name(name: str, given: Any) -> None:

@@ -154,3 +154,19 @@ async def test_slow_requests_without_a_route_are_told_as_one(
     lines = [record.getMessage() for record in caplog.records if "Slow request" in record.getMessage()]
     assert (len(lines), sum("GET /items/" in line for line in lines)) == (3, 1)
     assert all(len(line.splitlines()) == 1 for line in lines)
+
+
+async def test_the_log_tells_milliseconds_where_they_matter(
+    sentry: Callable[..., MemoryTransport], fetch: Get, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A route with a limit of some milliseconds is not said to have taken none."""
+
+    async def brief(request: Request) -> Response:
+        await anyio.sleep(0.02)
+        return PlainTextResponse("soon")
+
+    sentry(slow_request_routes={"/search/": 0.01})
+    await fetch(RotaSentryMiddleware(Starlette(routes=[Route("/search/", brief)])), "/search/")
+    (line,) = [record.getMessage() for record in caplog.records if "Slow request" in record.getMessage()]
+    assert line.startswith("Slow request: GET /search/ took ")
+    assert "took 0.0 s" not in line

@@ -1,5 +1,6 @@
 """The story that led to an event: of this visitor, all of it, and of nobody else."""
 
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from asgi_rota_sentry import Identity, RotaSentryMiddleware, record_action
+from asgi_rota_sentry import Identity, RotaSentryMiddleware, Settings, record_action
 from asgi_rota_sentry.trail import Key, Trail
 from asgi_rota_sentry.types import Receive, Scope, Send
 from tests.conftest import Get, MemoryTransport
@@ -487,3 +488,11 @@ async def test_the_settings_name_the_cookie_and_the_bounds(sentry: Sentry, fetch
         await fetch(app, "/count/", headers={"cookie": "sid=1"})
     await fetch(app, "/fail/", headers={"cookie": "sid=1"})
     assert told_story(server.events[0]).count("GET /count/ (200 OK)") == 2
+
+
+def test_a_missing_extra_is_named_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for Redis without its package is told what to install."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.delitem(sys.modules, "asgi_rota_sentry.trail.redis_store", raising=False)
+    with pytest.raises(ImportError, match=r"install asgi_rota_sentry\[redis\]"):
+        RotaSentryMiddleware(PlainTextResponse(""), Settings(trail_redis_url="redis://127.0.0.1/0"))

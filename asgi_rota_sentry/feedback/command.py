@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from asgi_rota_sentry.outbox.arguments import add_limit
+from asgi_rota_sentry.outbox.arguments import add_limit, file_of
 from asgi_rota_sentry.outbox.feedback import DELIVERED, FeedbackStore
 from asgi_rota_sentry.outbox.plain import moment, table
 from asgi_rota_sentry.settings import Settings
@@ -27,12 +27,12 @@ def add_parser(subparsers: Any) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="for programs")
     form.add_argument("--csv", action="store_true", help="for spreadsheets; what would be a formula gets a ' before it")
-    form.add_argument("--forget", nargs="+", metavar="ID", help="delete these for good, by the feedback's own ID")
+    form.add_argument("--forget", nargs="+", metavar="ID", help="delete these for good, by the `id` of --json")
     parser.set_defaults(run=_feedback)
 
 
 def _feedback(args: argparse.Namespace, settings: Settings) -> int:
-    store = FeedbackStore(settings.outbox_path, create=False)
+    store = FeedbackStore(file_of(settings), create=False)
     if args.forget:
         gone = store.forget(args.forget)
         print(f"Forgot {gone}.")

@@ -4,6 +4,15 @@ import argparse
 import sys
 
 from asgi_rota_sentry import values
+from asgi_rota_sentry.outbox.errors import OutboxUnwantedError
+from asgi_rota_sentry.settings import Settings
+
+
+def file_of(settings: Settings) -> str:
+    """The path of the outbox. Raises `OutboxUnwantedError` where the settings ask for none."""
+    if not settings.outbox_path:
+        raise OutboxUnwantedError
+    return settings.outbox_path
 
 
 def add_limit(parser: argparse.ArgumentParser) -> None:

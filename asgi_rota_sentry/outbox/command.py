@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from asgi_rota_sentry.outbox.arguments import add_limit
+from asgi_rota_sentry.outbox.arguments import add_limit, file_of
 from asgi_rota_sentry.outbox.files import read_archive, write_archive
 from asgi_rota_sentry.outbox.health import health
 from asgi_rota_sentry.outbox.plain import age, moment, printable, size, table
@@ -21,6 +21,7 @@ from asgi_rota_sentry.outbox.transport import bounds_of
 from asgi_rota_sentry.settings import Settings
 
 _EVENTS = ("error", "message", "feedback", "transaction", "check-in", "span")
+_WHICH = "an event ID or its beginning, or #NUMBER"
 
 
 def add_parser(subparsers: Any) -> None:
@@ -31,25 +32,27 @@ def add_parser(subparsers: Any) -> None:
     machine.add_argument("--json", action="store_true", help="for programs")
 
     events = subparsers.add_parser("events", help="list what is kept, or show one event", parents=[machine])
-    events.add_argument("id", nargs="?", metavar="ID", help="an event ID or its beginning, or #NUMBER")
+    events.add_argument("id", nargs="?", metavar="ID", help=_WHICH)
     add_limit(events)
     events.set_defaults(run=_events)
 
     outbox = subparsers.add_parser("outbox", help="what waits to be sent, and what to do with it", parents=[machine])
     outbox.set_defaults(run=_status)
     actions = outbox.add_subparsers(metavar="ACTION")
-    _action(actions, "list", _list, "list every kept envelope", machine)
+    listing = _action(actions, "list", _list, "list every kept envelope", where)
+    # Also before the action, whose default would win over what stands there.
+    listing.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="for programs")
     show = _action(actions, "show", _show, "show one as it would be sent", where)
-    show.add_argument("id", metavar="ID")
+    show.add_argument("id", metavar="ID", help=_WHICH)
     send = _action(actions, "send", _send, "send what is kept to SENTRY_DSN", where)
     send.add_argument("--set-aside", action="store_true", help="also what the server refused")
     discard = _action(actions, "discard", _discard, "delete envelopes for good", where)
-    discard.add_argument("id", nargs="*", metavar="ID")
+    discard.add_argument("id", nargs="*", metavar="ID", help=_WHICH)
     discard.add_argument("--state", choices=[QUEUED, LOCAL, SET_ASIDE], help="all in this state")
     discard.add_argument("--all", action="store_true", help="all of them")
     for name, run, told in (
-        ("export", _export, "write all to a new ZIP file"),
-        ("import", _import, "read such a file"),
+        ("export", _export, "write all to a new ZIP file, for another machine"),
+        ("import", _import, "read a file that export wrote, or a single envelope"),
     ):
         _action(actions, name, run, told, where).add_argument("file", type=Path, metavar="FILE")
 
@@ -61,7 +64,7 @@ def _action(actions: Any, name: str, run: Any, told: str, *parents: argparse.Arg
 
 
 def _open(settings: Settings, *, create: bool = False) -> Outbox:
-    return Outbox(settings.outbox_path, bounds_of(settings), create=create)
+    return Outbox(file_of(settings), bounds_of(settings), create=create)
 
 
 def _say(text: str) -> None:

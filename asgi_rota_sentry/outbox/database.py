@@ -77,7 +77,7 @@ class Database(ForkSafe):
 
     def __init__(self, path: str | Path, *, create: bool = True) -> None:
         super().__init__()
-        self.path = Path(path)
+        self.path = _absolute(Path(path))
         self._create = create
         self._file: tuple[int, int] | None = None
 
@@ -165,6 +165,14 @@ class Database(ForkSafe):
             self._file = identity(self.path)
             self._connection = _connect(self.path)
         return self._connection
+
+
+def _absolute(path: Path) -> Path:
+    """Where the path leads now: the process may go on in another folder, and the file stays where it is."""
+    try:
+        return path.absolute()
+    except OSError:  # the folder is gone
+        return path
 
 
 def identity(path: Path) -> tuple[int, int] | None:

@@ -20,6 +20,14 @@ class OutboxMissingError(OutboxError):
         self.args = (f"There is no outbox at {path}; nothing was kept there yet.",)
 
 
+class OutboxUnwantedError(OutboxError):
+    """The settings ask for no outbox."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(), "none is wanted")
+        self.args = ("ROTA_SENTRY_OUTBOX is empty: there is no outbox.",)
+
+
 class OutboxFullError(OutboxError):
     """The disk is full."""
 

@@ -20,7 +20,7 @@ logger = logging.getLogger("asgi_rota_sentry")
 
 def _texts(path: Traversable) -> Texts:
     """The words in a file, key by key. Raises ValueError for one that is not flat TOML of texts."""
-    found = tomllib.loads(path.read_text(encoding="utf-8"))
+    found = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # as editors on Windows write it
     faulty = [key for key, text in found.items() if not isinstance(text, str)]
     if faulty:
         raise ValueError(f"{', '.join(faulty)}: expected a text")

@@ -192,7 +192,8 @@ def _policy(source: str, *, built_in: bool) -> str:
 
 def _read(path: Traversable) -> str:
     try:
-        return path.read_text(encoding="utf-8").replace("\r\n", "\n")
+        # Editors on Windows begin a file with a mark of its encoding.
+        return path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
     except (OSError, UnicodeError) as fault:
         raise TemplateError(f"{path.name} cannot be read: {fault}") from fault
 

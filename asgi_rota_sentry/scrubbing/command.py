@@ -33,7 +33,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     """Print the report; returns 0, or 2 when the file cannot be read as a JSON object."""
     try:
         text = sys.stdin.read() if args.file == "-" else Path(args.file).read_text(encoding="utf-8")
-        event = json.loads(text)
+        event = json.loads(text.removeprefix("\ufeff"))  # the mark with which Windows begins a file
     except (OSError, ValueError, RecursionError) as fault:
         sys.stderr.write(f"{args.file} cannot be read as JSON: {fault}\n")
         return 2

@@ -49,7 +49,10 @@ class Trail:
         self._seconds = seconds
         self._store: Store
         if redis_url and self._wanted:
-            from asgi_rota_sentry.trail.redis_store import RedisStore  # noqa: PLC0415 - redis is an extra
+            try:
+                from asgi_rota_sentry.trail.redis_store import RedisStore  # noqa: PLC0415 - redis is an extra
+            except ImportError as fault:
+                raise ImportError("The trail in Redis needs redis: install asgi_rota_sentry[redis].") from fault
 
             # The hash is keyed again with a secret of all processes before it gets into Redis.
             self._hash = hashed_with(b"asgi_rota_sentry")
