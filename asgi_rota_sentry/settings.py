@@ -163,6 +163,9 @@ class Settings:
                 object.__setattr__(self, spec.name, _validate(spec, spec.name, getattr(self, spec.name)))
             except ValueError as fault:
                 faults.append(str(fault))
+        if not faults and self.test_error_path == self.feedback_path:
+            what = f"test_error_path (ROTA_SENTRY_TEST_ERROR_PATH) is {self.test_error_path!r}"
+            faults.append(f"{what}, as feedback_path is; expected a path of its own.")
         if faults:
             raise SettingsError(tuple(faults))
 

@@ -255,6 +255,13 @@ def test_the_settings_as_text_have_no_password() -> None:
     assert eval(repr(Settings(debug=True))) == Settings(debug=True)
 
 
+def test_two_routes_of_ours_have_two_paths() -> None:
+    """Else one would hide the other."""
+    assert faults_of({"ROTA_SENTRY_FEEDBACK_PATH": "/oops/", "ROTA_SENTRY_TEST_ERROR_PATH": "/oops/"}) == (
+        "test_error_path (ROTA_SENTRY_TEST_ERROR_PATH) is '/oops/', as feedback_path is; expected a path of its own.",
+    )
+
+
 @pytest.mark.parametrize("given", ["https://hunter2@errors.example/1", 5, {"dsn": "https://hunter2@errors.example/1"}])
 def test_what_is_no_settings_is_refused_by_its_type(given: Any) -> None:
     """By all that take them, with a hint; a DSN given in their place is not repeated."""
