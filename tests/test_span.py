@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import sentry_sdk
+from sentry_sdk.integrations.starlette import StarletteIntegration
 
 from asgi_rota_sentry import RotaSentryMiddleware
 from asgi_rota_sentry.journey import Journey
@@ -169,6 +170,18 @@ async def test_the_methods_of_a_transaction_are_those_of_the_sdk(sentry: Sentry)
     for method in methods:
         await run(RotaSentryMiddleware(App()), {**scope_of(), "method": method})
     assert [span["tags"]["http.method"] for span in server.spans] == [method.upper() for method in methods[:7]]
+    server.envelopes.clear()
+    await Wire().run(RotaSentryMiddleware(App()), websocket())
+    assert len(server.spans) == 1
+
+
+async def test_the_methods_that_an_integration_is_given_make_transactions(sentry: Sentry) -> None:
+    """`http_methods_to_capture`, in whichever case; those that are left out do not, a websocket always does."""
+    options = {"integrations": [StarletteIntegration(http_methods_to_capture=("post", "HEAD"))]}
+    server = sentry(options=options)
+    for method in ("GET", "POST", "HEAD", "head", "OPTIONS"):
+        await run(RotaSentryMiddleware(App()), {**scope_of(), "method": method})
+    assert [span["tags"]["http.method"] for span in server.spans] == ["POST", "HEAD", "HEAD"]
     server.envelopes.clear()
     await Wire().run(RotaSentryMiddleware(App()), websocket())
     assert len(server.spans) == 1
