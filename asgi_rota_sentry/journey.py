@@ -99,7 +99,9 @@ class Journey(Report):
             if client.max_body and not _BODY_HEADERS.isdisjoint(told):
                 self._body = Body(client.max_body)
                 self.reply.take = BodyReceive(self.reply.take, self._body)
-        if client.tracing and (scope.get("method") in client.traced_methods or self._is_traced(client)):
+        # Where spans are streamed, the SDK does as the caller has decided with tracing off, too.
+        is_tracing = client.tracing or (headers and client.streaming)
+        if is_tracing and (scope.get("method") in client.traced_methods or self._is_traced(client)):
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
         elif headers and not sentry.is_adopted:
             sdk.continue_trace(client, sentry, headers)

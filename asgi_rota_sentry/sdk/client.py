@@ -100,7 +100,7 @@ class Client:
             batched.install(raw)
         # Whether what a request withholds is taken out of each of its spans when that is sent.
         self.scrubs_spans = self.streaming and batched.sees_all(raw)
-        if self.streaming and self.tracing:
+        if self.streaming:
             children.watch(raw)
         settled.pass_over(raw)
         self.has_metrics = metrics.has_metrics(raw)
