@@ -58,26 +58,37 @@ class Tally:
 
 
 class Verdict(NamedTuple):
-    """What becomes of one error: a full event that tells of those that are `owed`, or the one that `stands_for` it."""
+    """What becomes of one error: a full event that tells of those that are `owed`, or the one that `stands_for` it.
+
+    One that `is_unwanted` is not told of either, for the user's hook drops the events of its kind.
+    """
 
     kind: Kind
     is_full: bool
     stands_for: str | None = None
     owed: Tally | None = None
+    is_unwanted: bool = False
 
 
 class _State:
     """What is known of one kind."""
 
-    __slots__ = ("count", "example", "first", "full", "last", "stands_for", "window")
+    __slots__ = ("count", "example", "first", "full", "is_dropped", "last", "stands_for", "window")
 
     def __init__(self, now: float) -> None:
         self.window = now
         self.full = 0
         self.stands_for: str | None = None
+        # Whether the user's hook has dropped an event of this kind.
+        self.is_dropped = False
         self.example = Tally(0, 0.0, 0.0)
         self.count = 0
         self.first = self.last = now
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether the user's hook has dropped the events of this kind, and let none pass."""
+        return self.is_dropped and self.stands_for is None
 
     def add(self, count: int, first: float, last: float) -> None:
         """Count some that are not sent."""
@@ -134,6 +145,8 @@ class Budget:
                 state.example = example
             if self._admits(state, now):
                 return Verdict(kind, is_full=True, owed=state.take())
+            if state.is_unwanted:
+                return Verdict(kind, is_full=False, is_unwanted=True)
             state.add(1, now, now)
             if not self._is_waiting:
                 self._is_waiting = True
@@ -147,6 +160,13 @@ class Budget:
             state = self._kinds.get(verdict.kind)
             if state is not None:
                 state.stands_for = event_id
+
+    def dropped(self, verdict: Verdict) -> None:
+        """Note that the user's hook dropped the full event: none of its kind is told of until it lets one pass."""
+        with self._lock:
+            state = self._kinds.get(verdict.kind)
+            if state is not None and verdict.kind != _OTHERS:
+                state.is_dropped = True
 
     def refused(self, verdict: Verdict) -> None:
         """Take back what a full event was to tell of, since it was not accepted."""
@@ -165,7 +185,8 @@ class Budget:
     def settle(self) -> None:
         """Report all that is owed now."""
         with self._lock:
-            tallies = [tally for state in list(self._kinds.values()) if (tally := state.take())]
+            states = list(self._kinds.values())
+            tallies = [tally for state in states if (tally := state.take()) and not state.is_unwanted]
         for tally in tallies:
             try:
                 self._report(tally)

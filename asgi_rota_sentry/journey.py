@@ -20,8 +20,6 @@ from asgi_rota_sentry.report import Report
 from asgi_rota_sentry.request_body import Body
 from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
 
-# The methods that make a transaction, as in the SDK's own ASGI layer.
-_TRACED_METHODS = frozenset({"CONNECT", "DELETE", "GET", "PATCH", "POST", "PUT", "TRACE"})
 # How long an async `identify` may take, and the answer of a request that was cancelled.
 _IDENTIFY_SECONDS = 1.0
 _LAST_SECONDS = 1.0
@@ -101,7 +99,9 @@ class Journey(Report):
             if client.max_body and not _BODY_HEADERS.isdisjoint(told):
                 self._body = Body(client.max_body)
                 self.reply.take = BodyReceive(self.reply.take, self._body)
-        if client.tracing and (scope.get("method") in _TRACED_METHODS or self.method in _TRACED_METHODS):
+        # Where spans are streamed, the SDK does as the caller has decided with tracing off, too.
+        is_tracing = client.tracing or (headers and client.streaming)
+        if is_tracing and (scope.get("method") in client.traced_methods or self._is_traced(client)):
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
         elif headers and not sentry.is_adopted:
             sdk.continue_trace(client, sentry, headers)
@@ -109,6 +109,10 @@ class Journey(Report):
             self.reply.take = SocketReceive(self.reply.take, self.on_close)
         if cookies and config.trail.remembers:
             self._visitor = config.trail.key(cookies)
+
+    def _is_traced(self, client: sdk.Client) -> bool:
+        """Whether the request makes a transaction, as each websocket does."""
+        return self._scope.get("type") == "websocket" or self.method in client.traced_methods
 
     def _first_name(self) -> str:
         """The span's name before the application has routed: what the SDK's own layer would call it."""

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from asgi_rota_sentry import RotaSentryMiddleware
+from asgi_rota_sentry import RotaSentryMiddleware, counters
 from asgi_rota_sentry.budget import MOST_KINDS, Budget, Tally, kind_of
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 from tests.conftest import Get, MemoryTransport, session_counts
@@ -385,6 +385,75 @@ async def test_an_expected_error_costs_no_budget(sentry: Sentry, fetch: Get) -> 
     wrapped = RotaSentryMiddleware(app)
     for path in ("/missing", "/missing", "/boom"):
         await fetch(wrapped, path)
+    assert [event["exception"]["values"][0]["type"] for event in server.events] == ["ValueError"]
+
+
+class UnwantedError(ValueError):
+    """What the application's own options keep from being an event."""
+
+
+def _keeps_out(event: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any] | None:
+    return None if "unwanted" in str(hint["exc_info"][1]) else event
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "options", [{"ignore_errors": [UnwantedError]}, {"ignore_errors": ["UnwantedError"]}, {"before_send": _keeps_out}]
+)
+async def test_what_the_users_options_keep_out_is_not_told_of_beyond_the_budget(
+    sentry: Sentry, fetch: Get, options: dict[str, Any]
+) -> None:
+    """Neither as a count nor as a session that crashed, for by itself it would be none."""
+    server = sentry(errors_per_minute=2, release="rota@1", options=options)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise UnwantedError("unwanted")
+
+    wrapped = RotaSentryMiddleware(app)
+    for _ in range(6):
+        await fetch(wrapped, "/")
+    wrapped.budget.settle()
+    assert server.events == []
+    assert session_counts(server.items("sessions")) == {"exited": 6}
+
+
+@pytest.mark.anyio
+async def test_where_the_users_hook_drops_but_some_of_a_kind_they_are_told_of(sentry: Sentry, fetch: Get) -> None:
+    """Nobody knows which of those it would have dropped; what a dropped event was to tell the next one tells."""
+    server = sentry(errors_per_minute=1, options={"before_send": _keeps_out})
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError(scope["path"])
+
+    wrapped = RotaSentryMiddleware(app)
+    clock = wrapped.budget._now = Clock()
+    for path in ("/a", "/a", "/b"):
+        await fetch(wrapped, path)
+    for path in ("/unwanted", "/unwanted", "/c"):
+        clock.now += 60
+        await fetch(wrapped, path)
+    assert [event["exception"]["values"][0]["value"] for event in server.events] == ["/a", "/c"]
+    assert server.events[1]["contexts"]["error_budget"]["not_sent"] == 2
+
+
+@pytest.mark.anyio
+async def test_what_the_users_options_ignore_costs_no_budget(sentry: Sentry, fetch: Get) -> None:
+    """However much of it there is, it keeps no error of another kind out, and is counted as ignored."""
+    server = sentry(errors_per_minute=1, options={"ignore_errors": [UnwantedError]})
+    before = counters.counts().get("errors.ignored", 0)
+    watched = Watched()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        _watched = watched
+        raise UnwantedError("unwanted") if scope["path"] == "/unwanted" else ValueError("boom")
+
+    wrapped = RotaSentryMiddleware(app)
+    Watched.seen = 0
+    for _ in range(20):
+        await fetch(wrapped, "/unwanted")
+    assert Watched.seen == 0
+    assert counters.counts()["errors.ignored"] - before == 20
+    await fetch(wrapped, "/boom")
     assert [event["exception"]["values"][0]["type"] for event in server.events] == ["ValueError"]
 
 

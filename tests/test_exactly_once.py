@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -187,6 +188,53 @@ async def test_what_is_known_is_not_begun_again(sentry: Sentry) -> None:
     assert server.lost == []
     crumbs = [crumb["message"] for crumb in server.events[-1]["breadcrumbs"]["values"]]
     assert crumbs == ["And again", "Another line"]
+
+
+def _log(exc: BaseException) -> None:
+    logging.getLogger("theirs").error("Here it is", exc_info=exc)
+
+
+def _failing(raised: list[BaseException]) -> RotaSentryMiddleware:
+    """Fails at `/broken`, and logs what was raised there everywhere else."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/broken":
+            try:
+                int("abc")
+            except ValueError as exc:
+                raised.append(exc)
+                raise
+        _log(raised[0])
+
+    return RotaSentryMiddleware(app)
+
+
+@pytest.mark.skipif(not HAS_TRANSACTIONS, reason="sentry-sdk 3.x marks the exception itself as seen")
+async def test_an_exception_that_another_request_logs_is_news_there(sentry: Sentry) -> None:
+    """What one request has dealt with another has not, however soon it is."""
+    server = sentry(options={"integrations": [LoggingIntegration(event_level=logging.ERROR)]})
+    app = _failing([])
+    for path in ("/broken", "/other"):
+        async with anyio.create_task_group() as tasks:  # a context for each, as servers have it
+            tasks.start_soon(Wire().run, app, http(path=path))
+    assert [event.get("logger") for event in server.events] == [None, "theirs"]
+    assert server.events[1]["tags"]["http.url"] == "/other"
+
+
+@pytest.mark.skipif(not HAS_TRANSACTIONS, reason="sentry-sdk 3.x marks the exception itself as seen")
+async def test_what_a_request_has_dealt_with_is_news_again_a_while_later(
+    sentry: Sentry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job of the application's own may fail with it: only a server's late words are none."""
+    moments = [1_000.0]
+    monkeypatch.setattr("asgi_rota_sentry.sdk.settled.time", SimpleNamespace(monotonic=lambda: moments[-1]))
+    server = sentry(options={"integrations": [LoggingIntegration(event_level=logging.ERROR)]})
+    raised: list[BaseException] = []
+    await Wire().run(_failing(raised), http(path="/broken"))
+    for later, events in ((1_009.0, 1), (1_011.0, 2)):
+        moments.append(later)
+        contextvars.Context().run(_log, raised[0])
+        assert len(server.events) == events
 
 
 def _log_as_daphne(exc: Exception) -> None:

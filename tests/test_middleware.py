@@ -22,6 +22,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from asgi_rota_sentry import Identity, RotaSentryMiddleware, Settings, counters, record_action
+from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 from tests.conftest import Get, MemoryTransport
 from tests.wire import Wire, http
 
@@ -317,6 +318,44 @@ async def test_no_event_id_where_no_event_was_accepted(sentry: Sentry, fetch: Ge
     assert response.status_code == 500
     assert "x-sentry-event-id" not in response.headers
     assert [event["message"] for event in server.events] == ["outside"]
+
+
+@pytest.mark.skipif(not HAS_TRANSACTIONS, reason="in sentry-sdk 3.x they are options alone")
+async def test_the_users_hooks_are_asked_where_they_are_experiments(sentry: Sentry, fetch: Get) -> None:
+    """Of logs and metrics as well, as the SDK takes them; and what they add is scrubbed."""
+    asked: list[str] = []
+
+    def hook(payload: Any, hint: Any) -> Any:
+        payload["attributes"] = {**payload["attributes"], "password": "hunter22"}
+        asked.append(payload.get("body") or payload["name"])
+        return payload
+
+    experiments = {"enable_logs": True, "before_send_log": hook, "before_send_metric": hook}
+    server = sentry(options={"_experiments": experiments}, metrics=False)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sentry_sdk.logger.info("a line")
+        sentry_sdk.metrics.count("mails", 1)
+        await PlainTextResponse("ok")(scope, receive, send)
+
+    await fetch(RotaSentryMiddleware(app), "/")
+    sent = [item for kind in ("log", "trace_metric") for batch in server.items(kind) for item in batch["items"]]
+    assert asked == ["a line", "mails"]
+    assert [item["attributes"]["password"]["value"] for item in sent] == ["[Filtered]"] * 2
+
+
+async def test_the_users_hook_sees_the_hint_as_it_is_without_us(sentry: Sentry, fetch: Get) -> None:
+    """With the exception, and nothing that is ours."""
+    hints: list[Any] = []
+
+    def before_send(event: Any, hint: Any) -> Any:
+        hints.append(dict(hint))
+        return event
+
+    sentry(options={"before_send": before_send})
+    await fetch(RotaSentryMiddleware(rota()), "/shifts/7/broken/")
+    (hint,) = hints
+    assert set(hint) == {"attachments", "exc_info"}
 
 
 async def test_sampling_an_error_is_drawn_once(sentry: Sentry, fetch: Get) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import sentry_sdk
+from sentry_sdk.integrations.starlette import StarletteIntegration
 
 from asgi_rota_sentry import RotaSentryMiddleware
 from asgi_rota_sentry.journey import Journey
@@ -117,13 +118,14 @@ async def test_each_request_without_a_parent_has_a_trace_of_its_own(sentry: Sent
 
 @pytest.mark.parametrize("rate", [1.0, None], ids=["tracing on", "tracing off"])
 @pytest.mark.parametrize("flag", ["1", "0", ""])
-async def test_an_incoming_trace_is_continued(sentry: Sentry, rate: float | None, flag: str) -> None:
-    """An event inside belongs to the incoming trace; with tracing on, the parent's decision is obeyed."""
+async def test_an_incoming_trace_is_continued(sentry: Sentry, lifecycle: str, rate: float | None, flag: str) -> None:
+    """An event inside belongs to the incoming trace; what the parent decided holds, with tracing off as in the SDK."""
     server = sentry(options={"traces_sample_rate": rate})
     header = f"{TRACE}-{PARENT}" + (f"-{flag}" if flag else "")
     await run(RotaSentryMiddleware(App()), scope_of("/logged", (b"sentry-trace", header.encode())))
     assert server.events[0]["contexts"]["trace"]["trace_id"] == TRACE
-    assert len(server.spans) == (0 if rate is None or flag == "0" else 1)
+    is_sampled = flag == "1" if rate is None and lifecycle == "stream" else rate is not None and flag != "0"
+    assert len(server.spans) == int(is_sampled)
     assert {span["parent_span_id"] for span in server.spans} <= {PARENT}
 
 
@@ -172,6 +174,42 @@ async def test_the_methods_of_a_transaction_are_those_of_the_sdk(sentry: Sentry)
     server.envelopes.clear()
     await Wire().run(RotaSentryMiddleware(App()), websocket())
     assert len(server.spans) == 1
+
+
+async def test_the_methods_that_an_integration_is_given_make_transactions(sentry: Sentry) -> None:
+    """`http_methods_to_capture`, in whichever case; those that are left out do not, a websocket always does."""
+    options = {"integrations": [StarletteIntegration(http_methods_to_capture=("post", "HEAD"))]}
+    server = sentry(options=options)
+    for method in ("GET", "POST", "HEAD", "head", "OPTIONS"):
+        await run(RotaSentryMiddleware(App()), {**scope_of(), "method": method})
+    assert [span["tags"]["http.method"] for span in server.spans] == ["POST", "HEAD", "HEAD"]
+    server.envelopes.clear()
+    await Wire().run(RotaSentryMiddleware(App()), websocket())
+    assert len(server.spans) == 1
+
+
+async def test_with_tracing_off_the_callers_decision_holds_where_spans_are_streamed(
+    sentry: Sentry, lifecycle: str
+) -> None:
+    """As in the SDK, which begins nothing by itself then; what is done in the request hangs below its segment."""
+    server = sentry(options={"traces_sample_rate": None})
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if lifecycle == "stream":
+            with sentry_sdk.traces.start_span(name="SELECT 1", attributes={"sentry.op": "db"}):
+                pass
+        await App()(scope, receive, send)
+
+    for header in (f"{TRACE}-{PARENT}-1", f"{TRACE}-{PARENT}-0", f"{TRACE}-{PARENT}", ""):
+        await run(RotaSentryMiddleware(app), scope_of("/", *([(b"sentry-trace", header.encode())] if header else [])))
+    spans = [span for batch in server.items("span") for span in batch["items"]]
+    assert len(server.spans) == (1 if lifecycle == "stream" else 0)
+    assert {span["trace_id"] for span in spans} <= {TRACE}
+    if lifecycle == "stream":
+        query, segment = spans
+        assert (segment["name"], segment["parent_span_id"]) == ("/", PARENT)
+        assert query["parent_span_id"] == segment["span_id"]
+        assert segment["attributes"]["breakdown.db.count"]["value"] == 1
 
 
 async def test_baggage_on_several_lines_is_continued_as_one(sentry: Sentry) -> None:

@@ -206,3 +206,21 @@ async def test_without_spans_all_of_the_time_is_the_rest(sentry: Sentry, fetch: 
     milliseconds = (ended - begun).total_seconds() * 1000
     assert milliseconds >= 20
     assert payload["contexts"]["breakdown"] == {"rest.ms": pytest.approx(milliseconds, abs=0.002)}
+
+
+async def test_another_instrumenter_makes_the_transactions(sentry: Sentry, fetch: Get) -> None:
+    """As OpenTelemetry does: none is begun, and none is counted as lost; the incoming trace goes on."""
+    server = sentry(options={"instrumenter": "otel"})
+    told: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        told.append(sentry_sdk.get_traceparent() or "")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    trace = "1f2e3d4c5b6a79881f2e3d4c5b6a7988"
+    wrapped = RotaSentryMiddleware(app)
+    await fetch(wrapped, "/")
+    await fetch(wrapped, "/", headers={"sentry-trace": f"{trace}-1234567890abcdef-1"})
+    assert told[1].startswith(trace)
+    assert (server.spans, server.lost) == ([], [])

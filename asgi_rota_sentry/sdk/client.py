@@ -15,12 +15,18 @@ from asgi_rota_sentry.sdk.session import SessionCounts
 
 _PROFILING = ("profiles_sample_rate", "profiles_sampler", "profile_session_sample_rate")
 
+# The methods that make a transaction, as in the SDK's own ASGI layer, and the integrations that may be given others.
+_TRACED_METHODS = frozenset({"CONNECT", "DELETE", "GET", "PATCH", "POST", "PUT", "TRACE"})
+_GIVEN_METHODS = ("django", "fastapi", "starlette")
+
 ORIGIN = "auto.http.asgi_rota_sentry"
 #: The operation of the span for what runs on after the last byte of an answer.
 BACKGROUND_OP = "task.background"
 
 #: The key in an event's hint under which our hook finds what takes out the names that must not leave.
 WITHHOLD = "asgi_rota_sentry.withhold"
+#: And the one under which it finds whom to tell that the user's hook has dropped the event.
+DROPPED = "asgi_rota_sentry.dropped"
 
 #: Whether this SDK still has the transactions of 2.x.
 HAS_TRANSACTIONS = "before_send_transaction" in DEFAULT_OPTIONS
@@ -30,6 +36,15 @@ def streams(options: Mapping[str, Any]) -> bool:
     """Whether spans are streamed: always in 3.x, by option (or the experiment that it was before) in 2.x."""
     lifecycle = options.get("trace_lifecycle") or (options.get("_experiments") or {}).get("trace_lifecycle")
     return not HAS_TRANSACTIONS or lifecycle == "stream"
+
+
+def _traced_methods(integrations: Mapping[str, Any]) -> frozenset[str]:
+    """The methods that make a transaction: those of an integration whose user has given it others than the usual."""
+    for name in _GIVEN_METHODS:
+        given = getattr(integrations.get(name), "http_methods_to_capture", None)
+        if given is not None and (methods := frozenset(given)) != _TRACED_METHODS:
+            return methods
+    return _TRACED_METHODS
 
 
 def _lists(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -66,6 +81,7 @@ class Client:
         "sessions",
         "shutdown_seconds",
         "streaming",
+        "traced_methods",
         "traces_sample_rate",
         "tracing",
         "withholds_last",
@@ -75,13 +91,16 @@ class Client:
         options: dict[str, Any] = raw.options
         self.raw = raw
         self.options = options
-        self.tracing = has_tracing_enabled(options)
         self.streaming = streams(options)
+        is_sentry = options.get("instrumenter") in (None, "sentry")
+        # With another instrumenter it makes the transactions: the SDK makes none, and streams spans all the same.
+        self.tracing = has_tracing_enabled(options) and (is_sentry or self.streaming)
+        self.traced_methods = _traced_methods(raw.integrations)
         if self.streaming:
             batched.install(raw)
         # Whether what a request withholds is taken out of each of its spans when that is sent.
         self.scrubs_spans = self.streaming and batched.sees_all(raw)
-        if self.streaming and self.tracing:
+        if self.streaming:
             children.watch(raw)
         settled.pass_over(raw)
         self.has_metrics = metrics.has_metrics(raw)
@@ -92,7 +111,6 @@ class Client:
         # More spans than these a transaction does not keep.
         self.max_spans: int = experiments.get("max_spans") or 1_000
         self.traces_sample_rate: Any = (rate := options.get("traces_sample_rate"))
-        is_sentry = options.get("instrumenter") in (None, "sentry")
         self._has_usable_rate = is_sentry and isinstance(rate, int | float) and 0 <= rate <= 1
         # Whether nearly each request has a span of the SDK's from the start, so that its scopes are looked at.
         self.begins_all = self.tracing and (self.sampler or (self._has_usable_rate and rate == 1))
@@ -128,6 +146,14 @@ class Client:
         self.lifespan_failed_at = float("-inf")
         # The dedupe integration's memory of the exception that it saw last in this context.
         self.last_seen: ContextVar[Any] | None = getattr(raw.get_integration("dedupe"), "_last_seen", None)
+
+    def ignores(self, exc: BaseException) -> bool:
+        """Whether the user's `ignore_errors` leave this exception out, as the SDK reads them."""
+        if not self.options.get("ignore_errors"):
+            return False
+        # Private; without it the SDK leaves it out when its event was built.
+        is_ignored: Any = getattr(self.raw, "_is_ignored_error", None)
+        return is_ignored is not None and bool(is_ignored({}, {"exc_info": (type(exc), exc, exc.__traceback__)}))
 
     def draws_alone(self) -> bool:
         """Whether the fixed rate alone decides: it is usable, and the SDK does not sample less under pressure."""

@@ -26,14 +26,16 @@ Event = dict[str, Any]
 class RequestErrors:
     """What was captured in one request, exceptions and events; the last of them, for a request may last for days.
 
-    `should_drop` tells the exceptions that make no event, `budget` those that are only counted. `inherited` is the ID
-    of the event that the SDK accepted last before the request, which its scopes brought along.
+    `should_drop` tells the exceptions that make no event, `ignores` those that the user's options leave out, `budget`
+    those that are only counted. `inherited` is the ID of the event that the SDK accepted last before the request, which
+    its scopes brought along.
     """
 
     __slots__ = (
         "_accepted",
         "_admitted",
         "_budget",
+        "_ignores",
         "_inherited",
         "_last",
         "_pending",
@@ -44,10 +46,17 @@ class RequestErrors:
         "ignored",
     )
 
-    def __init__(self, should_drop: Callable[[BaseException], bool], budget: Budget, inherited: str | None) -> None:
+    def __init__(
+        self,
+        should_drop: Callable[[BaseException], bool],
+        ignores: Callable[[BaseException], bool],
+        budget: Budget,
+        inherited: str | None,
+    ) -> None:
         #: How many were captured (or counted, beyond the budget), and how many expected ones make no event.
         self.captured = self.ignored = 0
         self._should_drop = should_drop
+        self._ignores = ignores
         self._budget = budget
         self._inherited = inherited
         self._admitted: tuple[BaseException, Verdict] | None = None
@@ -80,9 +89,11 @@ class RequestErrors:
         return verdict
 
     def drops(self, exc: BaseException) -> bool:
-        """Whether the exception is expected, and makes no event."""
+        """Whether the exception is expected, or ignored by the user's options, and makes no event."""
         if not self._should_drop(exc):
-            return False
+            if not self._ignores(exc):
+                return False
+            counters.count("errors.ignored")
         self._seen.add(exc, "")
         if not is_disconnect(exc):
             self.ignored += 1
@@ -119,6 +130,13 @@ class RequestErrors:
             self._accept(last, handled=entry[1])
         if last in self._verdicts:
             self._budget.accepted(self._verdicts.pop(last), last)
+
+    def note_dropped(self, event_id: str) -> None:
+        """Note that the user's own hook dropped this event."""
+        verdict = self._verdicts.pop(event_id, None)
+        if verdict is not None:
+            self._budget.dropped(verdict)
+            self._budget.refused(verdict)
 
     def event_id_of(self, exc: BaseException) -> str | None:
         """The accepted event of just this exception; None when there is none, or when it was not accepted."""

@@ -9,7 +9,7 @@ import sentry_sdk
 from sentry_sdk.consts import DEFAULT_OPTIONS
 
 from asgi_rota_sentry.sdk import batched
-from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS, WITHHOLD, streams
+from asgi_rota_sentry.sdk.client import DROPPED, HAS_TRANSACTIONS, WITHHOLD, streams
 from asgi_rota_sentry.sdk.layer import withhold as withhold_here
 from asgi_rota_sentry.settings import Settings
 
@@ -95,11 +95,18 @@ def _with_hooks(options: dict[str, Any], hooks: Hooks) -> dict[str, Any]:
     options["before_send"] = _before_send(options.get("before_send"), hooks)
     for name in ("before_send_transaction", "before_send_log", "before_send_metric"):
         if name in DEFAULT_OPTIONS:
-            options[name] = _then_scrub(options.get(name), hooks, is_made_here=name != "before_send_transaction")
+            own = _own_hook(options, name)
+            options[name] = _then_scrub(own, hooks, is_made_here=name != "before_send_transaction")
     if streams(options) and batched.OPTION in DEFAULT_OPTIONS:
-        own = options.get(batched.OPTION) or (options.get("_experiments") or {}).get(batched.OPTION)
+        own = _own_hook(options, batched.OPTION)
         options[batched.OPTION] = batched.SpanHook(own, hooks.scrub, hooks.tells_nothing)
     return options
+
+
+def _own_hook(options: Mapping[str, Any], name: str) -> Callable[..., Any] | None:
+    """The user's hook: an option, else the experiment that it was before, as the SDK takes it."""
+    own: Callable[..., Any] | None = options.get(name) or (options.get("_experiments") or {}).get(name)
+    return own
 
 
 def _before_send(own: Callable[..., Any] | None, hooks: Hooks) -> Callable[[Payload, Payload], Payload | None]:
@@ -124,10 +131,13 @@ def _then_scrub(
     """
 
     def hook(payload: Payload, hint: Payload) -> Payload | None:
+        # What is ours the user's hook does not see.
+        withhold, dropped = hint.pop(WITHHOLD, None), hint.pop(DROPPED, None)
         changed = own(payload, hint) if own is not None else payload
         if changed is None:
+            if dropped is not None:
+                dropped()
             return None
-        withhold = hint.get(WITHHOLD)
         if withhold is not None:
             withhold(changed)
         if is_made_here:

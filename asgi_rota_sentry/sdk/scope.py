@@ -1,6 +1,7 @@
 """The scope of one request: sees every event that is made inside, and has what is known of the request put into it."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol, cast
 
 import sentry_sdk
@@ -10,7 +11,7 @@ from asgi_rota_sentry import faults
 from asgi_rota_sentry.budget import Budget
 from asgi_rota_sentry.sdk import contexts, ready
 from asgi_rota_sentry.sdk.capture import remember_exception
-from asgi_rota_sentry.sdk.client import WITHHOLD, Client
+from asgi_rota_sentry.sdk.client import DROPPED, WITHHOLD, Client
 from asgi_rota_sentry.sdk.errors import Event, RequestErrors, log_counted
 from asgi_rota_sentry.sdk.late import is_late, transaction_name
 from asgi_rota_sentry.sdk.layer import layer
@@ -85,7 +86,8 @@ class RequestScope(Scopes):
         if verdict.is_full:
             return False
         errors.count(exc, verdict, handled=handled)
-        self.note_error(crashed=not handled)
+        if not verdict.is_unwanted:
+            self.note_error(crashed=not handled)
         remember_exception(self.client, exc)
         log_counted(exc, verdict)
         return True
@@ -123,9 +125,11 @@ class RequestScope(Scopes):
     def _process(self, event: Event, hint: dict[str, Any]) -> Event | None:
         """The event processor of this request."""
         if event.get("type") != "transaction":
-            info = hint.get("exc_info")
-            if self._errors_by_now().is_unwanted(event, info[1] if info else None):
+            info, errors = hint.get("exc_info"), self._errors_by_now()
+            if errors.is_unwanted(event, info[1] if info else None):
                 return None
+            if info and self.client.withholds_last:
+                hint[DROPPED] = partial(errors.note_dropped, event.get("event_id") or "")
         withhold = self._teller.enrich(event)
         if withhold is not None and self.client.withholds_last:
             hint[WITHHOLD] = withhold
@@ -136,7 +140,7 @@ class RequestScope(Scopes):
     def _errors_by_now(self) -> RequestErrors:
         """What was captured, with what the SDK has accepted of it by now."""
         if self.errors is None:
-            self.errors = RequestErrors(self._should_drop, self._budget, self._last_event_id())
+            self.errors = RequestErrors(self._should_drop, self.client.ignores, self._budget, self._last_event_id())
             if not self._is_open:
                 self.errors.forget(seen=False)  # what runs on may do so for ever
         else:
