@@ -7,54 +7,23 @@ only counted, which costs microseconds. Its count goes out with the next full ev
 import time
 from _thread import start_new_thread
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import RLock
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.accounts import Accounts
-from asgi_rota_sentry.expected import first_leaf
+from asgi_rota_sentry.tally import Kind, Tally, example_of, kind_of
 
 MINUTE = 60.0
 KINDS_TOGETHER = 10  # all kinds together may have this many times the budget of one
 MOST_KINDS = 1_000
-_LONGEST_MESSAGE = 500
-_MOST_FRAMES = 50
 
 #: Those of every middleware of this process.
 BUDGETS = Accounts()
 
-#: What is raised where: the exception's type, the file, the function and the line. `_OTHERS` when there are too many.
-Kind = tuple[type[BaseException] | None, str, str, int]
+# What those of more kinds than can be told apart have in place of one.
 _OTHERS: Kind = (None, "", "", 0)
-
-
-class Frame(NamedTuple):
-    """One line of a traceback, oldest first in its list."""
-
-    path: str
-    module: str
-    function: str
-    line: int
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Errors of one kind that were counted and not sent: how many, the first and the last in seconds since the epoch.
-
-    `stands_for` is the ID of the full event that stands for them, None when none was accepted. `example` is one
-    of them: its type, its module, its message and its frames.
-    """
-
-    count: int
-    first: float
-    last: float
-    stands_for: str | None = None
-    type_name: str = ""
-    type_module: str = ""
-    message: str = ""
-    frames: tuple[Frame, ...] = ()
 
 
 class Verdict(NamedTuple):
@@ -137,7 +106,7 @@ class Budget:
             return Verdict(kind, is_full=True)
         known = self._kinds.get(kind)
         # Outside of the lock: it asks the exception for its text.
-        example = _example(exc) if known is None or not known.example.type_name else None
+        example = example_of(exc) if known is None or not known.example.type_name else None
         with self._lock:
             now = self._now()
             kind, state = self._state(kind, now)
@@ -230,53 +199,3 @@ class Budget:
 def _is_within(window: float, now: float) -> bool:
     """Whether this minute still runs: one that begins later than now does not, for the clock was set back since."""
     return 0 <= now - window < MINUTE
-
-
-def kind_of(exc: BaseException) -> Kind:
-    """The kind of an error: its type and where it was raised; that of the first member of a group."""
-    leaf = first_leaf(exc)
-    kind = _type_of(leaf)
-    trace = leaf.__traceback__ or exc.__traceback__
-    if trace is None:
-        return kind, "", "", 0
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    code = trace.tb_frame.f_code
-    return kind, code.co_filename, code.co_name, trace.tb_lineno
-
-
-def _type_of(exc: BaseException) -> type[BaseException]:
-    """The type by which it is counted; those whose metaclass has no hash are told apart by their place alone."""
-    kind = type(exc)
-    try:
-        hash(kind)
-    except Exception:
-        return BaseException
-    return kind
-
-
-def _example(exc: BaseException) -> Tally:
-    """What a report needs to be filed under the same issue as the full event."""
-    leaf = first_leaf(exc)
-    return described(leaf, leaf.__traceback__ or exc.__traceback__)
-
-
-def described(exc: BaseException, trace: TracebackType | None) -> Tally:
-    """What Sentry groups by: type, message, frames."""
-    frames = []
-    while trace is not None:
-        code, names = trace.tb_frame.f_code, trace.tb_frame
-        if not names.f_locals.get("__tracebackhide__", False):
-            module = str(names.f_globals.get("__name__") or "")
-            frames.append(Frame(code.co_filename, module, code.co_name, trace.tb_lineno))
-        trace = trace.tb_next
-    kind = type(exc)
-    message = _message(exc)
-    return Tally(0, 0.0, 0.0, None, kind.__name__, kind.__module__, message, tuple(frames[-_MOST_FRAMES:]))
-
-
-def _message(exc: BaseException) -> str:
-    try:
-        return str(exc)[:_LONGEST_MESSAGE]
-    except Exception:
-        return ""

@@ -19,8 +19,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from asgi_rota_sentry import RotaSentryMiddleware, counters
-from asgi_rota_sentry.budget import MOST_KINDS, Budget, Tally, kind_of
+from asgi_rota_sentry.budget import MOST_KINDS, Budget
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
+from asgi_rota_sentry.tally import Tally, kind_of
 from tests.conftest import Get, MemoryTransport, session_counts
 from tests.wire import Wire, websocket
 

@@ -14,11 +14,11 @@ from typing import Any, cast
 import sentry_sdk.utils
 from sentry_sdk import scope
 
-from asgi_rota_sentry.budget import described
 from asgi_rota_sentry.sdk.capture import was_seen
 from asgi_rota_sentry.sdk.client import current_client
 from asgi_rota_sentry.sdk.settled import is_settled
 from asgi_rota_sentry.sdk.tallies import exception_value
+from asgi_rota_sentry.tally import described
 
 _UVICORN = "uvicorn.error"
 # The loggers of servers that write the traceback as mere text: granian of any exception, uvicorn of a lifespan's.

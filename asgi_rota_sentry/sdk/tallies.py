@@ -6,7 +6,7 @@ from typing import Any
 
 import sentry_sdk
 
-from asgi_rota_sentry.budget import Tally
+from asgi_rota_sentry.tally import Tally
 
 _CONTEXT = "error_budget"
 
