@@ -37,7 +37,7 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--app", choices=APPS, action="append", help="only this application (repeatable)")
     parser.add_argument("--seconds", type=float, default=1.5, help="wall time for each case of the costs; default: 1.5")
     parser.add_argument(
-        "--quick", action="store_true", help="0.5 s a case, 200 held, 2,000 requests of soak, 1 s of throughput"
+        "--quick", action="store_true", help="0.5 s a case, 200 held, 2,000 requests of soak, one round of throughput"
     )
     parser.add_argument("--held", type=int, default=1000, metavar="N", help="requests held open; default: 1000")
     parser.add_argument("--soak", type=int, default=200_000, metavar="N", help="requests of the soak; default: 200000")
@@ -105,11 +105,11 @@ def _throughput(apps: list[str], *, quick: bool) -> Iterator[tuple[str, Any]]:
     """Under uvicorn, which logs what fails; then with every request failing."""
     yield "\nuvicorn with its access log, requests per second at 10 %, 16 connections", None
     for app in apps[-1:]:
-        rates = throughput(app, 0.1, 1 if quick else 2)
+        rates = throughput(app, 0.1, 1 if quick else 5)
         yield report.throughput_line(app, rates), (app, rates)
     yield "\nThe same in a storm: every request fails, and uvicorn logs that, too", None
     for app in apps:
-        rates = throughput(app, 0.1, 1 if quick else 4, fails=True)
+        rates = throughput(app, 0.1, 1 if quick else 5, fails=True)
         yield report.storm_throughput_line(app, rates), (f"{app} storm", rates)
 
 
