@@ -149,7 +149,10 @@ class Budget:
         """Run in a thread of its own, to which the SDK's threading integration adds nothing."""
         time.sleep(self._every)
         self._is_waiting = False
-        self.settle()
+        try:
+            self.settle()
+        except Exception:
+            faults.report("reporting errors that were counted")
 
     def settle(self) -> None:
         """Report all that is owed now."""

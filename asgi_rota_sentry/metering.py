@@ -82,7 +82,10 @@ class Metering:
     def _settle_later(self) -> None:
         """Run in a thread of its own, to which the SDK's threading integration adds nothing."""
         time.sleep(self._every)
-        self.settle()
+        try:
+            self.settle()
+        except Exception:
+            faults.report("handing on the numbers of requests")
 
     def settle(self) -> None:
         """Hand on what was counted until now."""
