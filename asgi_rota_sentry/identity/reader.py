@@ -62,7 +62,7 @@ def _with_names(user: Any, found: str | None, role: str | None) -> Identity:
     return identity_of(
         {
             "id": found,
-            "username": first(user, *_USERNAMES) or _django_username(user),
+            "username": _username(user),
             "email": first(user, "email"),
             "role": role,
             "preferences": preferences.of_user(user),
@@ -141,7 +141,7 @@ def owner_of(who: Identity) -> str | None:
 
 
 def _owner_by_name(user: Any, _: Scope) -> str | None:
-    return _hidden(first(user, *_USERNAMES) or _django_username(user) or first(user, "email"))
+    return _hidden(_username(user) or first(user, "email"))
 
 
 def _hidden(name: str | None) -> str | None:
@@ -184,6 +184,10 @@ def _sqlalchemy_id(user: Any) -> str | None:
     """The primary key of an object whose attributes a commit has expired: its identity key is still there."""
     key = getattr(getattr(user, "_sa_instance_state", None), "key", None)
     return text(key[1][0]) if key and len(key[1]) == 1 else None
+
+
+def _username(user: Any) -> str | None:
+    return first(user, *_USERNAMES) or _django_username(user)
 
 
 def _django_username(user: Any) -> str | None:

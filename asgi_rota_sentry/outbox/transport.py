@@ -125,7 +125,7 @@ class Keeping(BaseHttpTransport):
 
     def _take_over(self) -> None:
         """Have the sender of an earlier client leave the file to this one's: it may send to another DSN."""
-        path = str(self.outbox.path.absolute())
+        path = str(self.outbox.path)
         earlier = _latest.get(path)
         _latest[path] = self
         if earlier is not None:
