@@ -43,6 +43,20 @@ def start_thread(
     return thread
 
 
+def start_once(starting: threading.Lock, start: Callable[[], None]) -> bool:
+    """Call `start`, with the lock held; False when that is being done already.
+
+    Which is not waited for: who does it does so for all, and may be what the collector has interrupted here.
+    """
+    if not starting.acquire(blocking=False):
+        return False
+    try:
+        start()
+    finally:
+        starting.release()
+    return True
+
+
 class Writer:
     """Writes envelopes to `outbox` in the given `state`.
 
@@ -106,17 +120,13 @@ class Writer:
     def _ensure_thread(self) -> None:
         if self._thread is not None and self._thread.is_alive():
             return
-        # Not waited for: who starts it now does so for all, and may be what the collector has interrupted here.
-        if not self._starting.acquire(blocking=False):
-            return
-        try:
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = start_thread(self._run, "asgi-rota-sentry.writer", self._earlier)
-        finally:
-            self._starting.release()
-        if self._thread is None:
+        if start_once(self._starting, self._start_thread) and self._thread is None:
             self._queue.put(None)
             self._run()  # nothing else runs any more: write here and now
+
+    def _start_thread(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = start_thread(self._run, "asgi-rota-sentry.writer", self._earlier)
 
     def _run(self) -> None:
         while True:

@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from asgi_rota_sentry import counters, forks
-from asgi_rota_sentry.outbox.writer import start_thread
+from asgi_rota_sentry.outbox.writer import start_once, start_thread
 from asgi_rota_sentry.trail import redis_scripts as scripts
 from asgi_rota_sentry.trail.breadcrumbs import Item, Visit, kept
 
@@ -110,7 +110,7 @@ class RedisStore:
         if self._paused_until and time.monotonic() < self._paused_until:
             return False
         if self._thread is None:
-            self._start()
+            start_once(self._starting, self._start)
         try:
             self._jobs.put_nowait(job)
         except queue.Full:
@@ -119,14 +119,8 @@ class RedisStore:
         return True
 
     def _start(self) -> None:
-        # Not waited for: who starts it now does so for all, and may be what the collector has interrupted here.
-        if not self._starting.acquire(blocking=False):
-            return
-        try:
-            if self._thread is None:
-                self._thread = start_thread(self._work, "asgi_rota_sentry-trail")
-        finally:
-            self._starting.release()
+        if self._thread is None:
+            self._thread = start_thread(self._work, "asgi_rota_sentry-trail")
 
     # The thread
 
