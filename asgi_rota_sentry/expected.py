@@ -112,6 +112,16 @@ def is_expected(exc: BaseException) -> bool:
     return all(_answers_below_500(leaf) for leaf in leaves(exc))
 
 
+def answer_status(exc: BaseException) -> int | None:
+    """The status of the HTTP answer that the exception only stands for; None where it is another, or tells none."""
+    name = _answer(_kind(exc))
+    if name is None:
+        return None
+    attribute = _ANSWERS[name]
+    status = 404 if attribute is None else getattr(exc, attribute, None)
+    return status if isinstance(status, int) else None
+
+
 def is_disconnect(exc: BaseException) -> bool:
     """Whether the exception only says that the client went away; in a group beside the tasks that were cancelled."""
     if not is_group(exc):
@@ -177,9 +187,5 @@ def _names(kind: type[BaseException]) -> set[str]:
 
 
 def _answers_below_500(exc: BaseException) -> bool:
-    name = _answer(_kind(exc))
-    if name is None:
-        return False
-    attribute = _ANSWERS[name]
-    status = 404 if attribute is None else getattr(exc, attribute, None)
-    return isinstance(status, int) and status < 500
+    status = answer_status(exc)
+    return status is not None and status < 500

@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 
-from asgi_rota_sentry import counters, expected, faults, identity, request, sdk, trace_context, trail
+from asgi_rota_sentry import counters, expected, faults, identity, litestar, request, sdk, trace_context, trail
 from asgi_rota_sentry.pages import Answer
 from asgi_rota_sentry.receives import BodyReceive, SocketReceive
 from asgi_rota_sentry.record import Configuration
@@ -149,6 +149,24 @@ class Journey(Report):
         return self._sentry is not None and self._sentry.skips(exc, handled=handled)
 
     # Answer
+
+    def on_error(self) -> None:
+        """Capture the exception that Litestar is answering, unless it was, by the SDK's hook in the application.
+
+        An application that was made before the SDK was initialised is without it.
+        """
+        try:
+            exc, client = litestar.answering(), self._client
+            if exc is None or exc is self._failed_with:
+                return
+            if client is None or not sdk.is_reported_in_litestar(client, exc):
+                return
+            self._failed_with = exc
+            self._capture(exc)
+            if self._span is not None:
+                self._span.fail()
+        except Exception:
+            faults.report("capturing an exception")
 
     def on_start(self, status: int, message: Message) -> None:
         """The response begins: the story of the visitor, and the status of the span."""

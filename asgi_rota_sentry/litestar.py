@@ -1,8 +1,10 @@
 """The route template of a request that Litestar served: it leaves one of all but refused methods and its mounts.
 
-Litestar is not imported: it writes itself, and the handler that it found, into the scope.
+Litestar is not imported: it writes itself, and the handler that it found, into the scope. And the exception that it is
+answering, of which it tells only what was put into the application when that was made.
 """
 
+import sys
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,6 +18,15 @@ _OTHER_METHODS = ("OPTIONS", None)
 
 # By the identities of a handler and the application, which are kept so that they stay their own: where it is mounted.
 _mounts: dict[tuple[int, int], tuple[Any, Any, list[str]]] = {}
+
+
+def answering() -> BaseException | None:
+    """The exception that Litestar, which has called us, is handling just now."""
+    exc = sys.exc_info()[1]
+    caught = None if exc is None else exc.__traceback__
+    # A traceback begins where the exception was caught; of others, those around the server, nothing is said here.
+    is_its_own = caught is not None and str(caught.tb_frame.f_globals.get("__name__")).startswith("litestar.")
+    return exc if is_its_own else None
 
 
 def template(scope: Scope) -> str | None:

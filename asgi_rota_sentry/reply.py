@@ -36,6 +36,9 @@ class Listener(Protocol):
     def method(self) -> str:
         """The request's."""
 
+    def on_error(self) -> None:
+        """The application answers with an error; it may be handling the exception just now."""
+
     def on_start(self, status: int, message: Message) -> None:
         """The response is about to begin, with this message."""
 
@@ -122,7 +125,7 @@ class Reply:
         if kind == "http.response.body":  # as nearly all
             is_last = not (message.get("more_body", False) or self._trailers)
         else:
-            is_last = kind != "http.response.start" and _is_last(message, kind)
+            is_last = kind != "http.response.start" and self._is_last(message, kind)
         if is_last:
             self.ends = True  # a server may begin the next request in the midst of the sending
         send = self._send  # by itself: what is no method is looked up at a fifth of the price
@@ -136,6 +139,18 @@ class Reply:
             if self.is_followed:
                 self._listener.on_end(message)
 
+    def _is_last(self, message: Message, kind: Any) -> bool:
+        """Whether nothing follows this message; with a close the application may answer an exception."""
+        if kind == "websocket.close":
+            if self.is_followed:
+                self._listener.on_error()
+            return True
+        if kind in ("http.response.zerocopysend", "websocket.http.response.body"):
+            return not message.get("more_body", False)
+        if kind == "http.response.trailers":
+            return not message.get("more_trailers", False)
+        return bool(kind == "http.response.pathsend")
+
     def _lose(self, exc: OSError) -> None:
         """The client is gone, and this exception says no more than that."""
         self.client_gone = True
@@ -148,10 +163,13 @@ class Reply:
         """Note what the response begins with; whether it is to be held."""
         try:
             status = _STARTS[kind] or message.get("status", 200)
-            if (status == 404 or status >= 500) and self._may_replace(message):
-                self.is_holding = True
-                self._held = [dict(message)]
-                return True
+            if status >= 500 or status == 404:
+                if status >= 500 and self.is_followed:
+                    self._listener.on_error()
+                if self._may_replace(message):
+                    self.is_holding = True
+                    self._held = [dict(message)]
+                    return True
             if "trailers" in message:
                 self._trailers = bool(message["trailers"])
             if self.is_followed:
@@ -259,11 +277,3 @@ def headers_of(message: Message) -> Headers:
 
 def _is_iterator(found: Any) -> bool:
     return type(found) is not list and hasattr(found, "__next__")
-
-
-def _is_last(message: Message, kind: Any) -> bool:
-    if kind in ("http.response.zerocopysend", "websocket.http.response.body"):
-        return not message.get("more_body", False)
-    if kind == "http.response.trailers":
-        return not message.get("more_trailers", False)
-    return kind in ("http.response.pathsend", "websocket.close")

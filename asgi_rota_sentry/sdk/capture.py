@@ -10,12 +10,15 @@ import sentry_sdk
 from sentry_sdk.integrations.logging import ignore_logger
 from sentry_sdk.utils import event_from_exception
 
+from asgi_rota_sentry.expected import answer_status
 from asgi_rota_sentry.sdk.client import Client
 from asgi_rota_sentry.sdk.layer import undisturbed
 
 # What our own logger says is for the application's logs: as events it would come round to us again.
 ignore_logger("asgi_rota_sentry")
 
+# Which answers that Litestar was told to give by an exception are reported, unless its integration says otherwise.
+_FAILED = range(500, 600)
 _SEEN_MARK = "_handled_by_sentry"
 _TAKES_OPTIONS = "client_options" in inspect.signature(event_from_exception).parameters
 
@@ -30,6 +33,13 @@ def capture_exception(client: Client, exc: BaseException, *, handled: bool = Fal
     options = {"client_options": client.options} if _TAKES_OPTIONS else {}
     event, hint = event_from_exception(exc, mechanism=mechanism, **options)
     return sentry_sdk.capture_event(event, hint=hint)
+
+
+def is_reported_in_litestar(client: Client, exc: BaseException) -> bool:
+    """Whether the SDK's integration reports this exception that Litestar answers, where it is in the application."""
+    status = answer_status(exc)
+    integration = client.raw.get_integration("litestar")
+    return status is None or status in getattr(integration, "failed_request_status_codes", _FAILED)
 
 
 def capture_slow_request(method: str, route: str, seconds: float) -> None:
