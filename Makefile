@@ -5,6 +5,8 @@ SDK3 := 3.0.0b2
 SOAK_SECONDS ?= 1800
 # On each core one, and on many not too many for what they wait for.
 PYTEST_FLAGS ?= -n auto --maxprocesses=4 --dist worksteal
+# They wait more than they work. In the order of the files the longest begins early.
+E2E_FLAGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 PIP_FLAGS := -q --disable-pip-version-check
 
 .PHONY: demo demo-django test test-sdk2 test-sdk3 check bench e2e e2e-tools soak suites clean
@@ -45,7 +47,7 @@ bench: .venv/.ready .venv-sdk3/.ready
 
 e2e: .venv/.ready e2e-tools
 	.venv/bin/python -m tests.e2e.install
-	.venv/bin/python -m pytest -m e2e -n 2 --dist loadfile
+	.venv/bin/python -m pytest -m e2e $(E2E_FLAGS)
 
 # A browser and a Redis from Debian's packages, where they are missing; the servers install themselves into .e2e/.
 e2e-tools:

@@ -273,15 +273,22 @@ def seconds(text: str, tries: int = 3) -> float:
     return best
 
 
+@pytest.fixture(scope="module")
+def ordinary():
+    """What an ordinary text of 64 KiB takes."""
+    return seconds((BENIGN * ((1 << 16) // len(BENIGN) + 1))[: 1 << 16], tries=6)
+
+
 @pytest.mark.parametrize("unit", UNITS, ids=repr)
-def test_time_grows_with_the_text_and_no_faster(unit):
+def test_time_grows_with_the_text_and_no_faster(unit, ordinary):
     """Four times the hostile text takes about four times as long, never sixteen, and little more than ordinary text."""
     size = 1 << 16
     text = unit * (size // len(unit))
-    ordinary = seconds((BENIGN * (size // len(BENIGN) + 1))[:size])
-    quarter, whole = seconds(text[: size // 4], tries=6), seconds(text)
-    assert whole < 40 * ordinary
-    assert whole < 9 * quarter + 0.4 * ordinary
+    quarter, whole = seconds(text[: size // 4]), seconds(text, tries=1)
+    limit = min(40 * ordinary, 9 * quarter + 0.4 * ordinary)
+    if whole >= limit:  # the machine may have been busy
+        whole = seconds(text, tries=5)
+    assert whole < limit
 
 
 @pytest.mark.parametrize("unit", ["eyJ", "4111 ", "'", "password=", "-----BEGIN", "://", "a b "], ids=repr)
