@@ -47,14 +47,27 @@ class Settings:
     """
 
     dsn: str | None = _option(None, "SENTRY_DSN", values.dsn, "a DSN such as https://key@host/1, or nothing")
-    environment: str = _option("development", "SENTRY_ENVIRONMENT", values.text, "a name")
-    release: str | None = _option(None, "SENTRY_RELEASE", values.optional_text, "a name, or nothing")
+    environment: str = _option(
+        "development",
+        "SENTRY_ENVIRONMENT",
+        values.environment,
+        "a name of at most 64 characters without slashes, other than none",
+    )
+    release: str | None = _option(
+        None,
+        "SENTRY_RELEASE",
+        values.release,
+        "a name of at most 200 characters without slashes, other than latest, or nothing",
+    )
     traces_sample_rate: float = _option(0.1, "SENTRY_TRACES_SAMPLE_RATE", values.share, "a number from 0 to 1")
     profiles_sample_rate: float = _option(0.1, "SENTRY_PROFILES_SAMPLE_RATE", values.share, "a number from 0 to 1")
     send_default_pii: bool = _option(False, "SENTRY_SEND_DEFAULT_PII", values.boolean, "true or false")
     debug: bool = _option(False, "ROTA_SENTRY_DEBUG", values.boolean, "true or false")
     exclude_paths: tuple[str, ...] = _option(
-        (), "ROTA_SENTRY_EXCLUDE_PATHS", values.paths, "comma-separated paths that begin with /, exact or ending in *"
+        (),
+        "ROTA_SENTRY_EXCLUDE_PATHS",
+        values.paths,
+        "comma-separated paths that begin with /, exact or ending in *, without query",
     )
     trusted_proxies: tuple[values.Network, ...] = _option(
         (), "ROTA_SENTRY_TRUSTED_PROXIES", values.networks, "comma-separated networks such as 10.0.0.0/8"

@@ -22,6 +22,8 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _PASSWORD = re.compile(r"^((?:.*?://)?[^:]*):(?!//).*@", re.DOTALL)
 _QUERY_PASSWORD = re.compile(r"([?&]password=)[^&'\"]*", re.IGNORECASE)  # as Redis may have it
+# What Sentry takes in no environment or release (its `sentry-release-parser`): such a name it leaves out of an event.
+_NOT_IN_NAMES = re.compile(r"[/\\\x00-\x1f\x7f]")
 _RATE = re.compile(r"([1-9][0-9]{0,8}) ?(?:/|per) ?(second|minute|hour|day)")
 
 
@@ -42,6 +44,24 @@ def text(given: Any) -> str:
 def optional_text(given: Any) -> str | None:
     """A name, or None for nothing."""
     return None if given is None or _stripped(given) == "" else text(given)
+
+
+def environment(given: Any) -> str:
+    """A name that Sentry takes as an environment's."""
+    return _sentry_name(text(given), 64, "none")
+
+
+def release(given: Any) -> str | None:
+    """A name that Sentry takes as a release's, or None for nothing."""
+    value = optional_text(given)
+    return None if value is None else _sentry_name(value, 200, "latest")
+
+
+def _sentry_name(value: str, longest: int, reserved: str) -> str:
+    is_reserved = value.lower() in (".", "..", reserved)
+    if is_reserved or len(value.encode()) > longest or _NOT_IN_NAMES.search(value):
+        raise ValueError(value)
+    return value
 
 
 def boolean(given: Any) -> bool:
@@ -131,9 +151,9 @@ def _items(given: Any) -> Iterable[Any]:
 
 
 def paths(given: Any) -> tuple[str, ...]:
-    """Paths, each exact or ending in `*`."""
+    """Paths without query, each exact or ending in `*`."""
     found = tuple(text(item) for item in _items(given))
-    if any(not item.startswith("/") or "*" in item[:-1] for item in found):
+    if any(not item.startswith("/") or "*" in item[:-1] or "?" in item for item in found):
         raise ValueError(given)
     return found
 

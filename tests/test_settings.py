@@ -111,6 +111,14 @@ def test_all_faults_of_one_environment_are_reported_together() -> None:
         ("ROTA_SENTRY_SESSION_COOKIES", "a b"),
         ("SENTRY_ENVIRONMENT", "a\nb"),
         ("SENTRY_RELEASE", "a\rb"),
+        ("SENTRY_ENVIRONMENT", "feature/rota"),
+        ("SENTRY_ENVIRONMENT", "None"),
+        ("SENTRY_ENVIRONMENT", "x" * 65),
+        ("SENTRY_RELEASE", "rota\\1"),
+        ("SENTRY_RELEASE", ".."),
+        ("SENTRY_RELEASE", "Latest"),
+        ("SENTRY_RELEASE", "\u00e9" * 101),
+        ("ROTA_SENTRY_EXCLUDE_PATHS", "/healthz?full=1"),
         ("ROTA_SENTRY_ERRORS_PER_MINUTE", "-1"),
         ("ROTA_SENTRY_OUTBOX_MAX_MIB", "0"),
         ("ROTA_SENTRY_FEEDBACK_RATE", "0/minute"),
@@ -132,6 +140,12 @@ def test_what_cannot_be_used_is_refused_by_name(name: str, given: str) -> None:
     """Bad input is refused at start, with the variable and the value in the message."""
     (fault,) = faults_of({name: given})
     assert fault.startswith(f"{name} is {given!r}; expected ")
+
+
+def test_what_sentry_takes_as_a_name_is_taken() -> None:
+    """Spaces and other alphabets, and as long as it may be."""
+    settings = Settings(environment="x" * 64, release="Rota \u00e9 none@1.4.2+" + "x" * 181)
+    assert (len(settings.environment), len(str(settings.release).encode())) == (64, 200)
 
 
 def test_an_unknown_variable_of_ours_is_refused_with_a_hint() -> None:
