@@ -4,21 +4,19 @@ What is costly waits until there is an event or a sampled span.
 """
 
 import inspect
-import logging
 import time
 from collections import deque
 from typing import Any
 
 import anyio
 
-from asgi_rota_sentry import counters, expected, faults, identity, litestar, request, sdk, trace_context, trail
-from asgi_rota_sentry.pages import Answer
+from asgi_rota_sentry import counters, expected, faults, identity, request, sdk, trace_context, trail
+from asgi_rota_sentry.answering import Answering
 from asgi_rota_sentry.receives import BodyReceive, SocketReceive
 from asgi_rota_sentry.record import Configuration
-from asgi_rota_sentry.reply import Headers, Reply, headers_of
-from asgi_rota_sentry.report import Report
+from asgi_rota_sentry.reply import Reply
 from asgi_rota_sentry.request_body import Body
-from asgi_rota_sentry.types import ASGIApp, Message, Receive, Scope, Send
+from asgi_rota_sentry.types import ASGIApp, Receive, Scope, Send
 
 # How long an async `identify` may take, and the answer of a request that was cancelled.
 _IDENTIFY_SECONDS = 1.0
@@ -30,14 +28,12 @@ _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 _TELLING_HEADERS = trace_context.NAMES | _BODY_HEADERS | {request.COOKIE}
 
 
-class Journey(Report):
+class Journey(Answering):
     """One request's way through the middleware."""
 
-    __slots__ = ("_is_cancelled", "_logged", "is_open", "outer_scopes", "reply")
+    __slots__ = ("_is_cancelled", "outer_scopes", "reply")
 
     _is_cancelled: bool
-    # The exception that a framework has logged, to answer it itself.
-    _logged: logging.LogRecord | None
 
     def __init__(self, config: Configuration, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         self._config = config
@@ -129,10 +125,7 @@ class Journey(Report):
         except Exception:
             faults.report("reading the identity")
 
-    def note_logged(self, record: logging.LogRecord) -> None:
-        """Remember that an exception was logged before the answer: if that is a 5xx, it stands for it."""
-        if self.is_open and not self._status:
-            self._logged = record
+    # Meanwhile
 
     def add_action(self, category: str, message: str, data: dict[str, Any]) -> None:
         """Remember what the user did, for the visitor's later requests."""
@@ -142,94 +135,9 @@ class Journey(Report):
             self._actions = deque(maxlen=_MOST_ACTIONS)
         self._actions.append(trail.action_entry(time.time(), category, message, data))
 
-    # Events
-
     def is_unwanted(self, exc: BaseException, *, handled: bool) -> bool:
         """Whether no event is to be built of this exception, whoever is about to build one."""
         return self._sentry is not None and self._sentry.skips(exc, handled=handled)
-
-    # Answer
-
-    def on_error(self) -> None:
-        """Capture the exception that Litestar is answering, unless it was, by the SDK's hook in the application.
-
-        An application that was made before the SDK was initialised is without it.
-        """
-        try:
-            exc, client = litestar.answering(), self._client
-            if exc is None or exc is self._failed_with:
-                return
-            if client is None or not sdk.is_reported_in_litestar(client, exc):
-                return
-            self._failed_with = exc
-            self._capture(exc)
-            if self._span is not None:
-                self._span.fail()
-        except Exception:
-            faults.report("capturing an exception")
-
-    def on_start(self, status: int, message: Message) -> None:
-        """The response begins: the story of the visitor, and the status of the span."""
-        try:
-            self._status = status
-            self._answered_at = time.time()
-            if self._span is not None and self._span.sampled:
-                self._span.set_status_code(status)
-            if self._config.trail.remembers and not self._is_excluded:
-                self._remember(status, headers_of(message), self._answered_at)
-            if self._logged is not None:
-                self._tell_logged(status)
-        except Exception:
-            faults.report("noting a response")
-
-    def _tell_logged(self, status: int) -> None:
-        """Capture the exception that was logged, if the answer is a failure and no event was made of it."""
-        record, self._logged = self._logged, None
-        if record is None or status < 500 or self._sentry is None:
-            return
-        try:
-            self._sentry.run(sdk.capture_logged, record)
-        except Exception:
-            faults.report("capturing an exception")
-
-    def on_end(self, message: Message) -> None:
-        """The last byte is out: the span ends, unless an exception may still follow and must come first."""
-        if self._span is None:
-            return
-        try:
-            if message.get("type") == "websocket.close":
-                self.on_close(message.get("code", 1000))
-            self._ended_at = self._ended_at or time.time()
-            if self._status < 500:
-                self._end_span()
-            self._passed_at = self._passed_at or time.time()
-        except Exception:
-            faults.report("ending a span")
-
-    def on_close(self, code: int) -> None:
-        """A websocket that was accepted ends when it is closed first, whoever closes it."""
-        if self._status == 101 and self._close_code is None:
-            self._close_code = code
-            self._ended_at = self._passed_at = time.time()
-
-    def page(self, status: int, headers: Headers) -> Answer:
-        """The page in place of a bare answer."""
-        self._tell_logged(status)
-        situation = self._situation(status, self._failure_id() if status >= 500 else None)
-        counters.count(f"pages.{status}")
-        self._pages += 1
-        return self._config.pages.answer(situation, headers)
-
-    def is_decided(self) -> bool:
-        """Whether it is known by now which event stands for a failure."""
-        return self._sentry is not None and self._sentry.event_id(unhandled_only=True) is not None
-
-    def _failure_id(self) -> str | None:
-        """The event of the exception that ended the request, else the one that stands for its 5xx answer."""
-        if self._sentry is None:
-            return None
-        failed_with = self._failed_with
-        return self._sentry.event_id() if failed_with is None else self._sentry.event_id_of(failed_with)
 
     # Fail
 
@@ -257,16 +165,6 @@ class Journey(Report):
         except Exception:
             if not self.reply.client_gone:
                 faults.report(doing)
-
-    def _capture(self, exc: BaseException) -> None:
-        client, sentry = self._client, self._sentry
-        if client is None or sentry is None:
-            return
-        if sentry.skips(exc):
-            sdk.remember_exception(client, exc)
-        else:
-            sdk.capture_exception(client, exc)
-        counters.count("errors")
 
     async def abandon(self, exc: BaseException) -> None:
         """Leave a request that was cancelled, or whose process is about to end."""
