@@ -21,6 +21,7 @@ from sentry_sdk.transport import HttpTransport
 
 from asgi_rota_sentry import Settings, init
 from asgi_rota_sentry.outbox import LOCAL, QUEUED, SET_ASIDE, Outbox, OutboxMissingError, health, transport_for
+from asgi_rota_sentry.outbox.feedback import COLUMNS, FeedbackStore
 from asgi_rota_sentry.outbox.leadership import Leadership
 from tests import waiting
 from tests.ingest import HANG, RESET, Ingest, ingest, unused_port
@@ -440,6 +441,30 @@ def test_a_locked_database_is_waited_for_and_then_done_without(start: Start, pat
     crash("fine again")
     wait_until(lambda: health().sent == 2)
     assert outbox.entries() == []
+
+
+@pytest.mark.parametrize("feedback", [False, True])
+def test_what_cannot_be_deleted_holds_up_nothing_and_is_sent_once(
+    start: Start, path: Path, server: Ingest, feedback: bool
+) -> None:
+    """A full disk or a quota: when all is sent, a new file begins; not where the old one has what visitors wrote."""
+    start(server.dsn)
+    event_ids = [crash("before")]
+    wait_until(lambda: health().sent == 1)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as disk:
+        disk.execute("CREATE TRIGGER full BEFORE DELETE ON envelope BEGIN SELECT RAISE (ABORT, 'no room'); END")
+        if feedback:
+            FeedbackStore(path).add(dict.fromkeys(COLUMNS, "") | {"written_at": time.time()})
+        event_ids += [crash(f"on a full disk {number}") for number in range(3)]
+        server.wait_for(lambda it: len(it.event_ids()) == 4)
+        if feedback:
+            assert health().queued == 3
+            disk.execute("DROP TRIGGER full")
+            retry_soon()
+    wait_until(lambda: health().sent == 4)
+    assert health().queued == 0
+    assert len(FeedbackStore(path).newest()) == feedback
+    assert server.event_ids() == event_ids
 
 
 def test_what_is_written_after_the_client_closed_stays_for_the_next_one(

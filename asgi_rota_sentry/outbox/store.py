@@ -143,10 +143,14 @@ class Outbox:
             _note(connection, "last_success", time.time())
 
     def remove_if_only(self, numbers: Collection[int]) -> bool:
-        """Start a new file if this one keeps nothing but these, which were sent; needs no room on disk."""
+        """Start a new file if this one keeps nothing but these, which were sent; needs no room on disk.
+
+        Not where it has what visitors wrote: that could not go on into the new file for certain.
+        """
         notes = self.notes()
         with self._database.use(write=True) as connection:
-            query = f"SELECT count(*) FROM envelope WHERE number NOT IN ({_marks(numbers)})"  # noqa: S608
+            envelopes = f"SELECT number FROM envelope WHERE number NOT IN ({_marks(numbers)})"  # noqa: S608
+            query = f"SELECT EXISTS ({envelopes}) OR EXISTS (SELECT number FROM feedback)"  # noqa: S608
             (others,) = connection.execute(query, list(numbers)).fetchone()
             if not others:
                 self._database.remove()
@@ -166,11 +170,12 @@ class Outbox:
             _note(connection, "last_error", _text(reason))
             _note(connection, "last_error_at", time.time())
 
-    def set_aside(self, number: int, reason: str) -> None:
-        """Sending one will never succeed: it stays to be looked at."""
+    def set_aside(self, number: int, captured_at: float, reason: str) -> None:
+        """Sending this one will never succeed: it stays to be looked at. The time is as for `done`."""
         with self._database.use(write=True) as connection:
-            statement = "UPDATE envelope SET attempts = attempts + 1, state = ?, reason = ? WHERE number = ?"
-            connection.execute(statement, (SET_ASIDE, _text(reason), number))
+            given = "state = ?, reason = ? WHERE number = ? AND captured_at = ?"
+            values = (SET_ASIDE, _text(reason), number, captured_at)
+            connection.execute(f"UPDATE envelope SET attempts = attempts + 1, {given}", values)  # noqa: S608
             _note(connection, "last_error", _text(reason))
             _note(connection, "last_error_at", time.time())
 
