@@ -60,7 +60,7 @@ def start_once(starting: threading.Lock, start: Callable[[], None]) -> bool:
 class Writer:
     """Writes envelopes to `outbox` in the given `state`.
 
-    `written` is told the number of the last envelope of each batch and what had to go to make room.
+    `written` is told, after each batch, what had to go to make room.
     `refused` gets the envelopes that could not be written, with the reason; for a moment after that the file is not
     tried, so that a hanging disk costs little.
     """
@@ -69,7 +69,7 @@ class Writer:
         self,
         outbox: Outbox,
         state: str,
-        written: Callable[[int, list[Dropped]], None],
+        written: Callable[[list[Dropped]], None],
         refused: Callable[[Sequence[Envelope], str], None],
     ) -> None:
         self.outbox = outbox
@@ -152,7 +152,7 @@ class Writer:
                 break
         return taken
 
-    def _add(self, packed: Sequence[Packed]) -> tuple[int, list[Dropped]]:
+    def _add(self, packed: Sequence[Packed]) -> list[Dropped]:
         try:
             return self.outbox.add_packed(packed)
         except OutboxCorruptError as fault:
@@ -175,11 +175,11 @@ class Writer:
             self._refused(fit, "it failed a moment ago")
             return
         try:
-            number, dropped = self._add(packed)
+            dropped = self._add(packed)
         except OutboxError as fault:
             self.fault = fault.reason
             self._not_before = time.monotonic() + _PAUSE_SECONDS
             self._refused(fit, fault.reason)
         else:
             self.fault = ""
-            self._written(number, dropped)
+            self._written(dropped)
