@@ -122,21 +122,14 @@ class Sender:
         self._stopped.set()
         self._wake.set()
 
-    def flush(self, timeout: float) -> bool:
-        """Wait until all queued envelopes are sent; False after `timeout` seconds or when it is no use to wait."""
-        if not self._runs():
-            return True
+    def flush(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds until all queued envelopes are sent, or it is no use to wait."""
         deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            try:
+        with suppress(OutboxError):
+            while self._runs() and max(time.monotonic(), self.pace.resume_at) < deadline:
                 if self.outbox.next(self._blocked(), self._settled) is None:
-                    return True
-            except OutboxError:
-                return False
-            if self.pace.resume_at > deadline:
-                return False
-            self._stopped.wait(0.02)
-        return False
+                    return
+                self._stopped.wait(0.02)
 
     def drain(self) -> str:
         """Send all queued envelopes on this thread; returns why it stopped early, or nothing."""

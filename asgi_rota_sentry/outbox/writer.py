@@ -99,16 +99,16 @@ class Writer:
         self._ensure_thread()
         return True
 
-    def flush(self, timeout: float) -> bool:
-        """Wait until all that was handed over is written (or refused); False after `timeout` seconds."""
+    def flush(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds until all that was handed over is written (or refused)."""
         if self.stopped or (self._queue.empty() and self._thread is None):
             if self._earlier is not None:
                 self._earlier.join(timeout)
-            return self._earlier is None or not self._earlier.is_alive()
+            return
         done = threading.Event()
         self._queue.put(done)
         self._ensure_thread()
-        return done.wait(timeout)
+        done.wait(timeout)
 
     def stop(self) -> None:
         """Write what waits and end the thread; a later `put` starts it again."""
