@@ -200,10 +200,7 @@ class Keeping(BaseHttpTransport):
             self._send_envelope(envelope)
         except Exception as fault:  # whatever went wrong, the envelope is still kept
             return Answer(None, failure_reason(fault))
-        else:
-            return self._attempt.answer  # type: ignore[no-any-return]
-        finally:
-            self._attempt.answer = None
+        return self._attempt.answer  # type: ignore[no-any-return]
 
     def _handle_response(self, response: Any, envelope: Envelope | None) -> None:
         if getattr(self._attempt, "answer", None) is None:

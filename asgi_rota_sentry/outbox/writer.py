@@ -101,13 +101,12 @@ class Writer:
 
     def flush(self, timeout: float) -> None:
         """Wait up to `timeout` seconds until all that was handed over is written (or refused)."""
-        if self.stopped or (self._queue.empty() and self._thread is None):
+        if self._thread is None:
             if self._earlier is not None:
                 self._earlier.join(timeout)
             return
         done = threading.Event()
         self._queue.put(done)
-        self._ensure_thread()
         done.wait(timeout)
 
     def stop(self) -> None:
