@@ -382,7 +382,8 @@ async def test_a_hook_that_hangs_is_given_up(
     is_over.set()
 
 
-async def test_a_hook_runs_to_its_end_when_the_client_has_gone(sentry: Sentry) -> None:
+@pytest.mark.parametrize("cancelled", ["while it answers", "in a hook"])
+async def test_a_hook_runs_to_its_end_when_the_client_has_gone(sentry: Sentry, cancelled: str) -> None:
     """The server cancels the request then; what the visitor was thanked for is done all the same."""
     sentry()
     done: list[str] = []
@@ -391,7 +392,9 @@ async def test_a_hook_runs_to_its_end_when_the_client_has_gone(sentry: Sentry) -
         return {"type": "http.request", "body": json.dumps(TOLD).encode()}
 
     async def send(message: Any) -> None:
-        """The client hears all of it."""
+        if cancelled == "while it answers":
+            server.cancel()
+            await anyio.lowlevel.checkpoint()
 
     with anyio.CancelScope() as server:
 

@@ -110,7 +110,7 @@ def test_a_file_that_several_make_at_once_is_everybody_s(path: Path) -> None:
 def test_what_is_kept_can_be_listed_and_found(path: Path) -> None:
     """Lists are newest first with kind, title and user; an ID is found by its beginning, with dashes or without."""
     outbox = Outbox(path)
-    outbox.add(error("first", "aa" + "1" * 30))
+    outbox.add(error("first", "00" + "1" * 30))
     outbox.add(error("second", SOME_ID, user="SCW1001"), LOCAL)
     outbox.add(transaction("/shifts/{id}/"))
     newest, second, first = outbox.entries()
@@ -125,8 +125,8 @@ def test_what_is_kept_can_be_listed_and_found(path: Path) -> None:
     assert outbox.entries(kinds=["error"], limit=1) == [second]
     assert outbox.entries(states=[LOCAL]) == [second]
     assert outbox.find("c0ffee") == outbox.find("c0ffee00-0000") == outbox.find(SOME_ID.upper()) == [second]
-    assert outbox.find(f"#{first.number}") == [first]
-    assert outbox.find("dead") == []
+    assert outbox.find(f"#{first.number}") == outbox.find("0011") == [first]
+    assert outbox.find("dead") == outbox.find("#dead") == []
     assert outbox.counts() == {(LOCAL, "error"): 1, (QUEUED, "error"): 1, (QUEUED, "transaction"): 1}
 
 
@@ -160,15 +160,20 @@ def test_next_is_the_oldest_that_may_go(path: Path) -> None:
     assert title(blocked=["transaction", "error"]) == ""
     outbox.failed(2, "HTTP 503", time.time() + 60)
     assert title() == "ValueError: in one"
-    outbox.set_aside(3, "HTTP 400")
-    outbox.done(4, outbox.find("#4")[0].captured_at)
+    times = {kept.number: kept.captured_at for kept in outbox.entries()}
+    outbox.set_aside(4, times[3], "HTTP 400")  # in another file, which has gone
+    outbox.set_aside(3, times[3], "HTTP 400")
+    assert title() == "ValueError: in two"
+    outbox.done(4, times[4])
     assert title() == ""
     assert {kept.number: (kept.state, kept.reason, kept.attempts) for kept in outbox.entries()} == {
         1: (LOCAL, "", 0),
         2: (QUEUED, "HTTP 503", 1),
         3: (SET_ASIDE, "HTTP 400", 1),
     }
-    assert outbox.notes()["sent"] == 1
+    notes = outbox.notes()
+    assert (notes["sent"], notes["last_error"]) == (1, "HTTP 400")
+    assert times[1] <= notes["last_error_at"] <= time.time()
     assert outbox.release([LOCAL, QUEUED, SET_ASIDE]) == 3
     assert title() == "ValueError: in looked at"
 
@@ -233,13 +238,17 @@ def test_what_is_too_old_goes(path: Path) -> None:
     later = Outbox(path, Bounds(days=5))
     assert [(each.category, each.quantity, each.full) for each in later.tidy()] == [("error", 1, False)]
     assert titles(outbox) == []
+    assert outbox.notes()["dropped"] == 2
 
 
 def test_discarding_is_for_good(path: Path) -> None:
-    """Some, or all."""
+    """Some, or all; none where the choice of them fails midway."""
     outbox = Outbox(path)
     for place in ("a", "b", "c"):
         outbox.add(error(place))
+    with pytest.raises(ZeroDivisionError):
+        outbox.discard(6 // number for number in (2, 1, 0))
+    assert len(outbox.entries()) == 3
     assert outbox.discard([2, 99]) == 1
     assert titles(outbox) == ["ValueError: in a", "ValueError: in c"]
     assert outbox.discard() == 2

@@ -21,6 +21,7 @@ from sentry_sdk.transport import HttpTransport
 
 from asgi_rota_sentry import Settings, init
 from asgi_rota_sentry.outbox import LOCAL, QUEUED, SET_ASIDE, Outbox, OutboxMissingError, health, transport_for
+from asgi_rota_sentry.outbox.feedback import COLUMNS, FeedbackStore
 from asgi_rota_sentry.outbox.leadership import Leadership
 from tests import waiting
 from tests.ingest import HANG, RESET, Ingest, ingest, unused_port
@@ -358,6 +359,30 @@ def test_what_is_dropped_is_reported(start: Start, server: Ingest, warnings: Cal
     assert "dropped" in line
 
 
+def test_what_is_dropped_locally_is_told(start: Start, warnings: Callable[[], list[str]]) -> None:
+    """Without a DSN: by the log once, and by the health, which counts each once."""
+    start(None, outbox_max_envelopes=10)
+    for number in range(30):
+        crash(str(number))
+    sentry_sdk.flush()
+    assert health().local == 10
+    assert health().dropped in (20, 21)  # the metric that tells of it is kept, too, and may have to go
+    (line,) = warnings()
+    assert "dropped" in line
+
+
+def test_where_no_thread_can_be_started_it_is_written_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the interpreter ends, and where the system has no more threads."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    outbox = start(None)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    event_ids = [crash("one"), crash("two")]
+    assert [kept.event_id for kept in reversed(outbox.entries())] == event_ids
+
+
 def test_a_client_report_is_not_lost_with_a_failed_attempt(start: Start, server: Ingest) -> None:
     """A report rides with an envelope; when that does not arrive, the report rides with a later one."""
     start(server.dsn)
@@ -397,7 +422,7 @@ def test_a_file_that_cannot_be_made_falls_back_to_the_sdk(
 
 @pytest.mark.parametrize("has_dsn", [False, True])
 def test_health_tells_that_the_file_cannot_be_written(
-    start: Start, path: Path, server: Ingest, *, has_dsn: bool
+    start: Start, path: Path, server: Ingest, warnings: Callable[[], list[str]], *, has_dsn: bool
 ) -> None:
     """Before anything was lost, after that, and no longer once it is mended; to look leaves nothing behind."""
     path.parent.write_text("in the way")
@@ -416,11 +441,14 @@ def test_health_tells_that_the_file_cannot_be_written(
     crash()
     sentry_sdk.flush()
     assert health().fault
+    assert bool(health().dropped) is not has_dsn
+    assert sum("outbox.sqlite3 cannot be written" in line for line in warnings()) == 2
     path.rmdir()
     time.sleep(1.1)  # for so long a file that failed is not tried
     crash()
     sentry_sdk.flush()
     assert health().fault == ""
+    assert "can be written again" in warnings()[-1]
 
 
 def test_a_locked_database_is_waited_for_and_then_done_without(start: Start, path: Path, server: Ingest) -> None:
@@ -442,6 +470,30 @@ def test_a_locked_database_is_waited_for_and_then_done_without(start: Start, pat
     assert outbox.entries() == []
 
 
+@pytest.mark.parametrize("feedback", [False, True])
+def test_what_cannot_be_deleted_holds_up_nothing_and_is_sent_once(
+    start: Start, path: Path, server: Ingest, feedback: bool
+) -> None:
+    """A full disk or a quota: when all is sent, a new file begins; not where the old one has what visitors wrote."""
+    start(server.dsn)
+    event_ids = [crash("before")]
+    wait_until(lambda: health().sent == 1)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as disk:
+        disk.execute("CREATE TRIGGER full BEFORE DELETE ON envelope BEGIN SELECT RAISE (ABORT, 'no room'); END")
+        if feedback:
+            FeedbackStore(path).add(dict.fromkeys(COLUMNS, "") | {"written_at": time.time()})
+        event_ids += [crash(f"on a full disk {number}") for number in range(3)]
+        server.wait_for(lambda it: len(it.event_ids()) == 4)
+        if feedback:
+            assert health().queued == 3
+            disk.execute("DROP TRIGGER full")
+            retry_soon()
+    wait_until(lambda: health().sent == 4)
+    assert health().queued == 0
+    assert len(FeedbackStore(path).newest()) == feedback
+    assert server.event_ids() == event_ids
+
+
 def test_what_is_written_after_the_client_closed_stays_for_the_next_one(
     start: Start, path: Path, server: Ingest
 ) -> None:
@@ -453,10 +505,12 @@ def test_what_is_written_after_the_client_closed_stays_for_the_next_one(
         locker.execute("BEGIN IMMEDIATE")
         event_id = crash("while it closes")
         time.sleep(0.2)  # the writer has it and waits
+        transport: Any = sentry_sdk.get_client().transport
         sentry_sdk.get_client().close(timeout=0)
         locker.execute("ROLLBACK")
+    transport.flush(10)
     outbox = Outbox(path, create=False)
-    wait_until(lambda: [kept.event_id for kept in outbox.entries()] == [event_id])
+    assert [kept.event_id for kept in outbox.entries()] == [event_id]
     wait_until(lambda: not running_threads())
     outbox.close()
     assert event_id not in server.event_ids()

@@ -390,6 +390,7 @@ def test_nearly_bare_is_not_bare(headers: list[tuple[bytes, bytes]], body: bytes
 
 def test_a_stream_is_let_go_at_once() -> None:
     """A streamed answer is held only as long as it may still become bare, not until it is complete."""
+    assert not PAGES.may_replace(404, TEXT, method="CONNECT")
     assert PAGES.may_replace(404, TEXT, beginning=b"Not F")
     assert not PAGES.may_replace(404, TEXT, beginning=b"Not F00")
     assert not PAGES.may_replace(404, [(b"content-length", b"5000")])

@@ -50,7 +50,7 @@ async def _run(hook: OnFeedback, feedback: Feedback) -> bool:
                 await found
     except Exception as exc:
         counters.count("feedback.hook_failures")
-        faults.logger.error("A feedback hook failed for feedback %s, which is kept.", feedback.id, exc_info=True)
+        faults.logger.error("A feedback hook failed for feedback %s.", feedback.id, exc_info=True)
         client = sdk.current_client()
         if client is not None:
             sdk.capture_exception(client, exc, handled=True)

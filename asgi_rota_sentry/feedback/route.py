@@ -63,10 +63,12 @@ class FeedbackRoute:
             _tell(exc)
             answer = self.answers.refused(scope, 503, [_OURS], submission.draft)
         counters.count(f"feedback.{answer.status}")
-        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-        await send({"type": "http.response.body", "body": answer.body, "more_body": False})
-        if submission.for_hooks is not None:
-            await hooks.run(self.hooks, submission.for_hooks)
+        try:
+            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+            await send({"type": "http.response.body", "body": answer.body, "more_body": False})
+        finally:  # also for a client that has gone before it heard of it
+            if submission.for_hooks is not None:
+                await hooks.run(self.hooks, submission.for_hooks)
 
 
 class _Submission:

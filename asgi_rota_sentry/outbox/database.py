@@ -1,6 +1,5 @@
 """The SQLite file behind the outbox."""
 
-import errno
 import os
 import sqlite3
 import tempfile
@@ -9,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError, OutboxFullError, OutboxMissingError
+from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError, OutboxMissingError
 from asgi_rota_sentry.outbox.forks import ForkSafe
 
 _VERSION = 2
@@ -145,8 +144,7 @@ class Database(ForkSafe):
             raise OutboxCorruptError(self.path, str(fault), self._file) from fault
         if isinstance(fault, OSError) or code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
             self._close()
-        full = code == sqlite3.SQLITE_FULL or getattr(fault, "errno", 0) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        raise (OutboxFullError if full else OutboxError)(self.path, str(fault)) from fault
+        raise OutboxError(self.path, str(fault)) from fault
 
     def _roll_back(self) -> None:
         with suppress(sqlite3.Error):

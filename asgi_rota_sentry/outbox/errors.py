@@ -28,10 +28,6 @@ class OutboxUnwantedError(OutboxError):
         self.args = ("ROTA_SENTRY_OUTBOX is empty: there is no outbox.",)
 
 
-class OutboxFullError(OutboxError):
-    """The disk is full."""
-
-
 class OutboxCorruptError(OutboxError):
     """The file is damaged or is no SQLite file; `file` is the device and inode of the damaged one."""
 

@@ -4,13 +4,13 @@ import functools
 import random
 import threading
 import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.outbox.bounds import Dropped
-from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError, OutboxFullError
+from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError
 from asgi_rota_sentry.outbox.leadership import Leadership
 from asgi_rota_sentry.outbox.pace import Pace
 from asgi_rota_sentry.outbox.repair import mend
@@ -56,6 +56,17 @@ class Settled:
     captured_at: float
     event_id: str
     refused: str
+
+
+@contextmanager
+def _though_unwritable() -> Iterator[None]:
+    """Go on sending though the file cannot be written now (full disk, quota, lock); a damaged one is to be mended."""
+    try:
+        yield
+    except OutboxCorruptError:
+        raise
+    except OutboxError:
+        pass
 
 
 class Sender:
@@ -111,21 +122,14 @@ class Sender:
         self._stopped.set()
         self._wake.set()
 
-    def flush(self, timeout: float) -> bool:
-        """Wait until all queued envelopes are sent; False after `timeout` seconds or when it is no use to wait."""
-        if not self._runs():
-            return True
+    def flush(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds until all queued envelopes are sent, or it is no use to wait."""
         deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            try:
+        with suppress(OutboxError):
+            while self._runs() and max(time.monotonic(), self.pace.resume_at) < deadline:
                 if self.outbox.next(self._blocked(), self._settled) is None:
-                    return True
-            except OutboxError:
-                return False
-            if self.pace.resume_at > deadline:
-                return False
-            self._stopped.wait(0.02)
-        return False
+                    return
+                self._stopped.wait(0.02)
 
     def drain(self) -> str:
         """Send all queued envelopes on this thread; returns why it stopped early, or nothing."""
@@ -198,14 +202,14 @@ class Sender:
             self._settled.clear()
 
     def _tidy(self) -> None:
-        with suppress(OutboxFullError):
+        with _though_unwritable():
             self._record()
             if time.monotonic() - self._tidied_at > _TIDY_SECONDS:
                 self._tidied_at = time.monotonic()
                 self._dropped(self.outbox.tidy())
 
     def _start_over(self) -> None:
-        """On a full disk what is sent cannot be deleted; once all of it is sent, the whole file can."""
+        """On a full disk what is sent cannot be deleted; once all of it is sent, the whole file can be."""
         sent = [number for number, settled in self._settled.items() if not settled.refused]
         if sent and self.outbox.remove_if_only(sent):
             self._settled.clear()
@@ -213,13 +217,13 @@ class Sender:
     def _settle(self, kept: Kept, refused: str = "") -> None:
         """Note that this one is sent, or refused; in memory first, for a full disk must not make it go out twice."""
         self._settled[kept.number] = Settled(kept.captured_at, kept.event_id, refused)
-        with suppress(OutboxFullError):
+        with _though_unwritable():
             self._record()
 
     def _record(self) -> None:
         for number, settled in list(self._settled.items()):
             if settled.refused:
-                self.outbox.set_aside(number, settled.refused)
+                self.outbox.set_aside(number, settled.captured_at, settled.refused)
             else:
                 self.outbox.done(number, settled.captured_at)
             del self._settled[number]

@@ -111,18 +111,16 @@ class Outbox:
 
     def add(self, envelope: Envelope, state: str = QUEUED) -> list[Dropped]:
         """Keep one envelope; returns what had to go to make room."""
-        return self.add_packed([Packed.of(envelope, state)])[1]
+        return self.add_packed([Packed.of(envelope, state)])
 
-    def add_packed(self, batch: Sequence[Packed]) -> tuple[int, list[Dropped]]:
-        """Keep several at once, in this order; returns the last one's number and what had to go to make room."""
+    def add_packed(self, batch: Sequence[Packed]) -> list[Dropped]:
+        """Keep several at once, in this order; returns what had to go to make room."""
         columns, marks = _INSERT
         # One statement for all: each one lets go of the interpreter's lock, which a busy thread is slow to give back.
         statement = f"INSERT INTO envelope ({columns}) VALUES {', '.join([marks] * len(batch))}"  # noqa: S608
         with self._database.use(write=True) as connection:
-            cursor = connection.execute(statement, [value for packed in batch for value in packed.row])
-            dropped = make_room(connection, self.bounds)
-            _count(connection, "dropped", sum(each.quantity for each in dropped))
-            return cursor.lastrowid or 0, dropped
+            connection.execute(statement, [value for packed in batch for value in packed.row])
+            return self._make_room(connection)
 
     def next(self, blocked: Collection[str] = (), skip: Collection[int] = ()) -> Kept | None:
         """The oldest queued envelope whose time has come and whose category is not `blocked`."""
@@ -143,10 +141,14 @@ class Outbox:
             _note(connection, "last_success", time.time())
 
     def remove_if_only(self, numbers: Collection[int]) -> bool:
-        """Start a new file if this one keeps nothing but these, which were sent; needs no room on disk."""
+        """Start a new file if this one keeps nothing but these, which were sent; needs no room on disk.
+
+        Not where it has what visitors wrote: that could not go on into the new file for certain.
+        """
         notes = self.notes()
         with self._database.use(write=True) as connection:
-            query = f"SELECT count(*) FROM envelope WHERE number NOT IN ({_marks(numbers)})"  # noqa: S608
+            envelopes = f"SELECT number FROM envelope WHERE number NOT IN ({_marks(numbers)})"  # noqa: S608
+            query = f"SELECT EXISTS ({envelopes}) OR EXISTS (SELECT number FROM feedback)"  # noqa: S608
             (others,) = connection.execute(query, list(numbers)).fetchone()
             if not others:
                 self._database.remove()
@@ -163,22 +165,24 @@ class Outbox:
                 "UPDATE envelope SET attempts = attempts + 1, reason = ?, not_before = ? WHERE number = ?",
                 (_text(reason), not_before, number),
             )
-            _note(connection, "last_error", _text(reason))
-            _note(connection, "last_error_at", time.time())
+            _note_error(connection, reason)
 
-    def set_aside(self, number: int, reason: str) -> None:
-        """Sending one will never succeed: it stays to be looked at."""
+    def set_aside(self, number: int, captured_at: float, reason: str) -> None:
+        """Sending this one will never succeed: it stays to be looked at. The time is as for `done`."""
         with self._database.use(write=True) as connection:
-            statement = "UPDATE envelope SET attempts = attempts + 1, state = ?, reason = ? WHERE number = ?"
-            connection.execute(statement, (SET_ASIDE, _text(reason), number))
-            _note(connection, "last_error", _text(reason))
-            _note(connection, "last_error_at", time.time())
+            given = "state = ?, reason = ? WHERE number = ? AND captured_at = ?"
+            values = (SET_ASIDE, _text(reason), number, captured_at)
+            connection.execute(f"UPDATE envelope SET attempts = attempts + 1, {given}", values)  # noqa: S608
+            _note_error(connection, reason)
 
     def tidy(self) -> list[Dropped]:
         """Drop what is too old or too much; returns what went."""
         with self._database.use(write=True) as connection:
-            dropped = make_room(connection, self.bounds)
-            _count(connection, "dropped", sum(each.quantity for each in dropped))
+            return self._make_room(connection)
+
+    def _make_room(self, connection: Any) -> list[Dropped]:
+        dropped = make_room(connection, self.bounds)
+        _count(connection, "dropped", sum(each.quantity for each in dropped))
         return dropped
 
     def release(self, states: Iterable[str] = (LOCAL,)) -> int:
@@ -216,7 +220,7 @@ class Outbox:
 
     def find(self, reference: str) -> list[Kept]:
         """The envelopes that `reference` may mean: the start of an event ID, dashes or not, or `#` and a number."""
-        if reference.startswith("#") and reference[1:].isdecimal():
+        if reference.startswith("#"):
             where, given = "number = ?", [reference[1:]]
         else:
             where, given = "event_id >= ? AND event_id < ? || 'g'", [reference.replace("-", "").lower()] * 2
@@ -264,6 +268,11 @@ def _among(column: str, values: Collection[Any]) -> str:
 
 def _note(connection: Any, name: str, value: float | str) -> None:
     connection.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, value))
+
+
+def _note_error(connection: Any, reason: str) -> None:
+    _note(connection, "last_error", _text(reason))
+    _note(connection, "last_error_at", time.time())
 
 
 def _count(connection: Any, name: str, more: int) -> None:

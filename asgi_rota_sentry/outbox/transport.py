@@ -83,7 +83,7 @@ class LocalTransport(Transport):
         """End the writer's thread; a later envelope starts it again."""
         self._writer.stop()
 
-    def _written(self, _number: int, dropped: list[Dropped]) -> None:
+    def _written(self, dropped: list[Dropped]) -> None:
         self._complaint.over("The outbox %s can be written again.", self.outbox.path)
         self.drops.count(sum(each.quantity for each in dropped), _FULL, recorded=True)
 
@@ -171,7 +171,7 @@ class Keeping(BaseHttpTransport):
         """Send everything queued on this thread, at the settings' pace; returns why it stopped early, or nothing."""
         return self._sender.drain()
 
-    def _written(self, _number: int, dropped: list[Dropped]) -> None:
+    def _written(self, dropped: list[Dropped]) -> None:
         self._complaint.over("The outbox %s can be written again.", self.outbox.path)
         self._dropped(dropped)
         with self._killing:  # what is written last, after `kill`, must not leave a sender behind
@@ -200,10 +200,7 @@ class Keeping(BaseHttpTransport):
             self._send_envelope(envelope)
         except Exception as fault:  # whatever went wrong, the envelope is still kept
             return Answer(None, failure_reason(fault))
-        else:
-            return self._attempt.answer  # type: ignore[no-any-return]
-        finally:
-            self._attempt.answer = None
+        return self._attempt.answer  # type: ignore[no-any-return]
 
     def _handle_response(self, response: Any, envelope: Envelope | None) -> None:
         if getattr(self._attempt, "answer", None) is None:

@@ -60,7 +60,7 @@ def start_once(starting: threading.Lock, start: Callable[[], None]) -> bool:
 class Writer:
     """Writes envelopes to `outbox` in the given `state`.
 
-    `written` is told the number of the last envelope of each batch and what had to go to make room.
+    `written` is told, after each batch, what had to go to make room.
     `refused` gets the envelopes that could not be written, with the reason; for a moment after that the file is not
     tried, so that a hanging disk costs little.
     """
@@ -69,7 +69,7 @@ class Writer:
         self,
         outbox: Outbox,
         state: str,
-        written: Callable[[int, list[Dropped]], None],
+        written: Callable[[list[Dropped]], None],
         refused: Callable[[Sequence[Envelope], str], None],
     ) -> None:
         self.outbox = outbox
@@ -99,16 +99,15 @@ class Writer:
         self._ensure_thread()
         return True
 
-    def flush(self, timeout: float) -> bool:
-        """Wait until all that was handed over is written (or refused); False after `timeout` seconds."""
-        if self.stopped or (self._queue.empty() and self._thread is None):
+    def flush(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds until all that was handed over is written (or refused)."""
+        if self._thread is None:
             if self._earlier is not None:
                 self._earlier.join(timeout)
-            return self._earlier is None or not self._earlier.is_alive()
+            return
         done = threading.Event()
         self._queue.put(done)
-        self._ensure_thread()
-        return done.wait(timeout)
+        done.wait(timeout)
 
     def stop(self) -> None:
         """Write what waits and end the thread; a later `put` starts it again."""
@@ -152,7 +151,7 @@ class Writer:
                 break
         return taken
 
-    def _add(self, packed: Sequence[Packed]) -> tuple[int, list[Dropped]]:
+    def _add(self, packed: Sequence[Packed]) -> list[Dropped]:
         try:
             return self.outbox.add_packed(packed)
         except OutboxCorruptError as fault:
@@ -175,11 +174,11 @@ class Writer:
             self._refused(fit, "it failed a moment ago")
             return
         try:
-            number, dropped = self._add(packed)
+            dropped = self._add(packed)
         except OutboxError as fault:
             self.fault = fault.reason
             self._not_before = time.monotonic() + _PAUSE_SECONDS
             self._refused(fit, fault.reason)
         else:
             self.fault = ""
-            self._written(number, dropped)
+            self._written(dropped)

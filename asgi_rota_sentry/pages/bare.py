@@ -133,8 +133,6 @@ def could_be_bare(status: int, headers: Headers, beginning: bytes = b"") -> bool
 
     False as soon as that is impossible, so that a stream is let go at its first byte that no bare answer has.
     """
-    if not is_error(status):
-        return False
     if not headers and not beginning:
         return True
     media_type, length, plain = _described(headers)
