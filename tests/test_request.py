@@ -118,11 +118,13 @@ def test_a_body_is_shown_by_its_type() -> None:
     assert body_of(b"\xff\xfe\x00\x01\x02\x03\x04\x05", "image/png") == "[binary body of 8 bytes]"
     multipart = (
         b'--b\r\nContent-Disposition: form-data; name="day"\r\n\r\nMonday\r\n'
-        b'--b\r\nContent-Disposition: form-data; name="file"; filename="rota.csv"\r\n\r\nsecret,data\r\n--b--\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="rota.csv"\r\n\r\nsecret,data\n\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="note"\r\n\r\n\r\n--b--\r\n'
     )
     assert body_of(multipart, "multipart/form-data; boundary=b") == {
         "day": "Monday",
-        "file": "[file rota.csv, 11 bytes]",
+        "file": "[file rota.csv, 12 bytes]",
+        "note": "",
     }
 
 
