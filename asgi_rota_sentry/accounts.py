@@ -1,7 +1,9 @@
 """What this process counts and tells later: at its end at the latest, and in a forked child nothing of its parent's."""
 
 import atexit
+from _thread import start_new_thread
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import repeat
 from typing import Protocol, TypeVar
@@ -42,11 +44,19 @@ class Accounts:
         """Have this one settled, too."""
         self._known.add(account)
 
-    def settle_at_exit(self) -> None:
-        """To be called when there is something: what is registered last runs first, and the SDK's own comes after."""
+    def settle_later(self, settle: Callable[[], None]) -> bool:
+        """To be called when there is something: have `settle` called in a thread of its own, and all settled at exit.
+
+        False where no thread can be started now, so that it is tried again.
+        """
         if not self._is_registered:
             self._is_registered = True
-            atexit.register(self.settle)
+            atexit.register(self.settle)  # what is registered last runs first, and the SDK's own comes after
+        try:
+            start_new_thread(settle, ())  # to which the SDK's threading integration adds nothing
+        except RuntimeError:
+            return False
+        return True
 
     def settle(self) -> None:
         """Have each tell what it counted."""

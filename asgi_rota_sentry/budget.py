@@ -5,7 +5,6 @@ only counted, which costs microseconds. Its count goes out with the next full ev
 """
 
 import time
-from _thread import start_new_thread
 from collections.abc import Callable
 from dataclasses import replace
 from threading import RLock
@@ -117,10 +116,7 @@ class Budget:
             if state.is_unwanted:
                 return Verdict(kind, is_full=False, is_unwanted=True)
             state.add(1, now, now)
-            if not self._is_waiting:
-                self._is_waiting = True
-                BUDGETS.settle_at_exit()
-                start_new_thread(self._settle_later, ())
+            self._is_waiting = self._is_waiting or BUDGETS.settle_later(self._settle_later)
             return Verdict(kind, is_full=False, stands_for=state.stands_for)
 
     def accepted(self, verdict: Verdict, event_id: str) -> None:
@@ -146,9 +142,10 @@ class Budget:
                 state.add(owed.count, owed.first, owed.last)
 
     def _settle_later(self) -> None:
-        """Run in a thread of its own, to which the SDK's threading integration adds nothing."""
+        """Run in a thread of its own."""
         time.sleep(self._every)
-        self._is_waiting = False
+        with self._lock:
+            self._is_waiting = False
         try:
             self.settle()
         except Exception:

@@ -4,7 +4,6 @@ To count is all that a request pays for. The sums are handed on in a thread of t
 """
 
 import time
-from _thread import start_new_thread
 from collections import Counter, deque
 from collections.abc import Callable
 from threading import RLock
@@ -62,11 +61,7 @@ class Metering:
 
     def _wait(self) -> None:
         with self._lock:
-            if self._is_waiting:
-                return
-            self._is_waiting = True
-        METERINGS.settle_at_exit()
-        start_new_thread(self._settle_later, ())
+            self._is_waiting = self._is_waiting or METERINGS.settle_later(self._settle_later)
 
     def _add_up(self) -> None:
         """With the lock held."""
@@ -80,7 +75,7 @@ class Metering:
                 counts[place] += count * times
 
     def _settle_later(self) -> None:
-        """Run in a thread of its own, to which the SDK's threading integration adds nothing."""
+        """Run in a thread of its own."""
         time.sleep(self._every)
         try:
             self.settle()

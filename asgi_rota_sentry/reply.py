@@ -134,7 +134,7 @@ class Reply:
         except OSError as exc:
             self._lose(exc)
             raise
-        if is_last and not self.ended:
+        if is_last:
             self.ended = True
             if self.is_followed:
                 self._listener.on_end(message)
@@ -195,7 +195,7 @@ class Reply:
                 may = failed and not self.started and self._pages.may_replace(500, (), self._listener.method)
                 return 500 if may else 0
             complete = len(self._held) > 1 and not self._held[-1].get("more_body", False)
-            if (complete or (failed and not self._body)) and self._is_bare():
+            if complete or (failed and not self._body):
                 return int(self._held[0].get("status", 500)) if complete else 500
         except Exception:
             faults.report("looking at an answer")
@@ -229,7 +229,7 @@ class Reply:
 
     async def _release(self) -> None:
         """Send what was held, as it was."""
-        held = self._held if self.is_holding else []
+        held = self._held
         self._let_go()
         for message in held:
             await self.send(message)

@@ -88,7 +88,7 @@ def _parts(content: bytes, parameters: str) -> Iterator[tuple[str, str]]:
     if not boundary:
         return
     for part in content.split(b"--" + boundary.encode("latin-1"))[1:-1]:
-        head, _, value = part.strip(b"\r\n").partition(b"\r\n\r\n")
+        head, _, value = part.removesuffix(b"\r\n").partition(b"\r\n\r\n")
         disposition = head.decode("utf-8", "replace")
         name = _parameter(disposition, "name")
         filename = _parameter(disposition, "filename")

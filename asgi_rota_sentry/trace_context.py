@@ -28,12 +28,7 @@ def _is_traceparent(parts: list[str]) -> bool:
 
     Versions after `00` may have more.
     """
-    if (
-        len(parts) < 4
-        or (parts[0] == "00" and len(parts) > 4)
-        or [len(part) for part in parts[:4]] != [2, 32, 16, 2]
-        or parts[0] == "ff"
-    ):
+    if (parts[0] == "00" and len(parts) > 4) or [len(part) for part in parts[:4]] != [2, 32, 16, 2] or parts[0] == "ff":
         return False
     hexadecimal = all(character in "0123456789abcdef" for part in parts[:4] for character in part)
     return hexadecimal and bool(parts[1].strip("0")) and bool(parts[2].strip("0"))

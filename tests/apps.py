@@ -283,7 +283,16 @@ async def bare_500_and_wait_for_the_client(scope: Any, receive: Any, send: Any) 
     """The client leaves only when it has the answer."""
     await send(BARE)
     await send(BARE_BODY)
+    message = await receive()
+    scope["wire"].note((message, len(scope["wire"].sent)))
+
+
+@case(http(), {"type": "http.disconnect"})
+async def half_a_bare_404_and_wait_for_the_client(scope: Any, receive: Any, send: Any) -> None:
+    """What has come of the answer goes out as it is, and so does its rest."""
+    await send(MISSING)
     scope["wire"].note(await receive())
+    await send({"type": "http.response.body", "body": b"Not Found"})
 
 
 @case(answers_bare=True)

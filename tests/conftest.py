@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -14,7 +15,7 @@ import sentry_sdk
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
-from asgi_rota_sentry import RotaSentryMiddleware, Settings, budget, faults, init, metering
+from asgi_rota_sentry import RotaSentryMiddleware, Settings, accounts, budget, faults, init, metering
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
 
 
@@ -191,6 +192,18 @@ def _reset() -> None:
     sentry_sdk.get_global_scope().set_client(None)
     sentry_sdk.get_isolation_scope().clear()
     sentry_sdk.get_current_scope().clear()
+
+
+@contextmanager
+def no_new_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As where the process has as many threads as it may have."""
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(accounts, "start_new_thread", refuse)
+        yield
 
 
 @pytest.fixture(params=["asyncio", "trio"])

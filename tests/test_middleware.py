@@ -544,8 +544,9 @@ async def test_an_error_answer_that_is_never_finished_is_let_go_as_it_is(
         if raises:
             raise ValueError
 
-    wire = await Wire().run(RotaSentryMiddleware(app), http())
-    assert wire.sent == sent if body or not raises else [one.get("status") for one in wire.sent] == [500, None]
+    for method in ("GET", "HEAD"):
+        wire = await Wire().run(RotaSentryMiddleware(app), http(method))
+        assert wire.sent == sent if body or not raises else [one.get("status") for one in wire.sent] == [500, None]
 
 
 @pytest.mark.parametrize(("kibibytes", "passes"), [(1, False), (20, False), (40, True)])

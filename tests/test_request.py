@@ -15,20 +15,35 @@ def scope_of(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("fields", "url"),
     [
-        ({"headers": [(b"host", b"rota.example")], "path": "/a b"}, "https://rota.example/a%20b"),
+        (
+            {"headers": [(b"host", b"rota.example")], "server": ("::1", 8000), "path": "/a b"},
+            "https://rota.example/a%20b",
+        ),
         ({"headers": [(b"host", b"h")], "path": "/ü\udcff"}, "https://h/%C3%BC%3F"),
         ({"server": ("127.0.0.1", 8000), "path": "/x"}, "https://127.0.0.1:8000/x"),
         ({"server": ("127.0.0.1", 443), "path": "/x"}, "https://127.0.0.1/x"),
         ({"server": ("/run/app.sock", None), "scheme": "http"}, "/"),
         ({"path": "/x"}, "/x"),
+        ({"server": ("h", 80), "scheme": None}, "http://h/"),
+        ({"server": ("h", 80), "scheme": None, "type": "websocket"}, "ws://h/"),
         ({"headers": [(b"host", b"h")], "root_path": "/api", "path": "/api/x"}, "https://h/api/x"),
         ({"headers": [(b"host", b"h")], "root_path": "/api", "path": "/x"}, "https://h/api/x"),
         ({"headers": [(b"host", b"h")], "root_path": "/api", "path": "/apix"}, "https://h/api/apix"),
+        ({"headers": [(b"host", b"h")], "root_path": "/api", "path": "/api"}, "https://h/api"),
+        ({"headers": [(b"host", b"h")], "root_path": "/api/", "path": "/api/x"}, "https://h/api/x"),
+        ({"headers": [(b"host", b"h")], "root_path": "/api/", "path": "/x"}, "https://h/api/x"),
     ],
 )
 def test_url_without_query_with_the_mount_prefix_once(fields: dict[str, Any], url: str) -> None:
     """The URL resolves with and without a Host header; `root_path` is never doubled."""
     assert request.url(scope_of(**fields)) == url
+
+
+def test_the_path_below_the_mount_prefix() -> None:
+    """What the application itself routes on, whether or not the server's path has the prefix in it."""
+    paths = [("/api", "/api/x"), ("/api", "/api"), ("/api/", "/api/x"), ("/api", "/x"), ("/api", "/apix"), ("", "/x")]
+    found = [request.local_path(scope_of(root_path=prefix, path=path)) for prefix, path in paths]
+    assert found == ["/x", "/", "/x", "/x", "/apix", "/x"]
 
 
 def test_a_scope_with_nothing_in_it_is_no_crash() -> None:
@@ -109,25 +124,40 @@ def body_of(content: bytes, content_type: str, limit: int = 1000) -> Any:
 def test_a_body_is_shown_by_its_type() -> None:
     """JSON and forms parsed, text as text, binary and files by size only."""
     assert body_of(b'{"day": "Monday"}', "application/json") == {"day": "Monday"}
-    assert body_of(b'{"day": ', "application/json") == '{"day": '
-    assert body_of(b"day=Monday&hours=abc&day=2", "application/x-www-form-urlencoded") == {
-        "day": ["Monday", "2"],
+    assert body_of(b'{"day": ', "Application/Problem+JSON ; charset=utf-8") == '{"day": '
+    assert body_of(b'{"status": 409}', "Application/Problem+JSON ; charset=utf-8") == {"status": 409}
+    assert body_of(b"day=Monday&hours=abc&day=2&day=3", "application/x-www-form-urlencoded") == {
+        "day": ["Monday", "2", "3"],
         "hours": "abc",
     }
     assert body_of("größe".encode(), "text/plain") == "größe"
     assert body_of(b"\xff\xfe\x00\x01\x02\x03\x04\x05", "image/png") == "[binary body of 8 bytes]"
     multipart = (
         b'--b\r\nContent-Disposition: form-data; name="day"\r\n\r\nMonday\r\n'
-        b'--b\r\nContent-Disposition: form-data; name="file"; filename="rota.csv"\r\n\r\nsecret,data\r\n--b--\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="rota.csv"\r\n\r\nsecret,data\n\r\n'
+        b'--b\r\nContent-Type: text/plain\r\nContent-Disposition: form-data; Name="note"\r\n\r\n\r\n'
+        b"--b\r\nContent-Type: text/plain\r\n\r\nnameless\r\n--b--\r\n"
     )
-    assert body_of(multipart, "multipart/form-data; boundary=b") == {
+    assert body_of(multipart, 'multipart/form-data; charset=utf-8; Boundary="b"') == {
         "day": "Monday",
-        "file": "[file rota.csv, 11 bytes]",
+        "file": "[file rota.csv, 12 bytes]",
+        "note": "",
     }
+    assert body_of(multipart, "multipart/form-data") == f"[multipart body of {len(multipart)} bytes]"
+
+
+def test_an_empty_body_is_none_and_one_without_a_type_is_text() -> None:
+    """Both the header and the body of a message may be left out."""
+    body = Body(10)
+    body.note({"type": "http.request"})
+    assert body.data(scope_of()) is None
+    body.note({"type": "http.request", "body": b"text"})
+    assert body.data(scope_of()) == "text"
 
 
 def test_a_body_over_the_limit_is_marked_and_not_kept() -> None:
-    """Memory is bounded whatever a client sends."""
+    """Memory is bounded whatever a client sends; one that is just as long is shown."""
+    assert body_of(b"just as long", "text/plain", limit=12) == "just as long"
     body = Body(10)
     for _ in range(1000):
         body.note({"type": "http.request", "body": b"x" * 100})
