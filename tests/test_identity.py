@@ -23,6 +23,7 @@ from starlette.routing import Route
 
 from asgi_rota_sentry import Identity, RotaSentryMiddleware, identity
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
+from asgi_rota_sentry.withheld import Withheld
 from tests.conftest import Get, MemoryTransport
 from tests.told import told
 from tests.wire import Wire, http
@@ -536,6 +537,15 @@ async def test_what_is_too_deep_to_be_looked_through_goes_as_a_whole(sentry: Sen
     assert "[Filtered]" in repr(data["deep"])
     assert "scw1001@" not in repr(data)
     assert data["fine"] == fine
+
+
+@pytest.mark.parametrize(("before", "late"), [(49_900, ["to [Filtered]", "besides"]), (50_000, "[Filtered]")])
+def test_what_is_too_much_to_be_looked_through_goes_as_a_whole(before: int, late: Any) -> None:
+    """Where a name stands in it; fifty thousand values are looked at."""
+    name, many = "scw1001@example.com", ["to nobody"] * before
+    event = {"extra": {"first": [name], "many": [name, *many], "fine": many[:9], "late": [f"to {name}", "besides"]}}
+    Withheld([name], [])(event)
+    assert event["extra"] == {"first": ["[Filtered]"], "many": ["[Filtered]", *many], "fine": many[:9], "late": late}
 
 
 async def test_a_user_object_does_not_leave_by_a_client_of_the_application_s_own(sentry: Sentry, fetch: Get) -> None:
