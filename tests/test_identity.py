@@ -509,14 +509,21 @@ async def test_a_plain_word_as_a_name_does_not_eat_the_event(sentry: Sentry, fet
     """A user called `admin` is withheld in values, not in paths, code, tags or the role."""
     server = sentry()
     person = Person(username="admin", role="admin")
-    app = fails(lambda request: sentry_sdk.set_extra("user", repr(request.scope["user"])))
+
+    def before(request: Request) -> None:
+        sentry_sdk.set_extra("user", repr(request.scope["user"]))
+        sentry_sdk.set_context("shift", {"given_by": "admin", "hours": 8})
+
+    app = fails(before)
     await fetch(RotaSentryMiddleware(signed_in(app, person)), "/admin/shifts/")
     (event,) = server.events
     assert event["request"]["url"] == "http://rota.example/admin/shifts/"
     assert event["tags"]["http.url"] == "/admin/shifts/"
     assert event["tags"]["user.role"] == event["user"]["role"] == "admin"
     assert event["breadcrumbs"]["values"][0]["message"] == "GET /admin/shifts/"
+    assert event["contexts"]["request"]["url"] == "http://rota.example/admin/shifts/"
     assert "username='[Filtered]'" in event["extra"]["user"]
+    assert event["contexts"]["shift"] == {"given_by": "[Filtered]", "hours": 8}
 
 
 async def test_what_is_too_deep_to_be_looked_through_goes_as_a_whole(sentry: Sentry, fetch: Get) -> None:
