@@ -26,6 +26,8 @@ _SHORTEST_PART = 3
 # The attributes of a log that are what the application put into its text.
 _PARAMETERS = "sentry.message.parameter"
 _FIXED_CONTEXTS = frozenset({"runtime", "os", "device", "app", "preferences"})
+# These tell of paths and queries; what else is there is the application's own.
+_CONTEXTS_OF_PATHS = frozenset({"trace", "request", "breakdown", "slow_request", "error_budget"})
 # A name that is one plain word (`admin`, `alice`) may be part of any path; others are looked for there too.
 _PLAIN_WORD = re.compile(r"[^\W\d_]+")
 
@@ -118,7 +120,7 @@ class Withheld:
         event[key] = {
             name: context
             if name in _FIXED_CONTEXTS or not self._may_tell(context)
-            else self._clean(context, self.path, _DEEPEST)
+            else self._clean(context, self.path if name in _CONTEXTS_OF_PATHS else self.text, _DEEPEST)
             for name, context in event[key].items()
         }
 

@@ -96,6 +96,15 @@ def test_every_event_tells_the_user_that_the_view_has_loaded(
     assert ("jane" in told([server.events, server.spans]).lower()) == pii
 
 
+@pytest.mark.parametrize("pii", [False, True], ids=["impersonal", "personal"])
+def test_a_user_that_the_view_told_of_is_not_called_as_the_loaded_one(sentry: Sentry, fetch: Get, *, pii: bool) -> None:
+    """sentry-sdk's integration fills in a name and an e-mail address where it finds none: another person's."""
+    server = sentry(send_default_pii=pii)
+    get(fetch, RotaSentryMiddleware(site()), "/loaded/own/", **session_of("jane"))
+    (event,) = server.events
+    assert event["user"] == {"id": "own", **({"ip_address": "198.51.100.7"} if pii else {})}
+
+
 @pytest.mark.parametrize("view", ["untouched", "held", "async-untouched", "async-held"])
 def test_a_user_that_nobody_loaded_is_not_told(sentry: Sentry, fetch: Get, view: str) -> None:
     """Neither with personal data allowed, where sentry-sdk itself would load it; and the event is whole."""

@@ -237,6 +237,18 @@ async def test_what_a_request_has_dealt_with_is_news_again_a_while_later(
         assert len(server.events) == events
 
 
+async def test_a_record_with_anything_for_its_exception_is_no_fault(
+    sentry: Sentry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the SDK's to make something of; who has logged it hears nothing."""
+    sentry(options={"integrations": [LoggingIntegration(event_level=logging.ERROR)]})
+    await Wire().run(_failing([]), http(path="/broken"))
+    logger = logging.getLogger("uvicorn.theirs")
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "handlers", [logging.NullHandler()])
+    logger.error("Here it is", exc_info=(1,))
+
+
 def _log_as_daphne(exc: Exception) -> None:
     logging.getLogger("daphne.server").error("Exception inside application: %s", exc, exc_info=exc)
 

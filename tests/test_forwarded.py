@@ -148,6 +148,20 @@ async def test_the_address_behind_a_trusted_proxy_is_told(sentry: Sentry, fetch:
 
 
 @pytest.mark.anyio
+async def test_the_address_behind_a_trusted_proxy_is_withheld(sentry: Sentry, fetch: Get) -> None:
+    """However many others the client has put before it."""
+    server = sentry(trusted_proxies="198.51.100.0/24")
+
+    async def view(request: Request) -> Response:
+        raise ValueError("no room for 192.0.2.8")
+
+    headers = {"x-forwarded-for": ", ".join([SPOOFED] * 99 + ["192.0.2.8"])}
+    await fetch(RotaSentryMiddleware(Starlette(routes=[Route("/", view)])), "/", headers=headers)
+    (event,) = server.events
+    assert event["exception"]["values"][0]["value"] == "no room for [Filtered]"
+
+
+@pytest.mark.anyio
 async def test_an_address_that_the_app_sets_stays(sentry: Sentry, fetch: Get) -> None:
     """The application may know better than any header."""
     server = sentry(send_default_pii=True)

@@ -171,7 +171,6 @@ def sdk_targets() -> Iterator[tuple[Any, str]]:
     for module, names in modules.items():
         yield from ((importlib.import_module(module), name) for name in names)
     yield from ((client, name) for name in ("is_active", "get_integration", "capture_event", "capture_session"))
-    yield from ((importlib.import_module("sentry_sdk.session").Session, name) for name in ("update", "get_json_attrs"))
     if HAS_TRANSACTIONS:
         from sentry_sdk.tracing import Transaction
 

@@ -23,6 +23,7 @@ from starlette.routing import Route
 
 from asgi_rota_sentry import Identity, RotaSentryMiddleware, identity
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
+from asgi_rota_sentry.withheld import Withheld
 from tests.conftest import Get, MemoryTransport
 from tests.told import told
 from tests.wire import Wire, http
@@ -508,14 +509,21 @@ async def test_a_plain_word_as_a_name_does_not_eat_the_event(sentry: Sentry, fet
     """A user called `admin` is withheld in values, not in paths, code, tags or the role."""
     server = sentry()
     person = Person(username="admin", role="admin")
-    app = fails(lambda request: sentry_sdk.set_extra("user", repr(request.scope["user"])))
+
+    def before(request: Request) -> None:
+        sentry_sdk.set_extra("user", repr(request.scope["user"]))
+        sentry_sdk.set_context("shift", {"given_by": "admin", "hours": 8})
+
+    app = fails(before)
     await fetch(RotaSentryMiddleware(signed_in(app, person)), "/admin/shifts/")
     (event,) = server.events
     assert event["request"]["url"] == "http://rota.example/admin/shifts/"
     assert event["tags"]["http.url"] == "/admin/shifts/"
     assert event["tags"]["user.role"] == event["user"]["role"] == "admin"
     assert event["breadcrumbs"]["values"][0]["message"] == "GET /admin/shifts/"
+    assert event["contexts"]["request"]["url"] == "http://rota.example/admin/shifts/"
     assert "username='[Filtered]'" in event["extra"]["user"]
+    assert event["contexts"]["shift"] == {"given_by": "[Filtered]", "hours": 8}
 
 
 async def test_what_is_too_deep_to_be_looked_through_goes_as_a_whole(sentry: Sentry, fetch: Get) -> None:
@@ -536,6 +544,15 @@ async def test_what_is_too_deep_to_be_looked_through_goes_as_a_whole(sentry: Sen
     assert "[Filtered]" in repr(data["deep"])
     assert "scw1001@" not in repr(data)
     assert data["fine"] == fine
+
+
+@pytest.mark.parametrize(("before", "late"), [(49_900, ["to [Filtered]", "besides"]), (50_000, "[Filtered]")])
+def test_what_is_too_much_to_be_looked_through_goes_as_a_whole(before: int, late: Any) -> None:
+    """Where a name stands in it; fifty thousand values are looked at."""
+    name, many = "scw1001@example.com", ["to nobody"] * before
+    event = {"extra": {"first": [name], "many": [name, *many], "fine": many[:9], "late": [f"to {name}", "besides"]}}
+    Withheld([name], [])(event)
+    assert event["extra"] == {"first": ["[Filtered]"], "many": ["[Filtered]", *many], "fine": many[:9], "late": late}
 
 
 async def test_a_user_object_does_not_leave_by_a_client_of_the_application_s_own(sentry: Sentry, fetch: Get) -> None:

@@ -128,6 +128,14 @@ def test_the_parameters_of_a_statement_are_judged_by_their_columns():
     assert given == before
 
 
+def test_a_parameter_that_went_goes_wherever_else_it_stands():
+    """As any value that was removed under a name."""
+    sql = "UPDATE staff SET pin = %s WHERE id = %s"
+    given = stack(vars={"sql": sql, "params": ["velvet-harbour-7", 7], "row": "7: velvet-harbour-7"})
+    (frame,) = Scrubber().payload(given)["exception"]["values"][0]["stacktrace"]["frames"]
+    assert frame["vars"] == {"sql": sql, "params": [FILTERED, 7], "row": f"7: {FILTERED}"}
+
+
 def test_code_stays_readable():
     """In source lines only literals are secrets; a name followed by an expression is code."""
     lines = ["def login(user: str, password: str) -> Token:", "    token = request.headers.get('x-token')"]
@@ -286,6 +294,17 @@ def test_the_user_exempts_names_and_paths():
     left = scrubber.payload(given)
     assert left["request"]["data"] == {"pin": "4929", "otp": FILTERED}
     assert left["extra"] == {"Session-Id": "abc", "pin": FILTERED, "rows": [{"token": "t1"}], "note": "session_id=abc"}
+
+
+def test_an_exempt_path_exempts_no_equal_value_elsewhere():
+    """What repeats itself in an event is walked once, but not where a path matters."""
+    form = {"form": {"pin": "4929"}}
+    given = stack(vars=form)
+    frames = given["exception"]["values"][0]["stacktrace"]["frames"]
+    frames.append({"vars": copy.deepcopy(form)})
+    left = Scrubber(exempt=["exception.values.0.stacktrace.frames.0.vars.form.pin"]).payload(given)
+    first, second = left["exception"]["values"][0]["stacktrace"]["frames"]
+    assert (first["vars"], second["vars"]) == (form, {"form": {"pin": FILTERED}})
 
 
 @pytest.mark.parametrize("pattern", ["(a+)+", "(a|ab)*c", r"(a)\1+", "[", "a*", ".*x.*y.*z"])

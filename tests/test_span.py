@@ -300,14 +300,33 @@ async def test_sessions_are_counted_in_the_minute_in_which_their_request_came(
     )
 
 
-@pytest.mark.parametrize("rate", [1.0, 1e-9], ids=["sampled", "unsampled"])
-async def test_nothing_is_left_for_the_garbage_collector(sentry: Sentry, rate: float) -> None:
+@pytest.mark.parametrize(
+    ("rate", "afterwards"),
+    [
+        pytest.param(1.0, None, id="sampled"),
+        pytest.param(1e-9, None, id="unsampled"),
+        pytest.param(1e-9, lambda: sentry_sdk.get_current_scope().set_tag("a", "b"), id="looked at later"),
+        pytest.param(1e-9, lambda: sentry_sdk.get_current_scope()._span, id="asked for its span later"),
+    ],
+)
+async def test_nothing_is_left_for_the_garbage_collector(
+    sentry: Sentry, rate: float, afterwards: Callable[[], Any] | None
+) -> None:
     """A request without an error leaves no cycle behind: no scope, no span, nothing of ours.
 
     But for what a sampled segment of the SDK's keeps: it knows itself and its scope.
     """
     sentry(traces_sample_rate=rate)
-    app = RotaSentryMiddleware(App())
+
+    async def answered(scope: Any, receive: Any, send: Any) -> None:
+        if afterwards is None:
+            await App()(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+        afterwards()
+
+    app = RotaSentryMiddleware(answered)
     for _ in range(20):
         await run(app, scope_of())
     gc.collect()

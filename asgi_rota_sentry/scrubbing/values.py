@@ -124,7 +124,7 @@ def read(text: str, start: int, *, sign: str, closed: bool, source: bool) -> Val
         return None
     if block := _YAML_BLOCK.match(text, start):
         return _unquoted(text, block.end())
-    if text[start : start + 1] in ("[", "(", "{") and text[start : start + 1]:
+    if text[start : start + 1] in ("[", "(", "{"):
         return _bracketed(text, start)
     if text.startswith("<", start):
         end = text.find(">", start, start + 512)

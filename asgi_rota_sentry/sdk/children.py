@@ -141,10 +141,10 @@ def cut(transaction: Any, at: datetime) -> list[Any]:
     return later
 
 
-def of_segment(segment: Any, children: Children, at: datetime | None) -> breakdown.Breakdown:
-    """The breakdown of a segment that ends now, or did at that time."""
-    end = (at or datetime.now(UTC)).timestamp()
-    return breakdown.of(children.spans, segment.start_timestamp.timestamp(), end, unseen=children.unseen)
+def of_segment(segment: Any, children: Children, at: datetime) -> breakdown.Breakdown:
+    """The breakdown of a segment that ends at that time."""
+    begun = segment.start_timestamp.timestamp()
+    return breakdown.of(children.spans, begun, at.timestamp(), unseen=children.unseen)
 
 
 def of_transaction(transaction: Any, at: datetime | None) -> breakdown.Breakdown | None:

@@ -7,19 +7,16 @@ import sentry_sdk
 
 from asgi_rota_sentry.metering import NAMES, Sum
 
-_count = getattr(getattr(sentry_sdk, "metrics", None), "count", None)
 _PREFIX = "asgi_rota_sentry."
 
 
 def has_metrics(raw: Any) -> bool:
-    """Whether this client takes metrics; older ones know another kind, or none."""
-    return callable(_count) and getattr(raw, "metrics_batcher", None) is not None
+    """Whether this client takes metrics."""
+    return getattr(raw, "metrics_batcher", None) is not None
 
 
 def send_sums(sums: Iterable[Sum]) -> None:
     """Count what was counted: `asgi_rota_sentry.requests` and so on, by route and status class."""
-    if not callable(_count):
-        return
     with sentry_sdk.isolation_scope() as scope:
         # Of whatever request this thread may have been started in.
         scope.clear()
@@ -28,4 +25,4 @@ def send_sums(sums: Iterable[Sum]) -> None:
             attributes = {"http.response.status_class": status_class} | ({"http.route": route} if route else {})
             for name, count in zip(NAMES, counts, strict=True):
                 if count:
-                    _count(f"{_PREFIX}{name}", count, attributes=attributes)
+                    sentry_sdk.metrics.count(f"{_PREFIX}{name}", count, attributes=attributes)

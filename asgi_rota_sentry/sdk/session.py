@@ -16,8 +16,6 @@ from asgi_rota_sentry.accounts import taken
 _MINUTE = 60.0
 # So many are added up together.
 _MOST_NOTED = 1_000
-# A session that is under way, and one that is not any more.
-_USUAL = frozenset({"ok", "exited"})
 
 
 class RequestSession(Session):
@@ -26,12 +24,11 @@ class RequestSession(Session):
     session_mode = "request"
     status = "ok"
     errors = 0
-    user_agent = ip_address = did = duration = None
+    user_agent = None
 
     def __init__(self, attributes: dict[str, str], began: float) -> None:
         self._attributes = attributes
         self.release = attributes["release"]
-        self.environment = attributes.get("environment")
         self.began = began
 
     @property
@@ -51,10 +48,8 @@ class RequestSession(Session):
         if status is not None or self.status == "ok":
             self.status = status or "exited"  # type: ignore[assignment]
 
-    def get_json_attrs(self, with_user_info: bool | None = True) -> Any:
+    def get_json_attrs(self, with_user_info: bool | None = True) -> Any:  # noqa: ARG002 - the SDK's signature
         """What sessions are counted by: release and environment."""
-        if with_user_info:
-            return super().get_json_attrs(with_user_info)
         return self._attributes
 
 
@@ -96,8 +91,6 @@ class SessionCounts:
         status: str = session.status
         if status == "crashed":
             self._note_failed(session.began, status)
-        elif status not in _USUAL:
-            self._raw.capture_session(session)
         elif session.errors:
             self._note_failed(session.began, "errored")
         else:

@@ -101,7 +101,8 @@ class _UnsampledTransaction(UnsampledSpan):
             transaction._kind = self._kind
             transaction._draw = self._draw
             transaction._client = self._client
-            transaction._current = current
+            # After the end the scope knows it for good: a cycle that nobody would break.
+            transaction._current = None if self._scope is None else current
             transaction._context = None if self._scope is None else self._scope.new_trace
             self._transaction = transaction
         return self._transaction, None

@@ -25,6 +25,9 @@ def _end(way: str, who: Any) -> HttpResponse:
         logging.getLogger("rota").error("Something is wrong for %s", who)
     elif way == "message":
         sentry_sdk.capture_message("in the middle")
+    elif way == "own":
+        sentry_sdk.set_user({"id": "own"})
+        sentry_sdk.capture_message("of somebody else")
     elif way == "name":
         sentry_sdk.get_current_scope().set_transaction_name("my own")
     return HttpResponse(str(int("abc")) if way == "raise" else "fine")
