@@ -5,8 +5,8 @@ SDK3 := 3.0.0b2
 SOAK_SECONDS ?= 1800
 # On each core one, and on many not too many for what they wait for.
 PYTEST_FLAGS ?= -n auto --maxprocesses=4 --dist worksteal
-# They wait more than they work. In the order of the files the longest begins early.
-E2E_FLAGS ?= -n 3 --dist loadfile --no-loadscope-reorder
+# In the order of the files, so that the longest begins early.
+E2E_FLAGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 PIP_FLAGS := -q --disable-pip-version-check
 
 .PHONY: demo demo-django test test-sdk2 test-sdk3 check bench e2e e2e-tools soak suites clean
