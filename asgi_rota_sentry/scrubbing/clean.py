@@ -11,9 +11,10 @@ from asgi_rota_sentry.scrubbing.cut import LONGEST
 from asgi_rota_sentry.scrubbing.judge import Judge
 from asgi_rota_sentry.scrubbing.keys import Verdict
 from asgi_rota_sentry.scrubbing.layout import ANY, Layout
+from asgi_rota_sentry.scrubbing.leaves import LEAST_CARD
 from asgi_rota_sentry.scrubbing.memory import Memory
 from asgi_rota_sentry.scrubbing.parameters import PARAMETERS, STATEMENTS
-from asgi_rota_sentry.scrubbing.walk import LEAST_CARD, LEFT_ALONE, TOLD
+from asgi_rota_sentry.scrubbing.walk import LEFT_ALONE, TOLD
 
 _PLAIN = Verdict.PLAIN  # an enumeration's members take long to look up
 _PAIRED = frozenset({"value", "loc", "kty"})
