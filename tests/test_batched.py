@@ -1,11 +1,13 @@
 """No streamed span leaves with a secret in it, whatever the user's hook does and wherever the scrubbing takes place."""
 
+import enum
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import sentry_sdk
+from sentry_sdk._span_batcher import SpanBatcher
 
 from asgi_rota_sentry import RotaSentryMiddleware, Settings
 from asgi_rota_sentry.sdk import batched
@@ -214,3 +216,39 @@ async def test_spans_are_sent_in_the_order_in_which_their_requests_ended(sentry:
         await call(wrapped, path=f"/{number}/")
     segments = [span["name"] for span in spans_of(server) if span["is_segment"]]
     assert segments == [f"/{number}/" for number in range(50)]
+
+
+class Size(enum.IntEnum):
+    """An integer that is more than one."""
+
+    LARGE = 3
+
+
+VALUES: list[Any] = [
+    *("a", "", 7, -1, True, False, 0.5, float("inf"), Size.LARGE, None, object(), {"a": 1}, ("a",)),
+    *([], ["a"], ["a", "b"], [1], [True, False], [1, "a"], [["a"]]),
+]
+
+
+async def test_a_span_is_sent_as_the_sdk_has_it(sentry: Sentry) -> None:
+    """Whatever its attributes are, in the same order, and thought to be as large."""
+    sentry()
+    batcher: Any = sentry_sdk.get_client().span_batcher
+    own = type(batcher)
+    assert batcher._to_transport_format is not own._to_transport_format
+    links: Any = {"links": [{"trace_id": "a", "attributes": {"b": 1}}, {"trace_id": "c"}]}
+    for attributes in [{}, *({"value": value, "after": "z"} for value in VALUES)]:
+        for more in ({}, links):
+            span = {"name": "x", "attributes": attributes, "_segment_span": object(), "end_timestamp": 1.0, **more}
+            assert repr(batcher._to_transport_format(span)) == repr(own._to_transport_format(span))
+            assert batcher._estimate_size(span) == own._estimate_size(span)
+
+
+async def test_where_the_sdk_sends_another_form_it_is_sent(sentry: Sentry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later one may: its batcher is private."""
+    own = SpanBatcher._to_transport_format
+    monkeypatch.setattr(SpanBatcher, "_to_transport_format", staticmethod(lambda span: {**own(span), "form": 2}))
+    server = sentry()
+    await call(RotaSentryMiddleware(app))
+    sentry_sdk.flush()
+    assert {span.get("form") for batch in server.items("span") for span in batch["items"]} == {2}

@@ -15,6 +15,7 @@ from sentry_sdk.utils import capture_internal_exceptions, get_before_send_span
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.request import FILTERED
+from asgi_rota_sentry.sdk import wire_format
 from asgi_rota_sentry.sdk.layer import withhold
 
 Payload = dict[str, Any]
@@ -134,6 +135,7 @@ def install(raw: Any) -> None:
 
     add_scrubbed.is_ours = True  # type: ignore[attr-defined]
     setattr(batcher, _SEAM, add_scrubbed)
+    wire_format.install(batcher)
     _gather(batcher)
 
 
