@@ -115,10 +115,11 @@ _DOORS = {
     "asgi_rota_sentry.lifespan._Events",
     "asgi_rota_sentry.lifespan._capture_quietly",
     "asgi_rota_sentry.journey.Journey",
+    "asgi_rota_sentry.answering.Answering.on_end",
+    "asgi_rota_sentry.answering.Answering.on_error",
     "asgi_rota_sentry.receives.BodyReceive",
     "asgi_rota_sentry.reply.Reply",
     "asgi_rota_sentry.receives.SocketReceive",
-    "asgi_rota_sentry.reply._is_last",
     "asgi_rota_sentry.faults.report",
 }
 # Whose yes is a yes.
@@ -142,7 +143,7 @@ def our_targets() -> Iterator[tuple[Any, str]]:
             if inspect.isfunction(member):
                 yield module, name
             elif inspect.isclass(member) and member.__module__ == info.name and not issubclass(member, BaseException):
-                yield from ((member, method) for method in _methods(member))
+                yield from ((member, method) for method in _methods(member) if f"{where}.{method}" not in _DOORS)
 
 
 def _methods(cls: type) -> Iterator[str]:
