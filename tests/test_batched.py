@@ -244,10 +244,14 @@ async def test_a_span_is_sent_as_the_sdk_has_it(sentry: Sentry) -> None:
             assert batcher._estimate_size(span) == own._estimate_size(span)
 
 
-async def test_where_the_sdk_sends_another_form_it_is_sent(sentry: Sentry, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("told", [lambda span: 2, lambda span: span["span_id"] and 2], ids=["more", "asks for more"])
+async def test_where_the_sdk_sends_another_form_it_is_sent(
+    sentry: Sentry, monkeypatch: pytest.MonkeyPatch, told: Callable[[Any], Any]
+) -> None:
     """A later one may: its batcher is private."""
     own = SpanBatcher._to_transport_format
-    monkeypatch.setattr(SpanBatcher, "_to_transport_format", staticmethod(lambda span: {**own(span), "form": 2}))
+    form = staticmethod(lambda span: {**own(span), "form": told(span)})
+    monkeypatch.setattr(SpanBatcher, "_to_transport_format", form)
     server = sentry()
     await call(RotaSentryMiddleware(app))
     sentry_sdk.flush()

@@ -29,13 +29,14 @@ class WireFormat:
     """What a batcher does to each span, by its own functions where there is more to it."""
 
     def __init__(self, batcher: Any) -> None:
-        self._own_size = getattr(batcher, _SIZE)
-        self._own_form = getattr(batcher, _FORM)
+        #: The batcher's own functions.
+        self.own_size = getattr(batcher, _SIZE)
+        self.own_form = getattr(batcher, _FORM)
 
     def size(self, span: Span) -> int:
         """About how many bytes it will take."""
         if span.get("links"):
-            return int(self._own_size(span))
+            return int(self.own_size(span))
         values = (span.get("attributes") or {}).values()
         return _BYTES + _BYTES_EACH * len(values) + sum(map(len, map(str, values)))
 
@@ -43,7 +44,7 @@ class WireFormat:
         """The span as it is sent."""
         attributes = span.get("attributes")
         if not attributes or span.get("links"):
-            return self._own_form(span)
+            return self.own_form(span)
         types = _TYPES
         typed = {
             name: {"value": value, "type": types[kind]} if (kind := type(value)) in types else _other(value)
@@ -64,9 +65,9 @@ def install(batcher: Any) -> None:
     """Have the batcher work so, if its own functions are as they were."""
     try:
         ours = WireFormat(batcher)
-        theirs = getattr(batcher, _SIZE)(_PROBE), getattr(batcher, _FORM)(_PROBE)
+        theirs = ours.own_size(_PROBE), ours.own_form(_PROBE)
         is_alike = (ours.size(_PROBE), ours.form(_PROBE)) == theirs
-    except Exception:
+    except Exception:  # it has no such functions, or they ask for more
         return
     if is_alike:
         setattr(batcher, _SIZE, ours.size)
