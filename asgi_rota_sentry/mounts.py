@@ -1,7 +1,7 @@
 """The template of a mount prefix: `/{tenant}/api`, never `/acme/api`.
 
 Starlette leaves the prefix as it was called (`root_path`), the parameters and the innermost route. Which mounts led
-there is found again in the tree of routes; where that cannot be looked into, the parameters' values are put back where
+there is found again in the tree of routes; below what cannot be looked into, the parameters' values are put back where
 they can only be those.
 """
 
@@ -53,9 +53,14 @@ def prefix(scope: Scope) -> str | None:
     known = _known.get(key)
     if known is not None:
         return known[2]
-    found = next(_paths_to(route, getattr(router, "routes", None) or (), concrete, _DEEPEST), None)
+    routes = getattr(router, "routes", None) or ()
+    found = next(_paths_to(route, routes, concrete, _DEEPEST), None)
     if found is None:
-        return _put_back(scope, route, concrete)
+        seen, rest, names = _in_sight(routes, concrete, _DEEPEST) or ("", concrete, set())
+        if rest:
+            below = _put_back(scope, route, rest, names)
+            return None if below is None else seen + below
+        found = seen
     if len(_known) >= _MOST_KNOWN:
         _known.clear()
     _known[key] = route, router, found
@@ -107,9 +112,27 @@ def _match(candidate: Any, concrete: str) -> tuple[str, str | None]:
     return pattern.removesuffix("/{path}"), ("/" + found.group("path")).rstrip("/")
 
 
-def _put_back(scope: Scope, route: Any, concrete: str) -> str | None:
-    """The prefix with each parameter in place of its value; None unless each value is there, and only once."""
-    own = getattr(route, "param_convertors", None) or {}
+def _in_sight(routes: Any, concrete: str, depth: int) -> tuple[str, str, set[str]] | None:
+    """The template of the mounts in sight that match the concrete prefix, what they leave of it, and their parameters.
+
+    They are the first that match, as for the router; None where there is none whose routes are out of sight.
+    """
+    for candidate in routes:
+        if depth <= 0 or not is_mount(candidate):
+            continue
+        own, rest = _match(candidate, concrete)
+        if rest is None:
+            continue
+        below = children(candidate)
+        inner = _in_sight(below, rest, depth - 1) if below else ("", rest, set()) if own else None
+        if inner is not None:
+            return own + inner[0], inner[1], inner[2] | set(getattr(candidate, "param_convertors", None) or ())
+    return None
+
+
+def _put_back(scope: Scope, route: Any, concrete: str, seen: set[str]) -> str | None:
+    """The prefix with each parameter that was not seen in place of its value; None unless each is there, and once."""
+    own = {*seen, *(getattr(route, "param_convertors", None) or ())}
     given = {name: str(value) for name, value in (scope.get("path_params") or {}).items() if name not in own}
     segments = concrete.split("/")
     for name, value in given.items():

@@ -99,7 +99,8 @@ def template(scope: Scope, app: Any = None) -> str | None:
         inside = endpoints.with_route(scope)
         if inside["route"] is not route:
             return template(inside, app)
-        return _below_prefix(scope, routers.find(route.app, scope))
+        found = routers.find(route.app, scope)
+        return found if routers.sees_prefix(route.app) else _below_prefix(scope, found)
     found = _below_prefix(scope, _pattern(effective or route))
     if found is not None and not is_litestar:
         if len(_templates) >= _MOST_KNOWN:

@@ -5,6 +5,7 @@ None of them is imported: they are known by what they have.
 
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -83,9 +84,15 @@ def mount(app: Any, scope: Scope) -> str | None:
     return None
 
 
+def sees_prefix(app: Any) -> bool:
+    """Whether the framework knows nothing of a mount around it, so that its templates are those of the whole path."""
+    _, _, finder = _known.get(id(app)) or _look_into(app)
+    return finder is _falcon
+
+
 def _quart(app: Any, scope: Scope) -> str | None:
     try:
-        adapter = app.url_map.bind(request.header(scope, b"host") or "localhost")
+        adapter = _quart_adapter(app, scope)
         given = {"path_info": request.local_path(scope), "websocket": scope.get("type") == "websocket"}
         try:
             rule, _ = adapter.match(method=request.method(scope), return_rule=True, **given)
@@ -96,6 +103,17 @@ def _quart(app: Any, scope: Scope) -> str | None:
     except Exception:  # of werkzeug: nothing found
         return None
     return braced(str(rule.rule))
+
+
+def _quart_adapter(app: Any, scope: Scope) -> Any:
+    """What matches the paths of this host: where routes are told apart by it, as Quart makes it of a request."""
+    host = request.header(scope, b"host") or "localhost"
+    if not (app.url_map.host_matching or getattr(app, "subdomain_matching", False)):
+        return app.url_map.bind(host)
+    asked = {"host": host, "scheme": scope.get("scheme") or "http"}
+    return app.create_url_adapter(
+        SimpleNamespace(**asked, root_path="", method="GET", path="/", query_string=b"")  # which the match is told
+    )
 
 
 def _allowed(refused: Any, given: dict[str, Any]) -> dict[str, Any]:

@@ -140,20 +140,53 @@ def test_a_prefix_that_the_server_was_given_is_no_part_of_the_route(sentry: Sent
     )
 
 
+class Hidden:
+    """What is around an application and does not show it."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self.hidden = wrapped
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.hidden(scope, receive, send)
+
+
 def test_a_prefix_is_told_by_its_values_where_the_routes_are_out_of_sight(sentry: Sentry, fetch: Get) -> None:
     """Unless a value occurs twice: then the framework's own word is taken, never the concrete path."""
+    mounted = Router([Mount("/{week}/weeks", routes=items()), Mount("/plain", routes=items())])
+    app = Starlette(routes=[Mount("/{tenant}/api", app=Hidden(mounted))])
+    urls = ("/acme/api/plain/items/3", "/acme/api/7/weeks/items/3", "/7/api/7/weeks/items/3")
+    names = names_of(sentry(), fetch, RotaSentryMiddleware(app), *urls, "/acme/api/weeks/weeks/items/3")
+    assert names[:3] == routes(
+        "/{tenant}/api/plain/items/{id}",
+        "/{tenant}/api/{week}/weeks/items/{id}",
+        "/{tenant}/api/{week}/weeks/items/{id}",
+    )
+    assert not names[3][0].endswith("/weeks/weeks/items/{id}")
 
-    class Hidden:
-        def __init__(self, wrapped: Any) -> None:
-            self.hidden = wrapped
 
-        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-            await self.hidden(scope, receive, send)
-
-    app = Starlette(routes=[Mount("/{tenant}/api", app=Hidden(Router(items())))])
-    names = names_of(sentry(), fetch, RotaSentryMiddleware(app), "/acme/api/items/3", "/api/api/items/3")
-    assert names[0] == ("/{tenant}/api/items/{id}", "route")
-    assert names[1][0] != "/api/api/items/{id}"
+def test_the_mounts_around_what_is_out_of_sight_are_told_by_their_templates(sentry: Sentry, fetch: Get) -> None:
+    """Whatever their values: one that is there twice, one whose name a route inside has too, one below a host."""
+    hidden = Hidden(Router(items()))
+    hosted = Host("{part}.rota.example", app=Router([Mount("/v1", Router()), Mount("/{org}", app=hidden)]))
+    app = Starlette(
+        routes=[
+            Route("/", view),
+            Host("none.example", app=hidden),
+            Mount("/{tenant}/api", app=hidden),
+            Mount("/in", routes=[Mount("/{id}/same", app=hidden)]),
+            hosted,
+        ]
+    )
+    urls = ("/acme/api/items/3", "/api/api/items/3", "/in/7/same/items/8", "/in/8/same/items/8")
+    wrapped = RotaSentryMiddleware(app)
+    for _ in range(2):
+        assert names_of(sentry(), fetch, wrapped, *urls, "http://north.rota.example/acme/items/8") == routes(
+            "/{tenant}/api/items/{id}",
+            "/{tenant}/api/items/{id}",
+            "/in/{id}/same/items/{id}",
+            "/in/{id}/same/items/{id}",
+            "/{org}/items/{id}",
+        )
 
 
 def test_fastapi_s_routers_and_sub_applications(sentry: Sentry, fetch: Get) -> None:
@@ -509,6 +542,41 @@ def test_where_falcon_takes_no_notice_of_a_slash_at_the_end(sentry: Sentry, fetc
     app.req_options.strip_url_path_trailing_slash = True
     found = names_of(server, fetch, RotaSentryMiddleware(app), "/v1/items/3/", "/v1/items/3", "/")
     assert found == routes("/v1/items/{id}", "/v1/items/{id}", "GET 404")
+
+
+def test_falcon_inside_of_a_mount_is_told_without_the_prefix_twice(sentry: Sentry, fetch: Get) -> None:
+    """It knows nothing of the mount: its routes are those of the whole path, and take it."""
+    app = Starlette(routes=[Mount("/v1", rota_of("falcon")), Mount("/{tenant}/v2", rota_of("falcon"))])
+    server = sentry(options={"auto_enabling_integrations": False})
+    found = names_of(server, fetch, RotaSentryMiddleware(app), "/v1/items/3", "/v1/none")
+    assert found == routes("/v1/items/{id}", "GET 404")
+
+
+@pytest.mark.parametrize("integrated", [True, False], ids=["with the SDK's integrations", "without"])
+def test_quart_s_routes_of_subdomains_and_hosts(sentry: Sentry, fetch: Get, *, integrated: bool) -> None:
+    """Fixed ones and such with a parameter; a port that goes without saying may be said."""
+    server = sentry(options={"auto_enabling_integrations": integrated})
+    app = Quart("rota", subdomain_matching=True)
+    app.config["SERVER_NAME"] = "rota.example"
+
+    async def week(**_: Any) -> str:
+        return "fine"
+
+    app.add_url_rule("/weeks/<week>", "top", week)
+    app.add_url_rule("/days/<day>", "api", week, subdomain="api")
+    app.add_url_rule("/shifts/<shift>", "tenant", week, subdomain="<tenant>")
+    hosts = ("", "http://api.rota.example", "http://acme.rota.example")
+    urls = [host + path for host, path in zip(hosts, ("/weeks/7", "/days/3", "/shifts/9"), strict=True)]
+    found = names_of(server, fetch, RotaSentryMiddleware(app), *urls)
+    assert found == routes("/weeks/{week}", "/days/{day}", "/shifts/{shift}")
+    by_host = Quart("rota", host_matching=True, static_host="rota.example")
+    by_host.add_url_rule("/weeks/<week>", "week", week, host="api.rota.example")
+
+    async def with_port(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"host", b"api.rota.example:80")]
+        await RotaSentryMiddleware(by_host)({**scope, "headers": headers}, receive, send)
+
+    assert names_of(server, fetch, with_port, "/weeks/7") == routes("/weeks/{week}")
 
 
 def test_what_falcon_serves_below_a_prefix(sentry: Sentry, fetch: Get) -> None:
