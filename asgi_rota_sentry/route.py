@@ -22,8 +22,15 @@ _templates: dict[int, tuple[tuple[Any, ...], str]] = {}
 
 
 def found_by(find: Callable[[int], str | None] | None, known: Any, source: str, status: int) -> tuple[Any, str]:
-    """What a request is called so far: by the route that its framework tells of, where the SDK found none."""
-    found = find(status) if find is not None and source == "url" else None
+    """What a request is called so far: by the route that its framework tells of, if the SDK names it by URL or route.
+
+    Of a view that is reached by several routes, as where Django includes the same ones twice, the SDK tells the one
+    that it has met first.
+    """
+    if find is None or source not in ("url", "route"):
+        return known, source
+    # What is redirected has no route yet: only where the SDK found none either, one is looked for.
+    found = find(status if source == "url" else 0)
     return (known, source) if found is None else (found, "route")
 
 

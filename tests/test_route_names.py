@@ -266,6 +266,28 @@ def test_django_s_paths_includes_and_views(sentry: Sentry, fetch: Get) -> None:
 
 
 @pytest.mark.parametrize("integrated", [True, False], ids=["integrated", "alone"])
+def test_routes_that_django_includes_twice_are_told_by_the_place_each_time(
+    sentry: Sentry, fetch: Get, *, integrated: bool
+) -> None:
+    """The SDK's integration calls both by the one that was asked for first; failed and mounted ones, too."""
+    django = site()
+    server = sentry({} if integrated else {"default_integrations": False})
+    urls = ("/rota/7/", "/of/acme/7/", "/of/acme/7/async/", "/rota/7/async/", "/of/acme/in/3/", "/c++/7/")
+    expected = (
+        "/rota/{week}/",
+        "/of/{org}/{week}/",
+        "/of/{org}/{week}/async/",
+        "/rota/{week}/async/",
+        "/of/{org}/in/{day}/",
+        "/c++/{week}/",
+    )
+    assert names_of(server, fetch, RotaSentryMiddleware(django), *urls) == routes(*expected)
+    mounted = RotaSentryMiddleware(Starlette(routes=[Mount("/{tenant}/site", django)]))
+    below = names_of(server, fetch, mounted, *(f"/t/site{url}" for url in urls))
+    assert below == routes(*(f"/{{tenant}}/site{name}" for name in expected))
+
+
+@pytest.mark.parametrize("integrated", [True, False], ids=["integrated", "alone"])
 def test_django_s_translated_urls(sentry: Sentry, fetch: Get, *, integrated: bool) -> None:
     """In whatever language, sync and async, answered and failed, mounted too: the route that Django has found.
 

@@ -17,7 +17,7 @@ class RequestRoute:
     """The route template of a Django request, as soon as Django has found it.
 
     In the language of the request where URLs are translated (`i18n_patterns`): sentry-sdk looks for the view before
-    that language is known.
+    that language is known. And where the same routes are included twice, that by which the view was reached.
     """
 
     __slots__ = ("_found", "_lost", "_request")
@@ -59,9 +59,16 @@ def _beyond_slash(path: str, urlconf: str | None, language: str | None) -> str |
             return None
 
 
+def _may_be_regex(route: str) -> bool:
+    """Whether a part of the route may be a regular expression; in others `+` and `*` stand for themselves."""
+    return route.startswith("^") or route.endswith("$") or "(" in route or "\\" in route
+
+
 @lru_cache(maxsize=1_000)
 def _template(route: str) -> str:
     """A route as Django joins it from `path` and `re_path`, in the form of the other frameworks."""
+    if not _may_be_regex(route):
+        return "/" + braced(route).lstrip("/")
     # Importing these makes roles for docutils, where that is installed: only who needs them shall have them.
     from django.contrib.admindocs import utils  # noqa: PLC0415
 

@@ -129,6 +129,8 @@ translated = [
 urlpatterns = [
     *i18n_patterns(*translated),
     path("rota/", include(inner)),
+    path("of/<slug:org>/", include(inner)),
+    path("c++/<int:week>/", AsyncWeek.as_view()),
     path("many/<int:times>/", many),
     path("crowd/<visitor>/", crowd),
     path("async-crowd/<visitor>/", async_crowd),
