@@ -85,7 +85,7 @@ def _concrete(scope: Scope) -> str:
 
 def _paths_to(route: Any, routes: Any, concrete: str, depth: int) -> Iterator[str]:
     """The templates of the mounts that lead to this route and match the concrete prefix."""
-    for candidate in routes:
+    for candidate in _opened(routes):
         if candidate is route and not is_mount(route):
             if not concrete:
                 yield ""
@@ -99,6 +99,18 @@ def _paths_to(route: Any, routes: Any, concrete: str, depth: int) -> Iterator[st
             yield own
         for inner in _paths_to(route, children(candidate), rest, depth - 1):
             yield own + inner
+
+
+def _opened(routes: Any) -> Iterator[Any]:
+    """The routes, and in place of a router that FastAPI includes what it makes of its routes there."""
+    for route in routes:
+        contexts = included(route)
+        if contexts is None:
+            yield route
+            continue
+        for context in contexts:
+            made, original = getattr(context, "starlette_route", None), getattr(context, "original_route", None)
+            yield from (made,) if is_mount(made) else (made, original)
 
 
 def _match(candidate: Any, concrete: str) -> tuple[str, str | None]:
@@ -117,7 +129,7 @@ def _in_sight(routes: Any, concrete: str, depth: int) -> tuple[str, str, set[str
 
     They are the first that match, as for the router; None where there is none whose routes are out of sight.
     """
-    for candidate in routes:
+    for candidate in _opened(routes):
         if depth <= 0 or not is_mount(candidate):
             continue
         own, rest = _match(candidate, concrete)

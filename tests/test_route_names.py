@@ -221,6 +221,30 @@ def test_fastapi_s_routers_and_sub_applications(sentry: Sentry, fetch: Get) -> N
     assert [span["name"] for span in server.spans] == ["/of/{org}/items/{id}/live"]
 
 
+def test_a_parameter_that_a_mount_and_its_route_both_have_is_told_twice(sentry: Sentry, fetch: Get) -> None:
+    """The mount's value is lost; also where FastAPI includes the router, or a later mount would take the path."""
+    router, outer, sub, top = APIRouter(), APIRouter(), FastAPI(), FastAPI()
+    sub.add_api_route("/things/{id}", lambda id: id, methods=["GET"])  # noqa: A006
+    router.mount("/sub/{id}", sub)
+    router.mount("/of/{id}", Starlette(routes=items()))
+    router.add_api_route("/own/{id}", lambda id: id, methods=["GET"])  # noqa: A006
+    outer.include_router(router, prefix="/in/{org}")
+    top.include_router(outer, prefix="/v1")
+    top.mount("/v1/{rest}", StaticFiles(directory="tests"))
+    urls = ("/v1/in/acme/sub/7/things/3", "/v1/in/acme/sub/8/things/3", "/v1/in/acme/of/7/items/3")
+    names = (
+        "/v1/in/{org}/sub/{id}/things/{id}",
+        "/v1/in/{org}/sub/{id}/things/{id}",
+        "/v1/in/{org}/of/{id}/items/{id}",
+    )
+    assert names_of(sentry(), fetch, RotaSentryMiddleware(top), *urls) == routes(*names)
+    mounted = RotaSentryMiddleware(Starlette(routes=[Mount("/{id}", top)]))
+    below = names_of(
+        sentry(), fetch, mounted, "/9/v1/in/acme/own/3", "/8/v1/in/acme/own/3", *(f"/9{url}" for url in urls)
+    )
+    assert below == routes(*["/{id}/v1/in/{org}/own/{id}"] * 2, *(f"/{{id}}{name}" for name in names))
+
+
 @pytest.mark.parametrize("integrated", [True, False], ids=["with the SDK's integrations", "without"])
 def test_starlette_s_own_routes_and_mounts_inside_fastapi(sentry: Sentry, fetch: Get, *, integrated: bool) -> None:
     """Its documentation, plain routes (two with one endpoint) and files, however they are nested."""
