@@ -311,6 +311,26 @@ def test_routes_that_django_includes_twice_are_told_by_the_place_each_time(
     assert below == routes(*(f"/{{tenant}}/site{name}" for name in expected))
 
 
+def test_a_streamed_span_calls_its_route_by_its_name(sentry: Sentry, fetch: Get, lifecycle: str) -> None:
+    """The SDK's integrations tell of a route (`http.route`) without its mounts, or of another one."""
+    django = site()
+    server, fast = sentry(), FastAPI()
+    fast.add_api_route("/things/{thing}", lambda thing: thing, methods=["GET"])
+    app = RotaSentryMiddleware(
+        Starlette(routes=[Mount("/of/{org}", fast), Mount("/site", django), Mount("/{org}", routes=items())])
+    )
+    for url, name, is_told in (
+        ("/acme/items/3", "/{org}/items/{id}", True),
+        ("/of/acme/things/3", "/of/{org}/things/{thing}", True),
+        ("/site/rota/7/", "/site/rota/{week}/", True),
+        ("/site/of/acme/7/", "/site/of/{org}/{week}/", True),
+        ("/acme/none/", "GET 404", False),
+    ):
+        assert names_of(server, fetch, app, url) == routes(name)
+        told = (server.spans[0]["payload"].get("attributes") or {}).get("http.route")
+        assert told == ({"type": "string", "value": name} if is_told and lifecycle == "stream" else None)
+
+
 @pytest.mark.parametrize("integrated", [True, False], ids=["integrated", "alone"])
 def test_django_s_translated_urls(sentry: Sentry, fetch: Get, *, integrated: bool) -> None:
     """In whatever language, sync and async, answered and failed, mounted too: the route that Django has found.

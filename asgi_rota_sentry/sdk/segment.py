@@ -22,6 +22,9 @@ _USER_ATTRIBUTES = {
     "user.ip_address": "ip_address",
 }
 
+# The route, where an integration of the SDK's tells of it.
+_ROUTE = "http.route"
+
 # The breakdown of a request that had no span in it.
 _ALL_REST = f"breakdown.{REST}.ms"
 
@@ -47,9 +50,12 @@ class SegmentSpan:
         return self._segment.name or "", str(attributes.get("sentry.segment.name.source") or "url")
 
     def rename(self, name: str, source: str) -> None:
-        """Name the segment."""
+        """Name the segment; with a route also what an integration calls that, which knows no mount around it."""
         self._segment.name = name
-        self._put({"sentry.segment.name.source": source}, plain=True)
+        told = {"sentry.segment.name.source": source}
+        if source == "route" and self._held is not None and _ROUTE in self._held and name.startswith("/"):
+            told[_ROUTE] = name
+        self._put(told, plain=True)
 
     def set_status_code(self, status: int) -> None:
         """Note the HTTP status; as in the SDK, an answer of 400 and more is an error."""
