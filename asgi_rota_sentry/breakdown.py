@@ -70,8 +70,6 @@ class Breakdown(NamedTuple):
 def of(children: Sequence[Child], start: float, end: float, *, unseen: int = 0) -> Breakdown:
     """The breakdown of a request from `start` to `end`; what lies outside of that is left out."""
     end = max(start, end)
-    if not children:
-        return Breakdown({REST: (end - start) * 1000}, {}, None, unseen)
     spans = [_clipped(child, start, end) for child in children if child.start < end and child.end >= start]
     if not spans:
         return Breakdown({REST: (end - start) * 1000}, {}, None, unseen)

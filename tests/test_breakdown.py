@@ -80,6 +80,15 @@ def test_each_moment_is_told_once() -> None:
     }
 
 
+def test_what_is_outside_of_the_request_is_not_counted() -> None:
+    """What began after it, or had ended before it; and a clock that was set back makes no time of less than nothing."""
+    bounds = [(-2, -1), (-1, 1), (2, 3), (9, 12), (10, 11), (11, 12)]
+    queries = [Child("db", "SELECT 1", *times, str(times), "root") for times in bounds]
+    assert breakdown.of(queries, 0, 10).counts == {"db": 3}
+    assert breakdown.of(queries[-1:], 0, 10) == breakdown.of([], 0, 10) == ({"rest": 10_000}, {}, None, 0)
+    assert breakdown.of([], 10, 5).ms == breakdown.of(queries, 13, 5).ms == {"rest": 0}
+
+
 def test_what_is_inside_of_all_middlewares_is_the_application() -> None:
     """Starlette has no span for the endpoint; Django has one, and the innermost middleware its own time."""
     around = [("middleware.x", 1, 9, "a", "root"), ("middleware.x", 2, 8, "b", "a")]
