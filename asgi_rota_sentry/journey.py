@@ -273,4 +273,14 @@ def _is_unwanted(exc: BaseException, handled: bool) -> bool:
         return False
 
 
+def _is_inside() -> bool:
+    try:
+        journey = here()
+        return journey is not None and journey.is_open
+    except Exception:
+        faults.report("looking for the request")
+        return False
+
+
 sdk.install_guard(_is_unwanted)
+sdk.install_in_wsgi(_is_inside)

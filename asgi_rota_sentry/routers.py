@@ -18,6 +18,8 @@ _TYPED = re.compile(r"\{(\w+):[^{}]*\}")
 # What a prefix of Falcon's that is a regular expression has more than text.
 _GROUP = re.compile(r"\(\?P<(\w+)>[^()]*\)")
 _ANCHORS = re.compile(r"^\^|\\[AZ]|\$$|\\(?=\W)")
+# Where what is around an application keeps it: most middlewares; asgiref's adapter for WSGI; bound methods.
+_INNER = ("app", "wsgi_application", "__self__")
 _DEEPEST = 10
 _MOST_KNOWN = 100
 
@@ -54,14 +56,14 @@ def _framework(app: Any) -> tuple[Any, Finder | None]:
     for _ in range(_DEEPEST):
         if app is None:
             break
-        if hasattr(app, "url_map") and hasattr(app, "asgi_app"):
-            return app, _quart
+        if hasattr(app, "url_map") and (hasattr(app, "asgi_app") or hasattr(app, "wsgi_app")):
+            return app, _quart  # Flask, whose router is the same, where an adapter has made an ASGI application of it
         if hasattr(getattr(app, "_router", None), "find") and hasattr(app, "add_sink"):
             return app, _falcon
         if hasattr(getattr(app, "router", None), "get_matching_route"):
             return app, _blacksheep
-        # An application inside a middleware, or the bound method that a middleware was put in place of.
-        app = getattr(app, "app", None) or getattr(app, "__self__", None)
+        # An application inside a middleware or an adapter, or the bound method that a middleware was put in place of.
+        app = next((inner for name in _INNER if (inner := getattr(app, name, None)) is not None), None)
     return None, None
 
 

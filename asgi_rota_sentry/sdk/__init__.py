@@ -34,6 +34,7 @@ from asgi_rota_sentry.sdk.scope import RequestScope
 from asgi_rota_sentry.sdk.settled import is_settled, mark_settled
 from asgi_rota_sentry.sdk.span import RequestSpan, continue_trace, start_span
 from asgi_rota_sentry.sdk.tallies import capture_tally
+from asgi_rota_sentry.sdk.wsgi import install as install_in_wsgi
 
 __all__ = [
     "Client",
@@ -56,6 +57,7 @@ __all__ = [
     "has_taken",
     "initialise",
     "install_guard",
+    "install_in_wsgi",
     "is_kept_by",
     "is_reported_in_litestar",
     "is_settled",
