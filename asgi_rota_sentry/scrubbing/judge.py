@@ -12,7 +12,7 @@ from asgi_rota_sentry.scrubbing.keys import Names, Verdict, bare
 from asgi_rota_sentry.scrubbing.randomness import looks_random
 from asgi_rota_sentry.scrubbing.spans import FILTERED, merged, replaced
 from asgi_rota_sentry.scrubbing.text import TextScrubber
-from asgi_rota_sentry.scrubbing.values import is_count, is_said, is_trivial
+from asgi_rota_sentry.scrubbing.values import is_count, is_folder, is_said, is_trivial
 from asgi_rota_sentry.scrubbing.vocabulary import FIELD_NAMES
 
 UNPAIRED = "", Verdict.PLAIN
@@ -185,7 +185,8 @@ def _is_harmless(name: str, value: Any) -> bool:
     if isinstance(value, int | float):
         return -1 <= value <= 1 or name.lower() == "pass" or is_count(name, str(value))
     if isinstance(value, str):
-        return is_trivial(value) or is_said(bare(value)) or is_count(name, bare(value))
+        plain = bare(value)
+        return is_trivial(value) or is_said(plain) or is_count(name, plain) or is_folder(name, plain)
     if isinstance(value, list | tuple) and len(value) < _FEW:
         return all(isinstance(item, str) and is_said(bare(item)) for item in value)  # what a form says of its field
     return isinstance(value, Mapping | list | tuple | set | frozenset) and not value

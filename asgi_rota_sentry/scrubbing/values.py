@@ -67,6 +67,7 @@ _PROSE = word_set(
     accepted ensure make use using used when if it its self typing callable type none. successfully success expires
     rotated issued verified unverified pending locked sent generated deleted removed confirmed loaded validated"""
 )
+_FOLDER = re.compile(r"(?:[/~]|[A-Za-z]:[/\\])[^;]*")
 _MOST_PROSE = 24
 _LONGEST_HEADER = 2048
 
@@ -91,6 +92,11 @@ def is_said(value: str) -> bool:
 def is_count(name: str, value: str) -> bool:
     """Whether the value only counts what the name names: `tokens: 512`."""
     return name.lower().endswith("tokens") and len(value) < 8 and value.isdigit()
+
+
+def is_folder(name: str, value: str) -> bool:
+    """Whether the value is the folder that a shell is in, and not ODBC's `PWD`: `PWD=/srv/rota`."""
+    return name == "PWD" and _FOLDER.fullmatch(value) is not None
 
 
 def is_cryptic(word: str) -> bool:
