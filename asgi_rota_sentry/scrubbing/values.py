@@ -33,6 +33,12 @@ _SCHEME = re.compile(
     r"(?:basic|bearer|token|digest|negotiate|ntlm|apikey|api-key|hmac|aws4-hmac-sha256|hawk|signature)\s{1,4}",
     re.IGNORECASE,
 )
+# What follows a scheme with parameters: `Digest username="ada", response="…"` (RFC 9110, section 11.4).
+_PARAMETERS = re.compile(
+    r"""[\w-]{1,32}=\\{0,8}"[^"\r\n]{0,1024}"
+        (?:[ \t]?,[ \t]{0,4}[\w-]{1,32}=(?:\\{0,8}"[^"\r\n]{0,1024}"|[^\s,"'\\]{1,256}))*+""",
+    re.VERBOSE,
+)
 _HARMLESS = re.compile(
     r"""(?:none|null|nil|undefined|true|false|nan|\.{2,}|…|[*•●x]{3,}|[?]|%\(?\w{0,64}\)?s|\$\d{1,3}|:\w{1,64}|\$?\{{0,2}\s?[\w.\-]{0,64}\s?\}{1,2}|\$\([\w\s.\-]{0,64}\)
         |[A-Za-z_][\w.]{0,64}\([^()]{0,64}\)
@@ -214,6 +220,8 @@ def _unquoted(text: str, start: int) -> Value | None:
 def _header_or_prose(text: str, start: int) -> Value | None:
     """After `name:` without quotes: a header's value, a line of YAML, or a sentence, which is left alone."""
     scheme = _SCHEME.match(text, start)
+    if scheme and (parameters := _PARAMETERS.match(text, scheme.end())):
+        return Value(start, parameters.end())
     if scheme:
         line = _TO_LINE_END.match(text, scheme.end(), scheme.end() + _LONGEST_HEADER)
         stop = line.end() if line else len(text)
