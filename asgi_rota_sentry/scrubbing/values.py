@@ -41,11 +41,18 @@ _PARAMETERS = re.compile(
 )
 _HARMLESS = re.compile(
     r"""(?:none|null|nil|undefined|true|false|nan|\.{2,}|…|[*•●x]{3,}|[?]|%\(?\w{0,64}\)?s|\$\d{1,3}|:\w{1,64}|\$?\{{0,2}\s?[\w.\-]{0,64}\s?\}{1,2}|\$\([\w\s.\-]{0,64}\)
-        |[A-Za-z_][\w.]{0,64}\([^()]{0,64}\)
-        |\[(?:filtered|redacted|removed|masked|hidden|secret)[^\[\]]{0,32}\]|<[^<>]{0,64}>|\(?(?:redacted|filtered|hidden|masked|removed)\)?
+        |(?-i:[a-z_])[\w.]{0,64}\([^()=]{0,64}\)|[A-Z][\w.]{0,64}\((?:['"]?[*]{3,}['"]?)?\)
+        |\[(?:filtered|redacted|removed|masked|hidden|secret)[^\[\]]{0,32}\]
+        |<(?:[\w .|/\-]{0,64}|[\w.]{1,64}:\s(?:[0-9]{1,9}|[\w.]{1,64}\sobject\s\([0-9]{1,9}\))
+            |[\w.]{1,64}\s?(?:\[\]|\{\}|\(\)))>
+        |\(?(?:redacted|filtered|hidden|masked|removed)\)?
         |@?p\d{1,2}|\*{1,}|-{1,}|_{1,}|''|"")?""",
     re.IGNORECASE | re.VERBOSE,
 )
+# `HTTPBasicCredentials(username='ada', password='…')`: an object in the place of a value.
+_CALLED = re.compile(r"[A-Za-z_][\w.]{0,64}(?=\()")
+_AFTER_CALL = re.compile(r"""[\s,;:.)\]}>&"']|$""")
+_LONGEST_CALL = 160
 _PLACEHOLDER = re.compile(r"\$?\{{1,2}\s?[\w.\-]{1,64}\s?\}{1,2}|%\(\w{1,64}\)s|\$\([\w\s.\-]{0,64}\)")
 _SENTENCE = r"[A-Z][a-z']{0,20}(?: [\w'\u2019-]{1,24},?){1,30}[.!]"
 _SENTENCES = re.compile(
@@ -138,6 +145,8 @@ def read(text: str, start: int, *, sign: str, closed: bool, source: bool) -> Val
         return _unquoted(text, block.end())
     if text[start : start + 1] in ("[", "(", "{"):
         return _bracketed(text, start)
+    if called := _called(text, start):
+        return called
     if text.startswith("<", start):
         end = text.find(">", start, start + 512)
         return Value(start, end + 1 if end >= 0 else len(text))
@@ -205,6 +214,17 @@ def _bracketed(text: str, start: int) -> Value:
             if not depth:
                 return Value(start, found.end())
     return Value(start, len(text))
+
+
+def _called(text: str, start: int) -> Value | None:
+    """The name at `start` with the brackets behind it, where they are closed and nothing is stuck to them."""
+    name = _CALLED.match(text, start)
+    if name is None:
+        return None
+    near = text[start : start + _LONGEST_CALL]
+    length = _bracketed(near, name.end() - start).end
+    is_whole = near[length - 1] == ")" and _AFTER_CALL.match(text, start + length)
+    return Value(start, start + length) if is_whole else None
 
 
 def _unquoted(text: str, start: int) -> Value | None:
