@@ -90,7 +90,7 @@ class Assignments:
             while stop > start and text[stop - 1] in ".-":
                 stop -= 1
             verdict = self._verdict(text, low, start, stop)
-            if (begin := _behind_escape(text, start)) > start and begin <= found.start():
+            if (begin := _behind_escape(text, start)) > start:
                 behind = self._verdict(text, low, begin, stop)
                 verdict, start = (behind, begin) if behind >= verdict else (verdict, start)
             if verdict is Verdict.PLAIN:
