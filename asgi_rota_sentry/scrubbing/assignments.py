@@ -25,6 +25,8 @@ _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 _REST_OF_NAME = re.compile(r"[\w\-.$]*+")
 _LOOK_BACK = 64
 _ESCAPES = frozenset("bfnrtv")
+# The end of what a URL makes of a sign, its `%` aside: of `%3Fpin` the name is `pin`, and so of `%253Fpin`.
+_ESCAPED_SIGN = re.compile(r"(?:25){0,4}[0-9A-Fa-f]{2}")
 # What may stand between a name and its value: a closing quote or bracket (also escaped for a URL, a page or JSON), then
 # the sign.
 _SIGN = re.compile(
@@ -54,6 +56,18 @@ def _continues(low: str, start: int, end: int) -> bool:
     return (word, here) in SECRET_PAIRS or (escaped and (word[1:], here) in SECRET_PAIRS)
 
 
+def _behind_escape(text: str, start: int) -> int:
+    """Where the name at `start` begins, if its first characters end an escape.
+
+    In a repr a new line is `\\n`: of `\\npin` the name is `pin`.
+    """
+    before = text[start - 1] if start else ""
+    if before == "\\" and text[start] in _ESCAPES:
+        return start + 1
+    escaped = _ESCAPED_SIGN.match(text, start) if before == "%" else None
+    return escaped.end() if escaped else start
+
+
 class Assignments:
     """Finds the values that stand beside telling names in a text, with the user's names."""
 
@@ -76,20 +90,19 @@ class Assignments:
             while stop > start and text[stop - 1] in ".-":
                 stop -= 1
             verdict = self._verdict(text, low, start, stop)
-            if start and text[start - 1] == "\\" and text[start] in _ESCAPES:
-                # In a repr a new line is `\n`: of `\npin` the name is `pin`.
-                behind = self._verdict(text, low, start + 1, stop)
-                verdict, start = (behind, start + 1) if behind >= verdict else (verdict, start)
+            if (begin := _behind_escape(text, start)) > start:
+                behind = self._verdict(text, low, begin, stop)
+                verdict, start = (behind, begin) if behind >= verdict else (verdict, start)
             if verdict is Verdict.PLAIN:
                 continue
-            reason = f"beside {text[start:stop].strip('-.$')!r}"
+            name = text[start:stop].strip("-.$")
             value = _beside(text, start, stop, verdict, source=source)
             if value is not None:
-                yield from self._judged(text, value, verdict, reason)
+                yield from self._judged(text, value, verdict, name)
                 if verdict is not Verdict.MAYBE:
                     position = max(position, value.end)  # each value is read once
             elif not source and verdict is Verdict.SECRET:
-                for span in _said(text, start, stop, reason):
+                for span in _said(text, start, stop, f"beside {name!r}"):
                     yield span
                     position = max(position, span.end)
 
@@ -97,14 +110,16 @@ class Assignments:
         verdict = self._names.verdict(text[start:stop].lstrip("-.$"))
         return Verdict.SECRET if verdict is not Verdict.SECRET and _continues(low, start, stop) else verdict
 
-    def _judged(self, text: str, found: values.Value, verdict: Verdict, reason: str) -> Iterator[Span]:
+    def _judged(self, text: str, found: values.Value, verdict: Verdict, name: str) -> Iterator[Span]:
         value = text[found.start : found.end]
-        if values.is_trivial(value) or values.is_said(value) or values.is_count(reason[:-1], value):
+        if values.is_trivial(value) or values.is_said(value):
+            return
+        if values.is_count(name, value) or values.is_folder(name, value):
             return
         if verdict is Verdict.COOKIES:
             yield from cookie_spans(text, found.start, found.end, self._names)
-        elif verdict is Verdict.SECRET or looks_random(value, hexadecimal="sig" in reason.lower()):
-            yield Span(found.start, found.end, reason)
+        elif verdict is Verdict.SECRET or looks_random(value, hexadecimal="sig" in name.lower()):
+            yield Span(found.start, found.end, f"beside {name!r}")
 
 
 def _beside(text: str, start: int, end: int, verdict: Verdict, *, source: bool) -> values.Value | None:

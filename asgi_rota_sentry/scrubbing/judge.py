@@ -12,7 +12,7 @@ from asgi_rota_sentry.scrubbing.keys import Names, Verdict, bare
 from asgi_rota_sentry.scrubbing.randomness import looks_random
 from asgi_rota_sentry.scrubbing.spans import FILTERED, merged, replaced
 from asgi_rota_sentry.scrubbing.text import TextScrubber
-from asgi_rota_sentry.scrubbing.values import is_count, is_said, is_trivial
+from asgi_rota_sentry.scrubbing.values import is_count, is_folder, is_said, is_trivial
 from asgi_rota_sentry.scrubbing.vocabulary import FIELD_NAMES
 
 UNPAIRED = "", Verdict.PLAIN
@@ -21,6 +21,7 @@ _SECOND = {verdict: {1: verdict} for verdict in Verdict}
 _THIRD = {verdict: {2: verdict} for verdict in Verdict}
 # What Django's `_update` goes over: `(<django.db.models.fields.CharField: pin>, None, '4821')`.
 _FIELD = re.compile(r"<[\w.]{1,128}Field: (\w{1,64})>")
+_PASSWORD = ("password", "'password'")
 _MOST_LEAVES = 200
 _FEW = 8
 
@@ -51,12 +52,15 @@ class Judge:
     def pair_of(self, node: Mapping[Any, Any]) -> tuple[str, Verdict]:
         """What `{"name": "password", "value": …}` says about `value`, `{"loc": ["pin"], "input": …}` about `input`.
 
-        A JWK says it by its form (RFC 7518): `{"kty": "RSA", "d": …}`.
+        A JWK says it by its form (RFC 7518): `{"kty": "RSA", "d": …}`, a form's field by the type `password`.
         """
         if "loc" in node and "input" in node and (verdict := validation.of_entry(node, self.names)):
             return "input", verdict
         if "kty" in node:
             return "k" if "k" in node else "d", Verdict.SECRET
+        kind = node.get("type")
+        if isinstance(kind, str) and kind in _PASSWORD:  # no other: an exception has a type, too
+            return "value", Verdict.SECRET
         for key in ("name", "key", "header", "field"):
             name = node.get(key)
             if isinstance(name, str) and name:
@@ -185,7 +189,8 @@ def _is_harmless(name: str, value: Any) -> bool:
     if isinstance(value, int | float):
         return -1 <= value <= 1 or name.lower() == "pass" or is_count(name, str(value))
     if isinstance(value, str):
-        return is_trivial(value) or is_said(bare(value)) or is_count(name, bare(value))
+        plain = bare(value)
+        return is_trivial(value) or is_said(plain) or is_count(name, plain) or is_folder(name, plain)
     if isinstance(value, list | tuple) and len(value) < _FEW:
         return all(isinstance(item, str) and is_said(bare(item)) for item in value)  # what a form says of its field
     return isinstance(value, Mapping | list | tuple | set | frozenset) and not value

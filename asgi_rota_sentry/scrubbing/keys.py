@@ -24,8 +24,8 @@ class Verdict(IntEnum):
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
 _REPR = re.compile(r"""[bBuU]?(['"])(.*)\1""", re.DOTALL)
 _LONGEST_NAME = 96
-# Where the process is, not what it knows.
-_ENVIRONMENT = frozenset({"PWD", "OLDPWD", "SSH_AUTH_SOCK", "XAUTHORITY"})
+# Where the process is, not what it knows. `PWD` is also ODBC's password: see `values.is_folder`.
+_ENVIRONMENT = frozenset({"OLDPWD", "SSH_AUTH_SOCK", "XAUTHORITY"})
 _CACHE_SIZE = 4096
 
 

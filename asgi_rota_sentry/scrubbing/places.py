@@ -17,6 +17,7 @@ _MULTIPART = re.compile(
 _MULTIPART_END = re.compile(r"(?:\r?\n|\\r\\n)--|$")
 _OPTION = re.compile(r"""["']?,?\s{1,4}["']?(?=[^\s\-"'])""")
 _NAMED = re.compile(r"""(?:name|key|header|field)\\{0,8}["']?\s{0,2}[:=]\s{0,2}[bBuU]?\\{0,8}["']?$""", re.IGNORECASE)
+_TYPED = re.compile(r"""\btype\\{0,8}["']?\s{0,2}[:=]\s{0,2}\\{0,8}["']?$""", re.IGNORECASE)
 _ITS_VALUE = re.compile(
     r"""\\{0,8}["']?(?:[,;&]|\s)[^<>{}\n]{0,64}?\bvalue\\{0,8}["']?\s{0,2}[:=]\s{0,2}""", re.IGNORECASE
 )
@@ -76,8 +77,11 @@ def _in_a_form(text: str, start: int, end: int) -> values.Value | None:
 
 
 def _in_a_value(text: str, start: int, end: int) -> values.Value | None:
-    """`{"name": "password", "value": "x"}`, `<input name="password" value="x">`."""
-    if not _NAMED.search(text, max(0, start - _LOOK_BACK), start):
+    """`{"name": "password", "value": "x"}`, `<input name="password" value="x">`, and so by the type `password`."""
+    before = max(0, start - _LOOK_BACK)
+    if not (
+        _NAMED.search(text, before, start) or (text[start:end] == "password" and _TYPED.search(text, before, start))
+    ):
         return None
     its = _ITS_VALUE.match(text, end)
     return values.read(text, its.end(), sign="=", closed=True, source=False) if its else None

@@ -7,6 +7,8 @@ _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECA
 _PIECES = re.compile(r"[^A-Za-z0-9]+")
 _HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
 _RUNS = re.compile(r"[a-z]+|[A-Z]+|[0-9]+")
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_DIGITS = re.compile(r"[0-9]+")
 _SHORTEST = 16
 _ENOUGH_BITS = 3.0
 _LONGEST_JUDGED = 512
@@ -41,12 +43,20 @@ def looks_random(word: str, *, hexadecimal: bool = False) -> bool:
 
 def _irregular(piece: str) -> bool:
     """Whether letters and digits, or the cases, alternate as they do in no word that a person writes."""
+    if _is_name(piece):
+        return False
     runs = _RUNS.findall(piece)
     digits = sum(character.isdigit() for character in piece)
     if not digits:
         single = sum(len(run) == 1 for run in runs)
         return len(runs) >= len(piece) / 2.6 and single >= 4
     return len(runs) >= max(4, len(piece) // 6) and digits < len(piece) - 2
+
+
+def _is_name(piece: str) -> bool:
+    """Whether it is a name of words of four letters or more on average: `FileNotFoundError`, `OAuth2PasswordBearer`."""
+    numbers, names = _DIGITS.findall(piece), _WORDS.findall(piece)
+    return len(numbers) < 2 and len("".join(numbers)) < 5 and len("".join(names)) >= 4 * len(names)
 
 
 def _mixed_pieces(word: str) -> bool:

@@ -49,7 +49,15 @@ _VENDORS = {
     "Brevo key": r"xkeysib-[\w-]{20,}",
     "PlanetScale token": r"pscale_(?:tkn|pw|oauth)_[\w.-]{20,}",
     "Supabase key": r"sb[pbs]?_(?:secret_)?[A-Za-z0-9]{30,}",
-    "Facebook token": r"EAACEdEose0cBA\w+",
+    "Facebook token": r"EAACEdEose0cBA\w+|EAA[B-Z][A-Za-z0-9]{60,}",
+    "Groq key": r"gsk_\w{40,}",
+    "xAI key": r"xai-[\w-]{40,}",
+    "Replicate token": r"r8_\w{30,}",
+    "Perplexity key": r"pplx-\w{40,}",
+    "Notion token": r"ntn_\w{40,}",
+    "Netlify token": r"nfp_\w{30,}",
+    "Terraform token": r"\w{14}\.atlasv1\.[\w-]{40,}",
+    "1Password token": r"ops_eyJ[\w+/=-]{40,}",
     "Django salted hash": r"(?:pbkdf2_sha(?:1|256)|argon2|bcrypt(?:_sha256)?|scrypt|md5|sha1)\$[^\s'\"&<>,;]{16,}",
     "password hash": r"\$(?:2[abxy]?|argon2(?:id|i|d)|[156y]|pbkdf2[\w-]*)\$[\w./+=,$-]{16,}",
 }
@@ -90,9 +98,9 @@ _HINTS = (
         "k_test_",
     ),
     *("k_prod_", "whsec_", "SK", "AC", "SG.", "sk-", "sess-", "hf_", "api_org_", "npm_", "pypi-", "_v1_", "shp", "sq0"),
-    *("EAAA", "key-", "-us", "ATATT", "ATCTT", "ATBB", "dckr_", "lin_", ":AA", "sntry", "PMAK-", "rubygems_", "hvs."),
+    *("key-", "-us", "ATATT", "ATCTT", "ATBB", "dckr_", "lin_", ":AA", "sntry", "PMAK-", "rubygems_", "hvs."),
     *("hvb.", "hvr.", "AGE-SECRET", "dapi", "NRAK-", "figd_", "xkeysib-", "pscale_", "sb_", "sbp_", "sbb_", "sbs_"),
-    *("EAACE", "$"),
+    *("EAA", "$", "gsk_", "xai-", "r8_", "pplx-", "ntn_", "nfp_", ".atlasv1.", "ops_eyJ"),
 )
 _LONG = re.compile(r"[A-Za-z0-9_\-.~:/+=$]{20}")
 _SCHEMES = ("bearer", "basic", "token", "apikey", "negotiate", "ntlm")

@@ -33,13 +33,26 @@ _SCHEME = re.compile(
     r"(?:basic|bearer|token|digest|negotiate|ntlm|apikey|api-key|hmac|aws4-hmac-sha256|hawk|signature)\s{1,4}",
     re.IGNORECASE,
 )
+# What follows a scheme with parameters: `Digest username="ada", response="…"` (RFC 9110, section 11.4).
+_PARAMETERS = re.compile(
+    r"""[\w-]{1,32}=\\{0,8}"[^"\r\n]{0,1024}"
+        (?:[ \t]?,[ \t]{0,4}[\w-]{1,32}=(?:\\{0,8}"[^"\r\n]{0,1024}"|[^\s,"'\\]{1,256}))*+""",
+    re.VERBOSE,
+)
 _HARMLESS = re.compile(
-    r"""(?:none|null|nil|undefined|true|false|nan|\.{2,}|…|[*•●x]{3,}|[?]|%\(?\w{0,64}\)?s|\$\d{1,3}|:\w{1,64}|\$?\{{0,2}\s?[\w.\-]{0,64}\s?\}{1,2}|\$\([\w\s.\-]{0,64}\)
-        |[A-Za-z_][\w.]{0,64}\([^()]{0,64}\)
-        |\[(?:filtered|redacted|removed|masked|hidden|secret)[^\[\]]{0,32}\]|<[^<>]{0,64}>|\(?(?:redacted|filtered|hidden|masked|removed)\)?
+    r"""(?:none|null|nil|undefined|true|false|nan|\.{2,}|…|[*•●x]{3,}|[?]|%\(?\w{0,64}\)?s|\$\d{1,3}|:\w{1,64}|\$?\{{1,2}\s?[\w.\-]{0,64}\s?\}{1,2}|\$\([\w\s.\-]{0,64}\)
+        |(?-i:[a-z_])[\w.]{0,64}\([^()=]{0,64}\)|[A-Z][\w.]{0,64}\((?:['"]?[*]{3,}['"]?)?\)
+        |\[(?:filtered|redacted|removed|masked|hidden|secret)[^\[\]]{0,32}\]
+        |<(?:[\w .|/\-]{0,64}|[\w.]{1,64}:\s(?:[0-9]{1,9}|[\w.]{1,64}\sobject\s\([0-9]{1,9}\))
+            |[\w.]{1,64}\s?(?:\[\]|\{\}|\(\)))>
+        |\(?(?:redacted|filtered|hidden|masked|removed)\)?
         |@?p\d{1,2}|\*{1,}|-{1,}|_{1,}|''|"")?""",
     re.IGNORECASE | re.VERBOSE,
 )
+# `HTTPBasicCredentials(username='ada', password='…')`: an object in the place of a value.
+_CALLED = re.compile(r"[A-Za-z_][\w.]{0,64}(?=\()")
+_AFTER_CALL = re.compile(r"""[\s,;:.)\]}>&"']|$""")
+_LONGEST_CALL = 160
 _PLACEHOLDER = re.compile(r"\$?\{{1,2}\s?[\w.\-]{1,64}\s?\}{1,2}|%\(\w{1,64}\)s|\$\([\w\s.\-]{0,64}\)")
 _SENTENCE = r"[A-Z][a-z']{0,20}(?: [\w'\u2019-]{1,24},?){1,30}[.!]"
 _SENTENCES = re.compile(
@@ -67,6 +80,7 @@ _PROSE = word_set(
     accepted ensure make use using used when if it its self typing callable type none. successfully success expires
     rotated issued verified unverified pending locked sent generated deleted removed confirmed loaded validated"""
 )
+_FOLDER = re.compile(r"(?:[/~]|[A-Za-z]:[/\\])[^;]*")
 _MOST_PROSE = 24
 _LONGEST_HEADER = 2048
 
@@ -91,6 +105,11 @@ def is_said(value: str) -> bool:
 def is_count(name: str, value: str) -> bool:
     """Whether the value only counts what the name names: `tokens: 512`."""
     return name.lower().endswith("tokens") and len(value) < 8 and value.isdigit()
+
+
+def is_folder(name: str, value: str) -> bool:
+    """Whether the value is the folder that a shell is in, and not ODBC's `PWD`: `PWD=/srv/rota`."""
+    return name == "PWD" and _FOLDER.fullmatch(value) is not None
 
 
 def is_cryptic(word: str) -> bool:
@@ -126,6 +145,8 @@ def read(text: str, start: int, *, sign: str, closed: bool, source: bool) -> Val
         return _unquoted(text, block.end())
     if text[start : start + 1] in ("[", "(", "{"):
         return _bracketed(text, start)
+    if called := _called(text, start):
+        return called
     if text.startswith("<", start):
         end = text.find(">", start, start + 512)
         return Value(start, end + 1 if end >= 0 else len(text))
@@ -195,6 +216,17 @@ def _bracketed(text: str, start: int) -> Value:
     return Value(start, len(text))
 
 
+def _called(text: str, start: int) -> Value | None:
+    """The name at `start` with the brackets behind it, where they are closed and nothing is stuck to them."""
+    name = _CALLED.match(text, start)
+    if name is None:
+        return None
+    near = text[start : start + _LONGEST_CALL]
+    length = _bracketed(near, name.end() - start).end
+    is_whole = near[length - 1] == ")" and _AFTER_CALL.match(text, start + length)
+    return Value(start, start + length) if is_whole else None
+
+
 def _unquoted(text: str, start: int) -> Value | None:
     scheme = _SCHEME.match(text, start)
     begin = scheme.end() if scheme else start
@@ -208,6 +240,8 @@ def _unquoted(text: str, start: int) -> Value | None:
 def _header_or_prose(text: str, start: int) -> Value | None:
     """After `name:` without quotes: a header's value, a line of YAML, or a sentence, which is left alone."""
     scheme = _SCHEME.match(text, start)
+    if scheme and (parameters := _PARAMETERS.match(text, scheme.end())):
+        return Value(start, parameters.end())
     if scheme:
         line = _TO_LINE_END.match(text, scheme.end(), scheme.end() + _LONGEST_HEADER)
         stop = line.end() if line else len(text)

@@ -142,7 +142,7 @@ HARMLESS_AFTER = word_set(
     storage store strategy strength style success suffix summary supply symbol table target template text_field time
     timeout timestamp title total trusted ttl type types updated upgrade uri uris url urls usage use used user
     username users uuid valid validation validator validators validity verified version versions view views warning
-    widget width primaria foranea ajena unica publica valor
+    widget width primaria foranea ajena unica publica valor py html js css
     """
 )
 HARMLESS_NEXT = word_set(
