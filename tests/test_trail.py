@@ -199,6 +199,17 @@ def test_a_renewed_cookie_goes_on_with_the_story() -> None:
     assert story(trail, new) == story(trail, old) == story(trail, other) == ["GET /a/", "GET /b/", "GET /c/", "GET /d/"]
 
 
+def test_a_cookie_of_which_nothing_is_known_is_renewed_as_well() -> None:
+    """By two requests at once, that are given the same new one: it is one visitor's, and so is what was under way."""
+    trail = trail_of()
+    old, new = key_of(trail, "old"), key_of(trail, "new")
+    for path in ("/a/", "/b/"):
+        trail.renew(old, new)
+        visit(trail, new, path)
+    visit(trail, old, "/c/")
+    assert story(trail, new) == story(trail, old) == ["GET /a/", "GET /b/", "GET /c/"]
+
+
 def test_a_cookie_that_two_visitors_were_given_tells_nothing() -> None:
     """Signed cookies hold a time in seconds: two visitors with the same content in one second get the same one."""
     trail = trail_of()
