@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import sentry_sdk
@@ -50,6 +51,36 @@ class Named:
     name = "Manager"
 
 
+class OwnUUID(uuid.UUID):
+    """As Beanie makes an ID of its own out of MongoDB's."""
+
+
+class Unprintable:
+    """A role whose text is not for us to ask for: it might make a query."""
+
+    name = "Manager"
+
+    def __str__(self) -> str:
+        raise RuntimeError("the session is closed")
+
+
+class Claims:
+    """Claims as attributes, in the way that many write it: what is missing is a KeyError."""
+
+    def __init__(self, **claims: Any) -> None:
+        self._claims = claims
+
+    def __getattr__(self, name: str) -> Any:
+        return self.__dict__["_claims"][name]
+
+
+class Lazy(dict[str, Any]):
+    """A mapping that is not there yet."""
+
+    def get(self, *_: Any) -> Any:
+        raise RuntimeError("not loaded")
+
+
 class Plain:
     """An object with just these attributes."""
 
@@ -77,6 +108,13 @@ class Plain:
         (Plain(pk=3, is_superuser=True, is_staff=True), ("3", None, None, "superuser")),
         (Plain(pk=3, is_superuser=False, is_staff=True), ("3", None, None, "staff")),
         (SimpleUser("jane"), (None, "jane", None, None)),
+        (Plain(id=OwnUUID(int=1)), (str(uuid.UUID(int=1)), None, None, None)),
+        (Plain(id=8, roles={Unprintable()}), ("8", None, None, "Manager")),
+        (Plain(id=8, roles={"editor", "employee", "guest"}), ("8", None, None, "editor")),
+        (
+            Plain(id=8, USERNAME_FIELD="login", login="jane", EMAIL_FIELD="mail", mail="j@x.org"),
+            ("8", "jane", "j@x.org", None),
+        ),
         (Person(id=" 7 "), ("7", "scw1001", "scw1001@example.com", "Manager")),
         (Plain(id="", uid=5), ("5", None, None, None)),
         (Plain(id=True, uid=5), ("5", None, None, None)),
@@ -93,6 +131,13 @@ def test_a_user_is_read_by_shape(user: Any, expected: tuple[str | None, ...]) ->
     assert found.id is None or identity.owner_of(found) == found.id
 
 
+def test_what_an_object_does_not_have_may_be_any_exception() -> None:
+    """Not an AttributeError only; whatever else is there is read."""
+    scope = {"user": Claims(username="jane")}
+    assert identity.read(scope) == Identity(username="jane")
+    assert identity.owner(scope) == identity.owner_of(Identity(username="jane"))
+
+
 @pytest.mark.parametrize(
     ("user", "owner"),
     [
@@ -102,6 +147,7 @@ def test_a_user_is_read_by_shape(user: Any, expected: tuple[str | None, ...]) ->
         (Plain(is_anonymous=True, id=1), identity.ANONYMOUS),
         ({"is_anonymous": True, "id": 1}, identity.ANONYMOUS),
         (object(), None),
+        (Lazy(id=1), None),
     ],
 )
 def test_nobody_is_nobody(user: Any, owner: str | None) -> None:
@@ -209,6 +255,7 @@ def test_channels_lazy_user_is_read_when_it_is_loaded() -> None:
             {"language": "de", "timezone": "Europe/Berlin"},
         ),
         ({"id": 1, "profile": Plain(preferences={"theme": "dark"})}, {}, {"theme": "dark"}),
+        ({"id": 1, "timezone": ZoneInfo("Europe/London")}, {}, {"timezone": "Europe/London"}),
         (None, {"accept-language": "fr;q=0.5, *;q=0.9, en-GB;q=0.8"}, {"language": "en-GB"}),
         (
             None,
@@ -314,6 +361,31 @@ async def test_what_the_app_told_of_the_loaded_user_is_kept(sentry: Sentry, fetc
     app = fails(lambda request: sentry_sdk.set_user({"id": person.id, "plan": "gold"}))
     await fetch(RotaSentryMiddleware(signed_in(app, person)), "/")
     assert server.events[0]["user"] == {"id": "SCW1001", "role": "Manager", "plan": "gold"}
+
+
+async def test_an_id_that_the_app_set_is_the_same_as_a_number(sentry: Sentry, fetch: Get) -> None:
+    """As it stands in most databases, and None is none; the role's tag and the preferences are told with it."""
+    server = sentry()
+    for own in ({"id": 7, "segment": "beta"}, {"id": None, "segment": "beta"}):
+        app = fails(lambda request, own=own: sentry_sdk.set_user(own))
+        await fetch(RotaSentryMiddleware(signed_in(app, Person(id=7))), "/")
+    for sent in server.events:
+        assert str(sent["user"].pop("id")) == "7"
+        assert sent["user"] == {"segment": "beta", "role": "Manager"}
+        assert sent["tags"]["user.role"] == "Manager"
+        assert sent["contexts"]["preferences"] == Person().preferences
+
+
+async def test_what_a_user_model_calls_otherwise_does_not_leave(sentry: Sentry, fetch: Get) -> None:
+    """The fields that a model of Django's declares to be the name and the e-mail address, beside a display name."""
+    server = sentry()
+    user = Plain(
+        id=8, name="Jane", USERNAME_FIELD="login", login="jane.doe", EMAIL_FIELD="mail", mail="j.doe@example.com"
+    )
+    said = {"login": user.login, "to": f"Mail to <{user.mail}>"}
+    await fetch(RotaSentryMiddleware(signed_in(fails(lambda request: sentry_sdk.set_extra("said", said)), user)), "/")
+    assert server.events[0]["user"] == {"id": "8"}
+    assert server.events[0]["extra"]["said"] == {"login": "[Filtered]", "to": "Mail to <[Filtered]>"}
 
 
 @pytest.mark.parametrize(("pii", "address"), [(False, None), (True, "198.51.100.7")])
