@@ -108,6 +108,8 @@ class Plain:
         (Plain(pk=3, is_superuser=True, is_staff=True), ("3", None, None, "superuser")),
         (Plain(pk=3, is_superuser=False, is_staff=True), ("3", None, None, "staff")),
         (SimpleUser("jane"), (None, "jane", None, None)),
+        ({"email": "j@x.org"}, (None, None, "j@x.org", None)),
+        ({"role": "Manager"}, (None, None, None, "Manager")),
         (Plain(id=OwnUUID(int=1)), (str(uuid.UUID(int=1)), None, None, None)),
         (Plain(id=8, roles={Unprintable()}), ("8", None, None, "Manager")),
         (Plain(id=8, roles={"editor", "employee", "guest"}), ("8", None, None, "editor")),
@@ -180,6 +182,41 @@ def test_permissions_are_no_roles() -> None:
     found = identity.read({"user": {"id": 1}, "auth": AuthCredentials(["authenticated", "read:items", "admin:write"])})
     assert found is not None
     assert found.role is None
+
+    scopes = ["user-data:read", "staff/shifts:write", "profile"]
+    found = identity.read({"user": {"id": 1}, "auth": AuthCredentials(scopes)})
+    assert found == Identity(id="1")
+
+
+@pytest.mark.parametrize(
+    ("roles", "highest"),
+    [
+        (["editor", "manager"], "manager"),
+        (["staff", "Shift-Manager", "admins"], "Shift-Manager"),
+        (["staff", "team/lead"], "team/lead"),
+        (["staff", "night_supervisor"], "night_supervisor"),
+        (["planner", "staff"], "staff"),
+        (["viewer", "planner"], "planner"),
+        (["planner", "cook"], "planner"),
+        (["default-roles-rota", "offline_access", "uma_authorization", "cook"], "cook"),
+        (["default-roles-rota"], None),
+        (["role:"], "role:"),
+    ],
+)
+def test_of_several_roles_the_highest_is_told(roles: list[str], highest: str | None) -> None:
+    """By any word of its name, in any case; what nobody knows stands between staff and members; of equals the first."""
+    found = identity.read({"user": {"id": 1, "roles": roles}})
+    assert found == Identity(id="1", role=highest)
+
+
+def test_of_several_places_the_nearest_tells_the_preferences() -> None:
+    """`preferences`, `profile`, those of the profile, then the user's own attributes."""
+    last = {"theme": "own", "language": "own", "timezone": "own", "locale": "own"}
+    within = {"theme": "within", "language": "within", "timezone": "within"}
+    profile = {"theme": "profile", "locale": "profile", "preferences": within}
+    found = identity.read({"user": {"id": 1, "preferences": {"theme": "dark"}, "profile": profile, **last}})
+    assert found is not None
+    assert found.preferences == {"theme": "dark", "language": "profile", "timezone": "within"}
 
 
 def test_what_is_read_is_bounded() -> None:
@@ -263,6 +300,12 @@ def test_channels_lazy_user_is_read_when_it_is_loaded() -> None:
             {"timezone": "Europe/London", "language": "cy"},
         ),
         (None, {"cookie": "theme=<script>; timezone=" + "x" * 100}, {}),
+        (
+            None,
+            {"cookie": f"more={'x' * 2000}; theme=dark", "accept-language": "de"},
+            {"theme": "dark", "language": "de"},
+        ),
+        (None, {"cookie": "django_language=fr; language=cy"}, {"language": "cy"}),
     ],
 )
 def test_preferences_come_from_the_user_else_from_the_request(
@@ -429,6 +472,23 @@ async def test_an_error_page_knows_whom_it_speaks_to(sentry: Sentry, fetch: Get)
     answer = await fetch(RotaSentryMiddleware(app), "/", headers={"accept": "text/html"})
     assert 'value="Sam Wood"' in answer.text
     assert 'value="sam@example.com"' in answer.text
+    assert answer.headers["content-language"] == "de"
+    assert ' data-theme="dark"' in answer.text
+
+
+@pytest.mark.parametrize(("path", "status", "name"), [("/fail/", 500, True), ("/nowhere/", 404, False)])
+async def test_a_page_without_an_event_knows_it_too(fetch: Get, path: str, status: int, *, name: bool) -> None:
+    """Where the SDK is not initialised, as for what is not found."""
+    preferences = {"theme": "dark", "language": "de"}
+    user = {"id": "7", "username": "Sam Wood", "preferences": preferences}
+
+    def view(request: Request) -> Response:
+        return PlainTextResponse(str(int("abc")))
+
+    app = RotaSentryMiddleware(signed_in(Starlette(routes=[Route("/fail/", view)]), user))
+    answer = await fetch(app, path, headers={"accept": "text/html"})
+    assert answer.status_code == status
+    assert ('value="Sam Wood"' in answer.text) == name
     assert answer.headers["content-language"] == "de"
     assert ' data-theme="dark"' in answer.text
 
