@@ -48,6 +48,8 @@ def story(trail: Trail, key: bytes | None, viewer: str | None = None) -> list[st
         (b"session=abc", True),
         (b'a=1; session="abc"; b=2', True),
         (b"sessionid=abc; session=null", True),
+        (b"mysession=1; session=abc", True),
+        (b"mysession=1;session=abc", True),
         (b"mysession=abc", False),
         (b"a=session=abc", False),
         (b"session=null", False),
@@ -80,6 +82,11 @@ def test_the_cookie_itself_is_not_kept() -> None:
         ([b"session=null; path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT;"], ""),
         ([b'sessionid=""; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/'], ""),
         ([b"session=x; Max-Age=-1"], ""),
+        ([b"session=x; Max-Age=0"], ""),
+        ([b"session=x; Expires=Thu, 01 Jan 1970 00:00:00 GMT"], ""),
+        ([b"session=x; Expires=Thu, 01-Jan-1970 00:00:00 GMT"], ""),
+        ([b"session=; Path=/"], ""),
+        ([b"session=new; Path=/", b"other=1; Path=/"], "new"),
     ],
 )
 def test_what_a_response_does_to_the_session_is_seen(cookies: list[bytes], expected: str | None) -> None:
