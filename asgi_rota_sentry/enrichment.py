@@ -9,7 +9,7 @@ from typing import Any
 
 from asgi_rota_sentry import faults, request, route, trail
 from asgi_rota_sentry.identity import Identity
-from asgi_rota_sentry.person import Person, User
+from asgi_rota_sentry.person import Person, User, is_same
 from asgi_rota_sentry.request_body import Body
 from asgi_rota_sentry.semantics import Collection
 from asgi_rota_sentry.types import Scope
@@ -90,7 +90,7 @@ class Enrichment:
         """The user as Sentry shows them, and the identity; that of nobody where the application set another user."""
         who = self.who()
         user = self.person.with_address(self.person.describe(set_by_app, who))
-        return user, who if user.get("id") in (None, who.id) else Identity()
+        return user, who if is_same(user, who) else Identity()
 
     def _request(self, event: Event) -> None:
         scope, personal, collection = self.scope, self.person.personal, self.collection

@@ -62,13 +62,13 @@ class Person:
         theirs = dict(set_by_app) if isinstance(set_by_app, Mapping) else {}
         if self._is_integrations(theirs):
             theirs = {}
-        if not _is_same(theirs, who):
+        if not is_same(theirs, who):
             # The SDK's integrations fill in what the application left out: here another person's name.
             return {key: value for key, value in theirs.items() if key not in _NAMES or value != getattr(who, key)}
         ours = {"id": who.id, "role": who.role}
         if self.personal:
             ours |= {"username": who.username, "email": who.email}
-        return {**{key: value for key, value in ours.items() if value}, **theirs}
+        return {**theirs, **{key: value for key, value in ours.items() if value and theirs.get(key) is None}}
 
     def with_address(self, user: User) -> User:
         """The user with the client's address where that may leave, and never with one that a header only claims."""
@@ -122,10 +122,11 @@ class Person:
 
 
 def _spellings(user: Any, key: str) -> set[str]:
-    names = {"id": ("id", "pk"), "username": ("username", getattr(user, "USERNAME_FIELD", "username"))}.get(key, (key,))
-    return {str(identity.get(user, name)) for name in names}
+    names = {"id": ("id", "pk"), "username": ("username", identity.get(user, "USERNAME_FIELD"))}.get(key, (key,))
+    return {str(identity.get(user, name)) for name in names if isinstance(name, str)}
 
 
-def _is_same(theirs: User, who: Identity) -> bool:
+def is_same(theirs: User, who: Identity) -> bool:
+    """Whether this user may be who is known: by the same ID, or without one."""
     given = theirs.get("id")
     return given is None or str(given) == who.id

@@ -191,6 +191,14 @@ def test_without_the_wrapper_the_middleware_says_so_once(
     assert caplog.text.count("RotaSentryMiddleware is not around the ASGI application") == 1
 
 
+def test_where_the_sdk_is_not_initialised_nothing_is_said_of_the_wrapper(
+    fetch: Get, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may well be there; as in a site's own tests, which start no SDK."""
+    assert get(fetch, RotaSentryMiddleware(site()), "/loaded/fine/").status_code == 200
+    assert "RotaSentryMiddleware" not in caplog.text
+
+
 def sync_only(get_response: Any) -> Any:
     """A middleware as Django takes any plain function: all that stands before it is made sync."""
 
@@ -264,6 +272,37 @@ def test_who_it_was_is_known_when_the_request_is_gone(sentry: Sentry, *, is_asyn
     asyncio.run(ask())
     (event,) = server.events
     assert (event["user"], event["transaction"]) == ({"id": "7"}, "/shifts/{id}/")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_route_that_cannot_be_read_changes_no_answer(
+    sentry: Sentry, caplog: pytest.LogCaptureFixture, *, is_async: bool
+) -> None:
+    """As where a middleware of the site's own has put something else in its place; the user is told all the same."""
+    from django.http import HttpRequest
+
+    from asgi_rota_sentry.django import IdentityMiddleware
+
+    server = sentry()
+    answers = []
+
+    async def get_response(request: HttpRequest) -> str:
+        return "answered"
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        request: Any = HttpRequest()
+        request.scope, request.user, request.resolver_match = scope, {"id": 7}, object()
+        answer = IdentityMiddleware(get_response if is_async else lambda request: "answered")(request)
+        answers.append(await answer if is_async else answer)
+        sentry_sdk.capture_message("behind it")
+
+    async def ask() -> None:
+        await Wire().run(RotaSentryMiddleware(app), http(path="/shifts/3/"))
+
+    asyncio.run(ask())
+    assert answers == ["answered"]
+    assert server.events[0]["user"] == {"id": "7"}
+    assert caplog.text.count("A fault while keeping what Django tells of a request") == 1
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -344,6 +383,27 @@ def test_the_system_checks_look_for_the_wrapper(
     with override_settings(ASGI_APPLICATION=f"{name}.application"):
         messages = run_checks()
     assert [message.id for message in messages if "asgi_rota_sentry" in str(message.id)] == found
+
+
+WITHOUT_AUTHENTICATION = """
+import django
+from django.conf import settings
+from django.core.checks import run_checks
+
+settings.configure(INSTALLED_APPS=["asgi_rota_sentry.django"], MIDDLEWARE={middleware!r}, USE_TZ=True)
+django.setup()
+print(*sorted(message.id for message in run_checks() if "asgi_rota_sentry" in message.id))
+"""
+
+
+@pytest.mark.parametrize(
+    ("places", "found"), [((), "W001"), ((2,), "W003"), ((1, 2), "W003")], ids=["none", "ours", "Django's, too"]
+)
+def test_the_system_checks_do_without_django_s_users(places: tuple[int, ...], found: str) -> None:
+    """A site need not have `django.contrib.auth`, without which its middleware cannot even be imported."""
+    script = WITHOUT_AUTHENTICATION.format(middleware=[MIDDLEWARE[place] for place in places])
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == [f"asgi_rota_sentry.{found}"], done.stderr[-2000:]
 
 
 if not CUSTOM:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import sentry_sdk
@@ -50,6 +51,36 @@ class Named:
     name = "Manager"
 
 
+class OwnUUID(uuid.UUID):
+    """As Beanie makes an ID of its own out of MongoDB's."""
+
+
+class Unprintable:
+    """A role whose text is not for us to ask for: it might make a query."""
+
+    name = "Manager"
+
+    def __str__(self) -> str:
+        raise RuntimeError("the session is closed")
+
+
+class Claims:
+    """Claims as attributes, in the way that many write it: what is missing is a KeyError."""
+
+    def __init__(self, **claims: Any) -> None:
+        self._claims = claims
+
+    def __getattr__(self, name: str) -> Any:
+        return self.__dict__["_claims"][name]
+
+
+class Lazy(dict[str, Any]):
+    """A mapping that is not there yet."""
+
+    def get(self, *_: Any) -> Any:
+        raise RuntimeError("not loaded")
+
+
 class Plain:
     """An object with just these attributes."""
 
@@ -77,6 +108,15 @@ class Plain:
         (Plain(pk=3, is_superuser=True, is_staff=True), ("3", None, None, "superuser")),
         (Plain(pk=3, is_superuser=False, is_staff=True), ("3", None, None, "staff")),
         (SimpleUser("jane"), (None, "jane", None, None)),
+        ({"email": "j@x.org"}, (None, None, "j@x.org", None)),
+        ({"role": "Manager"}, (None, None, None, "Manager")),
+        (Plain(id=OwnUUID(int=1)), (str(uuid.UUID(int=1)), None, None, None)),
+        (Plain(id=8, roles={Unprintable()}), ("8", None, None, "Manager")),
+        (Plain(id=8, roles={"editor", "employee", "guest"}), ("8", None, None, "editor")),
+        (
+            Plain(id=8, USERNAME_FIELD="login", login="jane", EMAIL_FIELD="mail", mail="j@x.org"),
+            ("8", "jane", "j@x.org", None),
+        ),
         (Person(id=" 7 "), ("7", "scw1001", "scw1001@example.com", "Manager")),
         (Plain(id="", uid=5), ("5", None, None, None)),
         (Plain(id=True, uid=5), ("5", None, None, None)),
@@ -93,6 +133,13 @@ def test_a_user_is_read_by_shape(user: Any, expected: tuple[str | None, ...]) ->
     assert found.id is None or identity.owner_of(found) == found.id
 
 
+def test_what_an_object_does_not_have_may_be_any_exception() -> None:
+    """Not an AttributeError only; whatever else is there is read."""
+    scope = {"user": Claims(username="jane")}
+    assert identity.read(scope) == Identity(username="jane")
+    assert identity.owner(scope) == identity.owner_of(Identity(username="jane"))
+
+
 @pytest.mark.parametrize(
     ("user", "owner"),
     [
@@ -102,6 +149,7 @@ def test_a_user_is_read_by_shape(user: Any, expected: tuple[str | None, ...]) ->
         (Plain(is_anonymous=True, id=1), identity.ANONYMOUS),
         ({"is_anonymous": True, "id": 1}, identity.ANONYMOUS),
         (object(), None),
+        (Lazy(id=1), None),
     ],
 )
 def test_nobody_is_nobody(user: Any, owner: str | None) -> None:
@@ -134,6 +182,41 @@ def test_permissions_are_no_roles() -> None:
     found = identity.read({"user": {"id": 1}, "auth": AuthCredentials(["authenticated", "read:items", "admin:write"])})
     assert found is not None
     assert found.role is None
+
+    scopes = ["user-data:read", "staff/shifts:write", "profile"]
+    found = identity.read({"user": {"id": 1}, "auth": AuthCredentials(scopes)})
+    assert found == Identity(id="1")
+
+
+@pytest.mark.parametrize(
+    ("roles", "highest"),
+    [
+        (["editor", "manager"], "manager"),
+        (["staff", "Shift-Manager", "admins"], "Shift-Manager"),
+        (["staff", "team/lead"], "team/lead"),
+        (["staff", "night_supervisor"], "night_supervisor"),
+        (["planner", "staff"], "staff"),
+        (["viewer", "planner"], "planner"),
+        (["planner", "cook"], "planner"),
+        (["default-roles-rota", "offline_access", "uma_authorization", "cook"], "cook"),
+        (["default-roles-rota"], None),
+        (["role:"], "role:"),
+    ],
+)
+def test_of_several_roles_the_highest_is_told(roles: list[str], highest: str | None) -> None:
+    """By any word of its name, in any case; what nobody knows stands between staff and members; of equals the first."""
+    found = identity.read({"user": {"id": 1, "roles": roles}})
+    assert found == Identity(id="1", role=highest)
+
+
+def test_of_several_places_the_nearest_tells_the_preferences() -> None:
+    """`preferences`, `profile`, those of the profile, then the user's own attributes."""
+    last = {"theme": "own", "language": "own", "timezone": "own", "locale": "own"}
+    within = {"theme": "within", "language": "within", "timezone": "within"}
+    profile = {"theme": "profile", "locale": "profile", "preferences": within}
+    found = identity.read({"user": {"id": 1, "preferences": {"theme": "dark"}, "profile": profile, **last}})
+    assert found is not None
+    assert found.preferences == {"theme": "dark", "language": "profile", "timezone": "within"}
 
 
 def test_what_is_read_is_bounded() -> None:
@@ -209,6 +292,7 @@ def test_channels_lazy_user_is_read_when_it_is_loaded() -> None:
             {"language": "de", "timezone": "Europe/Berlin"},
         ),
         ({"id": 1, "profile": Plain(preferences={"theme": "dark"})}, {}, {"theme": "dark"}),
+        ({"id": 1, "timezone": ZoneInfo("Europe/London")}, {}, {"timezone": "Europe/London"}),
         (None, {"accept-language": "fr;q=0.5, *;q=0.9, en-GB;q=0.8"}, {"language": "en-GB"}),
         (
             None,
@@ -216,6 +300,12 @@ def test_channels_lazy_user_is_read_when_it_is_loaded() -> None:
             {"timezone": "Europe/London", "language": "cy"},
         ),
         (None, {"cookie": "theme=<script>; timezone=" + "x" * 100}, {}),
+        (
+            None,
+            {"cookie": f"more={'x' * 2000}; theme=dark", "accept-language": "de"},
+            {"theme": "dark", "language": "de"},
+        ),
+        (None, {"cookie": "django_language=fr; language=cy"}, {"language": "cy"}),
     ],
 )
 def test_preferences_come_from_the_user_else_from_the_request(
@@ -316,6 +406,31 @@ async def test_what_the_app_told_of_the_loaded_user_is_kept(sentry: Sentry, fetc
     assert server.events[0]["user"] == {"id": "SCW1001", "role": "Manager", "plan": "gold"}
 
 
+async def test_an_id_that_the_app_set_is_the_same_as_a_number(sentry: Sentry, fetch: Get) -> None:
+    """As it stands in most databases, and None is none; the role's tag and the preferences are told with it."""
+    server = sentry()
+    for own in ({"id": 7, "segment": "beta"}, {"id": None, "segment": "beta"}):
+        app = fails(lambda request, own=own: sentry_sdk.set_user(own))
+        await fetch(RotaSentryMiddleware(signed_in(app, Person(id=7))), "/")
+    for sent in server.events:
+        assert str(sent["user"].pop("id")) == "7"
+        assert sent["user"] == {"segment": "beta", "role": "Manager"}
+        assert sent["tags"]["user.role"] == "Manager"
+        assert sent["contexts"]["preferences"] == Person().preferences
+
+
+async def test_what_a_user_model_calls_otherwise_does_not_leave(sentry: Sentry, fetch: Get) -> None:
+    """The fields that a model of Django's declares to be the name and the e-mail address, beside a display name."""
+    server = sentry()
+    user = Plain(
+        id=8, name="Jane", USERNAME_FIELD="login", login="jane.doe", EMAIL_FIELD="mail", mail="j.doe@example.com"
+    )
+    said = {"login": user.login, "to": f"Mail to <{user.mail}>"}
+    await fetch(RotaSentryMiddleware(signed_in(fails(lambda request: sentry_sdk.set_extra("said", said)), user)), "/")
+    assert server.events[0]["user"] == {"id": "8"}
+    assert server.events[0]["extra"]["said"] == {"login": "[Filtered]", "to": "Mail to <[Filtered]>"}
+
+
 @pytest.mark.parametrize(("pii", "address"), [(False, None), (True, "198.51.100.7")])
 async def test_an_address_that_only_a_header_claims_is_nobody_s(
     sentry: Sentry, fetch: Get, pii: bool, address: str | None
@@ -357,6 +472,23 @@ async def test_an_error_page_knows_whom_it_speaks_to(sentry: Sentry, fetch: Get)
     answer = await fetch(RotaSentryMiddleware(app), "/", headers={"accept": "text/html"})
     assert 'value="Sam Wood"' in answer.text
     assert 'value="sam@example.com"' in answer.text
+    assert answer.headers["content-language"] == "de"
+    assert ' data-theme="dark"' in answer.text
+
+
+@pytest.mark.parametrize(("path", "status", "name"), [("/fail/", 500, True), ("/nowhere/", 404, False)])
+async def test_a_page_without_an_event_knows_it_too(fetch: Get, path: str, status: int, *, name: bool) -> None:
+    """Where the SDK is not initialised, as for what is not found."""
+    preferences = {"theme": "dark", "language": "de"}
+    user = {"id": "7", "username": "Sam Wood", "preferences": preferences}
+
+    def view(request: Request) -> Response:
+        return PlainTextResponse(str(int("abc")))
+
+    app = RotaSentryMiddleware(signed_in(Starlette(routes=[Route("/fail/", view)]), user))
+    answer = await fetch(app, path, headers={"accept": "text/html"})
+    assert answer.status_code == status
+    assert ('value="Sam Wood"' in answer.text) == name
     assert answer.headers["content-language"] == "de"
     assert ' data-theme="dark"' in answer.text
 

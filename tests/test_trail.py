@@ -48,6 +48,8 @@ def story(trail: Trail, key: bytes | None, viewer: str | None = None) -> list[st
         (b"session=abc", True),
         (b'a=1; session="abc"; b=2', True),
         (b"sessionid=abc; session=null", True),
+        (b"mysession=1; session=abc", True),
+        (b"mysession=1;session=abc", True),
         (b"mysession=abc", False),
         (b"a=session=abc", False),
         (b"session=null", False),
@@ -80,6 +82,11 @@ def test_the_cookie_itself_is_not_kept() -> None:
         ([b"session=null; path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT;"], ""),
         ([b'sessionid=""; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0; Path=/'], ""),
         ([b"session=x; Max-Age=-1"], ""),
+        ([b"session=x; Max-Age=0"], ""),
+        ([b"session=x; Expires=Thu, 01 Jan 1970 00:00:00 GMT"], ""),
+        ([b"session=x; Expires=Thu, 01-Jan-1970 00:00:00 GMT"], ""),
+        ([b"session=; Path=/"], ""),
+        ([b"session=new; Path=/", b"other=1; Path=/"], "new"),
     ],
 )
 def test_what_a_response_does_to_the_session_is_seen(cookies: list[bytes], expected: str | None) -> None:
@@ -197,6 +204,17 @@ def test_a_renewed_cookie_goes_on_with_the_story() -> None:
     for key, path in ((new, "/b/"), (old, "/c/"), (other, "/d/")):
         visit(trail, key, path)
     assert story(trail, new) == story(trail, old) == story(trail, other) == ["GET /a/", "GET /b/", "GET /c/", "GET /d/"]
+
+
+def test_a_cookie_of_which_nothing_is_known_is_renewed_as_well() -> None:
+    """By two requests at once, that are given the same new one: it is one visitor's, and so is what was under way."""
+    trail = trail_of()
+    old, new = key_of(trail, "old"), key_of(trail, "new")
+    for path in ("/a/", "/b/"):
+        trail.renew(old, new)
+        visit(trail, new, path)
+    visit(trail, old, "/c/")
+    assert story(trail, new) == story(trail, old) == ["GET /a/", "GET /b/", "GET /c/"]
 
 
 def test_a_cookie_that_two_visitors_were_given_tells_nothing() -> None:

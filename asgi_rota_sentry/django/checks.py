@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning  # noqa: A004 - Django's name
 from django.utils.module_loading import import_string
@@ -30,9 +31,7 @@ def check_setup(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:  # noqa:
 
 
 def _check_middleware() -> Iterator[CheckMessage]:
-    from django.contrib.auth.middleware import AuthenticationMiddleware  # noqa: PLC0415 - only if it may be imported
-
-    ours, djangos = _position(IdentityMiddleware), _position(AuthenticationMiddleware)
+    ours, djangos = _position(IdentityMiddleware), _position_of_djangos()
     if ours is None:
         yield _warning(1, f"'{_OURS}' is not in MIDDLEWARE.", f"Add it directly behind '{_DJANGOS}'.")
     elif djangos is None:
@@ -64,13 +63,21 @@ def _warning(number: int, text: str, hint: str) -> CheckMessage:
     return Warning(text, hint=hint, id=f"asgi_rota_sentry.W{number:03}")
 
 
+def _position_of_djangos() -> int | None:
+    if not apps.is_installed("django.contrib.auth"):
+        return None  # then its middleware cannot be imported
+    from django.contrib.auth.middleware import AuthenticationMiddleware  # noqa: PLC0415 - needs the models
+
+    return _position(AuthenticationMiddleware)
+
+
 def _position(wanted: type) -> int | None:
     """Where in MIDDLEWARE this class, or one made from it, stands first."""
     for position, path in enumerate(settings.MIDDLEWARE):
         try:
             listed = import_string(path)
-        except ImportError:
-            continue  # Django itself tells of it
+        except Exception:  # noqa: S112 - Django itself tells of it, whatever it is
+            continue
         if isinstance(listed, type) and issubclass(listed, wanted):
             return position
     return None

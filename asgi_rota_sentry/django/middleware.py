@@ -7,7 +7,7 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse
 
-from asgi_rota_sentry import faults, journey
+from asgi_rota_sentry import faults, journey, sdk
 from asgi_rota_sentry.django.route import RequestRoute
 from asgi_rota_sentry.django.user import RequestUser, keep_unloaded
 
@@ -73,7 +73,7 @@ class IdentityMiddleware:
         here = journey.here()
         if here is not None and here.is_open:
             return here
-        if not self._has_warned:
+        if not self._has_warned and sdk.current_client() is not None:  # without one there is nobody to tell
             self._has_warned = True
             _logger.warning(
                 "IdentityMiddleware is used, but RotaSentryMiddleware is not around the ASGI application; "
@@ -84,4 +84,7 @@ class IdentityMiddleware:
 
 def _keep(handed_over: list[RequestUser | RequestRoute]) -> None:
     for one in handed_over:
-        one.keep()
+        try:
+            one.keep()
+        except Exception:
+            faults.report("keeping what Django tells of a request")

@@ -19,12 +19,15 @@ _NAMES = (
     "phone",
     "phone_number",
 )
+# Which field is the one, as a custom user model of Django's tells.
+_FIELDS = ("USERNAME_FIELD", "EMAIL_FIELD")
 
 
 def names_of(user: Any) -> set[str]:
     """The texts by which this user object names its person."""
     found = set()
-    for name in worth_asking(user, _NAMES):
+    fields = [field for told_by in _FIELDS if isinstance(field := get(user, told_by), str)]
+    for name in (*worth_asking(user, _NAMES), *fields):
         value = get(user, name)
         if isinstance(value, str) and value:
             found.add(value)

@@ -63,7 +63,7 @@ def _with_names(user: Any, found: str | None, role: str | None) -> Identity:
         {
             "id": found,
             "username": _username(user),
-            "email": first(user, "email"),
+            "email": _email(user),
             "role": role,
             "preferences": preferences.of_user(user),
         }
@@ -141,7 +141,7 @@ def owner_of(who: Identity) -> str | None:
 
 
 def _owner_by_name(user: Any, _: Scope) -> str | None:
-    return _hidden(_username(user) or first(user, "email"))
+    return _hidden(_username(user) or _email(user))
 
 
 def _hidden(name: str | None) -> str | None:
@@ -182,15 +182,22 @@ def _id(user: Any) -> str | None:
 
 def _sqlalchemy_id(user: Any) -> str | None:
     """The primary key of an object whose attributes a commit has expired: its identity key is still there."""
-    key = getattr(getattr(user, "_sa_instance_state", None), "key", None)
-    return text(key[1][0]) if key and len(key[1]) == 1 else None
+    try:
+        key = getattr(getattr(user, "_sa_instance_state", None), "key", None)
+        return text(key[1][0]) if key and len(key[1]) == 1 else None
+    except Exception:  # a `__getattr__` that fails otherwise than with an AttributeError
+        return None
 
 
 def _username(user: Any) -> str | None:
-    return first(user, *_USERNAMES) or _django_username(user)
+    return first(user, *_USERNAMES) or _of_field(user, "USERNAME_FIELD")
 
 
-def _django_username(user: Any) -> str | None:
-    """The name of a custom user model's `USERNAME_FIELD`."""
-    field = get(user, "USERNAME_FIELD")
+def _email(user: Any) -> str | None:
+    return first(user, "email") or _of_field(user, "EMAIL_FIELD")
+
+
+def _of_field(user: Any, told_by: str) -> str | None:
+    """What stands in the field that a custom user model of Django's tells to be this one."""
+    field = get(user, told_by)
     return first(user, field) if isinstance(field, str) else None

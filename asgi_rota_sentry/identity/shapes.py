@@ -15,7 +15,8 @@ _SIMPLE = frozenset({type(None), str, int, float, bool, bytes})
 _NOTHING: Mapping[str, Any] = {}
 # How a value is read where reading it cannot load anything. (The members of an enumeration take ten times as long.)
 _KEY, _ATTRIBUTE = object(), object()
-_PRINTED_TYPES = frozenset({"UUID", "ObjectId", "ULID", "Decimal"})
+# By their own text, as are those made from them (Beanie's `PydanticObjectId`); a `tzinfo` is a time zone.
+_PRINTED_TYPES = frozenset({"UUID", "ObjectId", "ULID", "Decimal", "tzinfo"})
 
 
 def unwrapped(user: Any) -> Any:
@@ -32,11 +33,11 @@ def unwrapped(user: Any) -> Any:
 def get(source: Any, name: str) -> Any:
     """One attribute or key; None where it is missing, fails, or would have to be loaded first."""
     how = _access(type(source), name)  # type: ignore[arg-type]  # mypy takes a class for unhashable
-    if how is _KEY:
-        return source.get(name)
-    if how is not _ATTRIBUTE and not how(source):
-        return None
     try:
+        if how is _KEY:
+            return source.get(name)
+        if how is not _ATTRIBUTE and not how(source):
+            return None
         return unwrapped(getattr(source, name, None))
     except Exception:
         return None
@@ -107,10 +108,16 @@ def text(value: Any) -> str | None:
         return value.strip()[:LONGEST] or None
     if value is None or isinstance(value, bool):
         return None
-    if isinstance(value, int) or type(value).__name__ in _PRINTED_TYPES:
+    if isinstance(value, int) or _is_printed(type(value)):  # type: ignore[arg-type]  # as above
         return str(value)[:LONGEST]
     name = get(value, "name")
     return name[:LONGEST] if isinstance(name, str) and name else None
+
+
+@lru_cache(maxsize=1024)
+def _is_printed(kind: Hashable) -> bool:
+    """Whether the text of such a value is what it stands for."""
+    return any(base.__name__ in _PRINTED_TYPES for base in getattr(kind, "__mro__", ()))
 
 
 def first(source: Any, *names: str) -> str | None:
@@ -150,8 +157,10 @@ def texts(source: Any, name: str) -> list[str]:
         values = values.replace(",", " ").split()  # as OAuth 2.0 writes scopes (RFC 6749, section 3.3)
     if not isinstance(values, list | tuple | set | frozenset):
         return []
-    ordered: Iterable[Any] = values if isinstance(values, list | tuple) else sorted(values, key=str)
-    return [found for found in (text(value) for value in list(ordered)[:MOST]) if found]
+    if isinstance(values, list | tuple):
+        return [found for value in values[:MOST] if (found := text(value))]
+    # By what they are called: an object's own `__str__` may do anything.
+    return sorted(found for value in values if (found := text(value)))[:MOST]
 
 
 def _prefetched(source: Any, name: str) -> Any:

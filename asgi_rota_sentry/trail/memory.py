@@ -73,9 +73,11 @@ class MemoryStore(Locked):
         """The same visitor goes on under a new session cookie."""
         with self.lock:
             self._file()
-            story = self._stories.get(old) if old is not None else None
+            story = before = self._stories.get(old) if old is not None else None
             if story is None or story is self._shared:
                 story = Story(self._length)
+            if before is None and old is not None:
+                self._stories[old] = story  # which requests under way still come with, and may renew as well
             known = self._stories.get(new)
             # Signed cookies hold a time in seconds: two visitors may be given the very same one.
             self._stories[new] = story if known is None or known is story else self._shared

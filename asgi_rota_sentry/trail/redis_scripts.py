@@ -29,11 +29,12 @@ return 1
 RENEW = """
 local function set(key, value) redis.call('SET', key, value, 'PX', ARGV[4]) end
 local mine, known = KEYS[2] and redis.call('GET', KEYS[2]), redis.call('GET', KEYS[1])
+local unknown = KEYS[2] and not mine
 if mine == '-' then mine = false end
 if not known then
   local id = mine and string.sub(mine, 2) or ARGV[2]
   set(KEYS[1], 'i' .. id)
-  if KEYS[2] and not mine then set(KEYS[2], 'n' .. id) end
+  if unknown then set(KEYS[2], 'n' .. id) end
   return 1
 end
 local id = string.sub(known, 2)

@@ -3,7 +3,8 @@
 Nothing of it happens on a request's way: a request leaves a job with a thread, which sends what waits in one pipeline.
 Only an event reads, and waits a tenth of a second for it at most: reading ahead for every request, of which few fail,
 would double the work. The read stands in the same queue, so it sees what the same process has noted before. A Redis
-that fails is left alone for a while; stories then begin anew.
+that fails is left alone for a while; stories then begin anew. One that is late is not waited for again for a while, so
+that a slow one cannot hold up each event.
 """
 
 import hashlib
@@ -74,16 +75,26 @@ class RedisStore:
         self._secret_at = 0.0
         self._failures = 0
         self._paused_until = 0.0
+        # Reads that were not answered in time, one after the other, and until when no other is tried.
+        self._late = 0
+        self._late_until = 0.0
 
     # Store
 
     def read(self, key: bytes) -> tuple[str | None, list[Item]]:
         """Whose story it is, and its requests; nothing where Redis does not answer in time."""
-        reading = _Reading()
-        if not self._put((scripts.READ, (key,), (), reading)) or not reading.done.wait(_READ_SECONDS):
+        if self._late and time.monotonic() < self._late_until:
             return None, []
+        reading = _Reading()
+        if not self._put((scripts.READ, (key,), (), reading)):
+            return None, []
+        if not reading.done.wait(_READ_SECONDS):
+            self._late_until = time.monotonic() + _pause_after(self._late)
+            self._late += 1
+            return None, []
+        self._late = 0
         owner, *items = reading.answer or [b""]
-        return owner.decode() or None, [tuple(json.loads(item)) for item in items]
+        return owner.decode("utf-8", "surrogatepass") or None, [tuple(json.loads(item)) for item in items]
 
     def note(self, key: bytes, visit: Visit) -> None:
         """Add a request; one of another user begins a new story."""
@@ -160,7 +171,9 @@ class RedisStore:
             return [*common, "", self._milliseconds]
         owner, entries = own
         item = json.dumps((owner, entries), separators=(",", ":"))
-        return [*common, owner or "", self._milliseconds, self._length, item]
+        # As any text that is an ID: what cannot be written would have all of Redis taken for broken.
+        whose = (owner or "").encode("utf-8", "surrogatepass")
+        return [*common, whose, self._milliseconds, self._length, item]
 
     def _shared_secret(self) -> bytes:
         """The secret that all processes key their hashes with: the first one makes it up and leaves it in Redis."""
@@ -173,7 +186,7 @@ class RedisStore:
 
     def _pause(self, fault: Exception) -> None:
         """Leave Redis alone for a while, longer with each failure."""
-        pause = _PAUSES[min(self._failures, len(_PAUSES) - 1)]
+        pause = _pause_after(self._failures)
         self._paused_until = time.monotonic() + pause
         if not self._failures:
             _logger.warning("The trail's Redis fails (%s); it is left alone, first for %g s.", fault, pause)
@@ -187,3 +200,8 @@ class RedisStore:
             while len(taken) < most:
                 taken.append(self._jobs.get_nowait())
         return taken
+
+
+def _pause_after(failures: int) -> float:
+    """How long to leave Redis alone, after so many failures before this one."""
+    return _PAUSES[min(failures, len(_PAUSES) - 1)]

@@ -90,6 +90,19 @@ def test_renewed_shared_deleted_and_handed_over(server: RedisServer) -> None:
         assert story(one, new) == story(one, old) == []
 
 
+def test_a_shared_cookie_stays_so_when_one_of_its_visitors_goes_on(server: RedisServer) -> None:
+    """Who still has it sees nothing of the other, who has since been given a cookie of their own; nor the reverse."""
+    with trail_of(server) as trail:
+        same, own = key_of(trail, "same"), key_of(trail, "own")
+        trail.renew(None, same)
+        trail.renew(None, same)
+        trail.renew(same, own)
+        visit(trail, own, "/mine/")
+        visit(trail, same, "/theirs/")
+        assert story(trail, same) == []
+        assert story(trail, own) == ["GET /mine/"]
+
+
 def test_processes_may_come_in_any_order(server: RedisServer) -> None:
     """A request with a new cookie is noted before the response that set it, a renewal before the one it follows."""
     with trail_of(server) as trail:
@@ -105,6 +118,17 @@ def test_processes_may_come_in_any_order(server: RedisServer) -> None:
         visit(trail, first, "/c/", at=time.time() - 1)
         assert story(trail, second) == story(trail, first) == ["GET /c/", "GET /d/"]
         assert story(trail, third) == story(trail, newer) == []
+
+
+def test_an_id_may_be_any_text(server: RedisServer) -> None:
+    """Half a surrogate pair, too, as JSON may have it; nobody else's story is lost over it."""
+    with trail_of(server) as trail:
+        odd, plain = key_of(trail, "odd"), key_of(trail, "plain")
+        visit(trail, odd, "/odd/", owner="\ud800")
+        visit(trail, plain, "/plain/", owner="jane")
+        assert story(trail, odd, viewer="\ud800") == ["GET /odd/"]
+        assert story(trail, odd, viewer="jane") == []
+        assert story(trail, plain, viewer="jane") == ["GET /plain/"]
 
 
 def test_nothing_in_redis_tells_the_cookie_and_all_of_it_expires(server: RedisServer) -> None:
@@ -163,6 +187,23 @@ def test_a_dead_redis_costs_nothing_but_the_trail(tmp_path: Path, way: str, capl
             time.sleep(0.2)
             visit(trail, key, "/after/")
         assert "GET /after/" in story(trail, key)
+
+
+def test_a_slow_redis_does_not_hold_up_each_event(server: RedisServer) -> None:
+    """After one read that was not answered in time the next events do without their story; and it comes back."""
+    with trail_of(server) as trail, closing(redis.Redis.from_url(server.url)) as client:
+
+        def reads() -> int:
+            return int(client.info("commandstats")["cmdstat_eval"]["calls"])
+
+        key = key_of(trail, "abc")
+        visit(trail, key, "/")
+        assert story(trail, key) == ["GET /"]
+        before = reads()
+        client.client_pause(300)  # less than what counts as a failure
+        assert [story(trail, key) for _ in range(50)] == [[]] * 50
+        assert reads() == before + 1
+        wait_until(lambda: story(trail, key) == ["GET /"], 10)
 
 
 def test_a_redis_that_was_never_there_changes_nothing(tmp_path: Path) -> None:
