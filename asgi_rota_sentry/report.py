@@ -113,11 +113,11 @@ class Report(Record):
     def _tell_slow(self, sentry: sdk.RequestScope) -> None:
         """Warn of a slow request, in the log and as an event of its route; what has none is told as one."""
         called, source = self._called(sentry)
-        kind = called
+        method, seconds = request.known_method(self._scope), self._answered_at - self._arrived_at
+        kind = called = called.removeprefix(f"{method} ")  # as in `GET 404`
         if source == "url":
             # The path is the client's, who writes no line of the log.
             called, kind = request.quoted(called), _NO_ROUTE
-        method, seconds = request.known_method(self._scope), self._answered_at - self._arrived_at
         counters.count("requests.slow")
         if self._config.slow.is_to_be_told(f"{method} {kind}"):
             digits = 1 if seconds >= 1 else 3  # a limit may be some milliseconds

@@ -156,6 +156,17 @@ async def test_slow_requests_without_a_route_are_told_as_one(
     assert all(len(line.splitlines()) == 1 for line in lines)
 
 
+async def test_what_is_not_found_is_told_with_its_method_once(
+    sentry: Callable[..., MemoryTransport], fetch: Get, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The method is in the name of such a request."""
+    server = sentry(slow_request_seconds=1e-9)
+    await fetch(RotaSentryMiddleware(Starlette()), "/nowhere")
+    (line,) = [record.getMessage() for record in caplog.records if "Slow request" in record.getMessage()]
+    assert line.startswith("Slow request: GET 404 took ")
+    assert [event["message"] for event in server.events] == ["Slow request: GET 404"]
+
+
 async def test_the_log_tells_milliseconds_where_they_matter(
     sentry: Callable[..., MemoryTransport], fetch: Get, caplog: pytest.LogCaptureFixture
 ) -> None:
