@@ -21,14 +21,16 @@ _NAMES = (
 )
 # Which field is the one, as a custom user model of Django's tells.
 _FIELDS = ("USERNAME_FIELD", "EMAIL_FIELD")
+_ASKED = _NAMES + _FIELDS
 
 
 def names_of(user: Any) -> set[str]:
     """The texts by which this user object names its person."""
     found = set()
-    fields = [field for told_by in _FIELDS if isinstance(field := get(user, told_by), str)]
-    for name in (*worth_asking(user, _NAMES), *fields):
+    for name in worth_asking(user, _ASKED):
         value = get(user, name)
+        if name in _FIELDS and isinstance(value, str):
+            value = get(user, value)
         if isinstance(value, str) and value:
             found.add(value)
     return found
