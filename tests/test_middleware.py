@@ -549,6 +549,33 @@ async def test_an_error_answer_that_is_never_finished_is_let_go_as_it_is(
         assert wire.sent == sent if body or not raises else [one.get("status") for one in wire.sent] == [500, None]
 
 
+@pytest.mark.parametrize("begins", [False, True], ids=["nothing sent", "begun"])
+@pytest.mark.parametrize(("version", "is_told"), [("1.1", True), ("1.0", True), ("2", False), ("3", False)])
+async def test_a_page_in_place_of_the_servers_own_answer_ends_the_connection(
+    sentry: Sentry, version: str, *, is_told: bool, begins: bool
+) -> None:
+    """uvicorn closes it after an exception; a client that had not been told would send its next request into that."""
+    sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if begins:
+            await send({"type": "http.response.start", "status": 500, "headers": [(b"x-own", b"kept")]})
+        raise ValueError
+
+    wire = await Wire().run(RotaSentryMiddleware(app), {**http(), "http_version": version})
+    headers = wire.sent[0]["headers"]
+    assert headers.count((b"connection", b"close")) == is_told
+    assert headers.count((b"x-own", b"kept")) == begins
+
+
+async def test_a_page_in_place_of_a_whole_answer_leaves_the_connection_as_it_was(sentry: Sentry) -> None:
+    """Starlette answers before it raises, and says nothing of the connection; nor does it with a page."""
+    sentry()
+    for path in ("/missing/", "/shifts/1/broken/"):
+        wire = await Wire([{"type": "http.request"}]).run(RotaSentryMiddleware(rota()), http(path=path))
+        assert b"connection" not in dict(wire.sent[0]["headers"])
+
+
 @pytest.mark.parametrize(("kibibytes", "passes"), [(1, False), (20, False), (40, True)])
 async def test_where_every_error_gets_a_page_no_more_than_64_kib_are_held(
     sentry: Sentry, kibibytes: int, *, passes: bool
