@@ -310,6 +310,46 @@ async def test_the_page_shows_the_event_of_this_exception(sentry: Sentry, fetch:
     assert len(ids) == 3
 
 
+async def test_the_page_shows_an_event_that_was_made_in_a_scope_of_the_applications_own(
+    sentry: Sentry, fetch: Get
+) -> None:
+    """As Celery opens one for a task that runs within the request; beyond the budget it stands for those to come."""
+    server = sentry(errors_per_minute=1)
+
+    async def view(request: Request) -> Response:
+        with sentry_sdk.isolation_scope():
+            try:
+                raise ValueError("in a task")
+            except ValueError:
+                sentry_sdk.capture_exception()
+                raise
+
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/", view)]))
+    answers = [await fetch(app, "/") for _ in range(2)]
+    (event,) = server.events
+    assert [answer.json()["event_id"] for answer in answers] == [event["event_id"]] * 2
+
+
+async def test_the_page_never_shows_the_event_of_a_thread(sentry: Sentry, fetch: Get) -> None:
+    """What failed in a scope of its own, and was handled, or ended a thread, is not what ended the request."""
+    server = sentry()
+
+    async def view(request: Request) -> Response:
+        with sentry_sdk.isolation_scope():
+            mechanism = {"type": "threading", "handled": False}
+            event, hint = event_from_exception(KeyError("aside"), mechanism=mechanism)
+            sentry_sdk.capture_event(event, hint=hint)
+        if "raise" in request.url.query:
+            raise ValueError("the request's own")
+        return PlainTextResponse("Internal Server Error", 500)
+
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/", view)]))
+    told, untold = [await fetch(app, f"/?{query}") for query in ("raise", "answer")]
+    found = {each["event_id"]: each["exception"]["values"][-1]["value"] for each in server.events}
+    assert found[told.json()["event_id"]] == "the request's own"
+    assert "event_id" not in untold.json()
+
+
 async def test_no_event_id_where_no_event_was_accepted(sentry: Sentry, fetch: Get) -> None:
     """A dropped exception has no ID; nor does the stale one of an outer scope appear."""
     server = sentry(options={"before_send": lambda event, hint: None if "exception" in event else event})
