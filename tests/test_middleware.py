@@ -398,6 +398,24 @@ async def test_the_users_hook_sees_the_hint_as_it_is_without_us(sentry: Sentry, 
     assert set(hint) == {"attachments", "exc_info"}
 
 
+async def test_a_users_hook_that_raises_is_told_of(
+    sentry: Sentry, fetch: Get, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it should have looked at does not leave, as without us; but nobody would know that each event is lost."""
+
+    def before_send(event: Any, hint: Any) -> Any:
+        raise LookupError("the hook's own")
+
+    server = sentry({"before_send": before_send})
+    answer = await fetch(RotaSentryMiddleware(rota()), "/shifts/1/broken/")
+    assert answer.status_code == 500
+    assert "event_id" not in answer.json()
+    assert server.events == []
+    (told,) = [each for each in caplog.records if each.name == "asgi_rota_sentry"]
+    assert told.exc_info is not None
+    assert isinstance(told.exc_info[1], LookupError)
+
+
 async def test_sampling_an_error_is_drawn_once(sentry: Sentry, fetch: Get) -> None:
     """A second layer that sees the exception does not give it a second chance."""
     draws: list[int] = []
