@@ -9,6 +9,8 @@ from asgi_rota_sentry.reply import Headers, headers_of
 from asgi_rota_sentry.report import Report
 from asgi_rota_sentry.types import Message
 
+_CLOSE = (b"connection", b"close")
+
 
 class Answering(Report):
     """A request that is being answered, which listens to its reply."""
@@ -86,12 +88,14 @@ class Answering(Report):
             self._close_code = code
             self._ended_at = self._passed_at = time.time()
 
-    def page(self, status: int, headers: Headers) -> Answer:
-        """The page in place of a bare answer."""
+    def page(self, status: int, headers: Headers, *, closes: bool = False) -> Answer:
+        """The page in place of a bare answer; where the server closes after it, the client is told, as by its own."""
         self._tell_logged(status)
         situation = self._situation(status, self._failure_id() if status >= 500 else None)
         counters.count(f"pages.{status}")
         self._pages += 1
+        if closes and str(self._scope.get("http_version", "1.1")).startswith("1"):
+            headers = [*headers, _CLOSE]  # HTTP/2 knows no such header
         return self._config.pages.answer(situation, headers)
 
     def is_decided(self) -> bool:

@@ -45,8 +45,8 @@ class Listener(Protocol):
     def on_end(self, message: Message) -> None:
         """The last byte is out, with this message."""
 
-    def page(self, status: int, headers: Headers) -> Answer:
-        """The page in place of an answer with this status and these headers."""
+    def page(self, status: int, headers: Headers, *, closes: bool = False) -> Answer:
+        """The page in place of an answer with this status and these headers, after which the server closes or not."""
 
     def is_decided(self) -> bool:
         """Whether it is known by now which event stands for a failure."""
@@ -182,7 +182,8 @@ class Reply:
         """Answer what is still open when the application has returned or raised."""
         status = self._status_of_page(failed=failed)
         if status:
-            await self._replace(status, headers_of(self._held[0]) if self.is_holding else ())
+            headers = headers_of(self._held[0]) if self.is_holding else ()
+            await self._replace(status, headers, closes=failed and not self._is_complete())
         elif self.is_holding:
             await self._release()
 
@@ -194,12 +195,16 @@ class Reply:
             if not self.is_holding:
                 may = failed and not self.started and self._pages.may_replace(500, (), self._listener.method)
                 return 500 if may else 0
-            complete = len(self._held) > 1 and not self._held[-1].get("more_body", False)
+            complete = self._is_complete()
             if complete or (failed and not self._body):
                 return int(self._held[0].get("status", 500)) if complete else 500
         except Exception:
             faults.report("looking at an answer")
         return 0
+
+    def _is_complete(self) -> bool:
+        """Whether the answer that is held has been told to its end."""
+        return len(self._held) > 1 and not self._held[-1].get("more_body", False)
 
     async def _while_holding(self, message: Message) -> None:
         __tracebackhide__ = True
@@ -240,10 +245,14 @@ class Reply:
         self._pages = None
         self._held = []
 
-    async def _replace(self, status: int, headers: Any) -> None:
-        """Send the page in place of the application's answer."""
+    async def _replace(self, status: int, headers: Any, *, closes: bool = False) -> None:
+        """Send the page in place of the application's answer.
+
+        After it the server `closes` the connection where it would have answered itself, for the application raised: so
+        does uvicorn, which sees the exception, and a client that had not been told would lose its next request.
+        """
         try:
-            answer = self._listener.page(status, list(headers))
+            answer = self._listener.page(status, list(headers), closes=closes)
             start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
             body = {"type": "http.response.body", "body": answer.body, "more_body": False}
         except Exception:

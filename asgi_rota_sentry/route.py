@@ -13,7 +13,9 @@ from asgi_rota_sentry import endpoints, litestar, mounts, request, routers, slas
 from asgi_rota_sentry.types import Scope
 
 # What the SDK's integrations call a source that is no URL.
-_FRAMEWORK_SOURCES = frozenset({"route", "component", "view", "task"})
+_FRAMEWORK_SOURCES = frozenset({"route", "component", "view"})
+# And those of a name that stands, whatever the route is: a task that runs within the request has its own.
+_OWN_SOURCES = frozenset({"custom", "task"})
 _MOST_KNOWN = 1_000
 
 # By the identity of a route (or of what became of it), where it stood last and its template there. All of what the
@@ -46,7 +48,7 @@ def name(scope: Scope, app: Any, status: int, known: Any, source: str) -> tuple[
 def name_of_route(scope: Scope, app: Any, status: int, known: Any, source: str) -> tuple[str, str] | None:
     """As `name`, but None where there is only the URL path."""
     is_named = isinstance(known, str) if known else False
-    if is_named and source == "custom":
+    if is_named and source in _OWN_SOURCES:
         return known, source
     is_routed = "route" in scope
     if not is_routed and "router" in scope:

@@ -144,3 +144,20 @@ async def test_the_user_that_the_app_set_goes_with_the_task(worker: Sentry, fetc
     await fetch(starting(publish, before=lambda: sentry_sdk.set_user({"id": "own"})), "/")
     (event,) = failures(server, 1)
     assert event["user"] == {"id": "own"}
+
+
+@pytest.mark.parametrize("propagates", [False, True])
+async def test_a_task_that_runs_within_the_request(worker: Sentry, fetch: Get, *, propagates: bool) -> None:
+    """Celery's `task_always_eager`: the task's name stays its own, and the page shows the event that fails the view."""
+    server = worker()
+    rota.conf.update(task_always_eager=True, task_eager_propagates=propagates)
+    try:
+        answer = await fetch(starting(publish), "/")
+    finally:
+        rota.conf.update(task_always_eager=False)
+    (event,) = failures(server, 1)
+    assert event["transaction"].endswith("publish")
+    assert event["user"] == {"id": "MANAGER", "role": "Manager"}
+    assert answer.status_code == (500 if propagates else 200)
+    if propagates:
+        assert answer.json()["event_id"] == event["event_id"]

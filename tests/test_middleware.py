@@ -310,6 +310,46 @@ async def test_the_page_shows_the_event_of_this_exception(sentry: Sentry, fetch:
     assert len(ids) == 3
 
 
+async def test_the_page_shows_an_event_that_was_made_in_a_scope_of_the_applications_own(
+    sentry: Sentry, fetch: Get
+) -> None:
+    """As Celery opens one for a task that runs within the request; beyond the budget it stands for those to come."""
+    server = sentry(errors_per_minute=1)
+
+    async def view(request: Request) -> Response:
+        with sentry_sdk.isolation_scope():
+            try:
+                raise ValueError("in a task")
+            except ValueError:
+                sentry_sdk.capture_exception()
+                raise
+
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/", view)]))
+    answers = [await fetch(app, "/") for _ in range(2)]
+    (event,) = server.events
+    assert [answer.json()["event_id"] for answer in answers] == [event["event_id"]] * 2
+
+
+async def test_the_page_never_shows_the_event_of_a_thread(sentry: Sentry, fetch: Get) -> None:
+    """What failed in a scope of its own, and was handled, or ended a thread, is not what ended the request."""
+    server = sentry()
+
+    async def view(request: Request) -> Response:
+        with sentry_sdk.isolation_scope():
+            mechanism = {"type": "threading", "handled": False}
+            event, hint = event_from_exception(KeyError("aside"), mechanism=mechanism)
+            sentry_sdk.capture_event(event, hint=hint)
+        if "raise" in request.url.query:
+            raise ValueError("the request's own")
+        return PlainTextResponse("Internal Server Error", 500)
+
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/", view)]))
+    told, untold = [await fetch(app, f"/?{query}") for query in ("raise", "answer")]
+    found = {each["event_id"]: each["exception"]["values"][-1]["value"] for each in server.events}
+    assert found[told.json()["event_id"]] == "the request's own"
+    assert "event_id" not in untold.json()
+
+
 async def test_no_event_id_where_no_event_was_accepted(sentry: Sentry, fetch: Get) -> None:
     """A dropped exception has no ID; nor does the stale one of an outer scope appear."""
     server = sentry(options={"before_send": lambda event, hint: None if "exception" in event else event})
@@ -356,6 +396,24 @@ async def test_the_users_hook_sees_the_hint_as_it_is_without_us(sentry: Sentry, 
     await fetch(RotaSentryMiddleware(rota()), "/shifts/7/broken/")
     (hint,) = hints
     assert set(hint) == {"attachments", "exc_info"}
+
+
+async def test_a_users_hook_that_raises_is_told_of(
+    sentry: Sentry, fetch: Get, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it should have looked at does not leave, as without us; but nobody would know that each event is lost."""
+
+    def before_send(event: Any, hint: Any) -> Any:
+        raise LookupError("the hook's own")
+
+    server = sentry({"before_send": before_send})
+    answer = await fetch(RotaSentryMiddleware(rota()), "/shifts/1/broken/")
+    assert answer.status_code == 500
+    assert "event_id" not in answer.json()
+    assert server.events == []
+    (told,) = [each for each in caplog.records if each.name == "asgi_rota_sentry"]
+    assert told.exc_info is not None
+    assert isinstance(told.exc_info[1], LookupError)
 
 
 async def test_sampling_an_error_is_drawn_once(sentry: Sentry, fetch: Get) -> None:
@@ -547,6 +605,33 @@ async def test_an_error_answer_that_is_never_finished_is_let_go_as_it_is(
     for method in ("GET", "HEAD"):
         wire = await Wire().run(RotaSentryMiddleware(app), http(method))
         assert wire.sent == sent if body or not raises else [one.get("status") for one in wire.sent] == [500, None]
+
+
+@pytest.mark.parametrize("begins", [False, True], ids=["nothing sent", "begun"])
+@pytest.mark.parametrize(("version", "is_told"), [("1.1", True), ("1.0", True), ("2", False), ("3", False)])
+async def test_a_page_in_place_of_the_servers_own_answer_ends_the_connection(
+    sentry: Sentry, version: str, *, is_told: bool, begins: bool
+) -> None:
+    """uvicorn closes it after an exception; a client that had not been told would send its next request into that."""
+    sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if begins:
+            await send({"type": "http.response.start", "status": 500, "headers": [(b"x-own", b"kept")]})
+        raise ValueError
+
+    wire = await Wire().run(RotaSentryMiddleware(app), {**http(), "http_version": version})
+    headers = wire.sent[0]["headers"]
+    assert headers.count((b"connection", b"close")) == is_told
+    assert headers.count((b"x-own", b"kept")) == begins
+
+
+async def test_a_page_in_place_of_a_whole_answer_leaves_the_connection_as_it_was(sentry: Sentry) -> None:
+    """Starlette answers before it raises, and says nothing of the connection; nor does it with a page."""
+    sentry()
+    for path in ("/missing/", "/shifts/1/broken/"):
+        wire = await Wire([{"type": "http.request"}]).run(RotaSentryMiddleware(rota()), http(path=path))
+        assert b"connection" not in dict(wire.sent[0]["headers"])
 
 
 @pytest.mark.parametrize(("kibibytes", "passes"), [(1, False), (20, False), (40, True)])

@@ -8,6 +8,7 @@ from typing import Any
 import sentry_sdk
 from sentry_sdk.consts import DEFAULT_OPTIONS
 
+from asgi_rota_sentry import faults
 from asgi_rota_sentry.sdk import batched
 from asgi_rota_sentry.sdk.client import DROPPED, HAS_TRANSACTIONS, WITHHOLD, streams
 from asgi_rota_sentry.sdk.layer import withhold as withhold_here
@@ -133,7 +134,11 @@ def _then_scrub(
     def hook(payload: Payload, hint: Payload) -> Payload | None:
         # What is ours the user's hook does not see.
         withhold, dropped = hint.pop(WITHHOLD, None), hint.pop(DROPPED, None)
-        changed = own(payload, hint) if own is not None else payload
+        try:
+            changed = own(payload, hint) if own is not None else payload
+        except Exception:
+            faults.report("asking the application's own hook")
+            raise  # the SDK drops what it was asked about, and says so in its own debug mode alone
         if changed is None:
             if dropped is not None:
                 dropped()

@@ -128,6 +128,9 @@ class RequestScope(Scopes):
             info, errors = hint.get("exc_info"), self._errors_by_now()
             if errors.is_unwanted(event, info[1] if info else None):
                 return None
+            own, around = getattr(self, "scope", None), contexts.scopes()
+            if own is not None and around is not None and around[1] is not own:
+                errors.note_made_in(around[1])
             if info and self.client.withholds_last:
                 hint[DROPPED] = partial(errors.note_dropped, event.get("event_id") or "")
         withhold = self._teller.enrich(event)
