@@ -1,8 +1,9 @@
 """The SDK's WSGI layer, which its integrations (Flask's, Django's, Falcon's) put around a WSGI application.
 
-Where an adapter has made an ASGI application of that one (`a2wsgi`, asgiref's `WsgiToAsgi`), it runs inside a request of
-ours. Then the layer opens no scope, no transaction and no session of its own, as the SDK's ASGI layer does not: there
-would be two of each request, the inner one in another trace. What the WSGI application raises, the adapter raises too.
+Where an adapter has made an ASGI application of that one (`a2wsgi`, asgiref's `WsgiToAsgi`), it runs inside one of our
+requests. Then the layer opens no scope, no transaction and no session of its own, as the SDK's ASGI layer does not:
+there would be two of each request, the inner one in another trace. What the WSGI application raises, the adapter raises
+too.
 """
 
 from collections.abc import Callable
