@@ -74,7 +74,7 @@ class Answering(Report):
             if message.get("type") == "websocket.close":
                 self.on_close(message.get("code", 1000))
             self._ended_at = self._ended_at or time.time()
-            if self._status < 500:
+            if self._status < 500 and not _may_hide_a_failure(message):
                 self._end_span()
             self._passed_at = self._passed_at or time.time()
         except Exception:
@@ -114,3 +114,11 @@ class Answering(Report):
         else:
             sdk.capture_exception(client, exc)
         counters.count("errors")
+
+
+def _may_hide_a_failure(message: Message) -> bool:
+    """Whether an exception may follow that came before this last message.
+
+    Starlette's `BaseHTTPMiddleware` ends the answer of an application that failed in the midst of it, and raises then.
+    """
+    return message.get("type") == "http.response.body" and not message.get("body")

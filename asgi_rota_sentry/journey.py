@@ -47,7 +47,7 @@ class Journey(Answering):
         self.find_route = self._logged = None
         self._is_excluded = False
         self._pages = self._status = 0
-        self._arrived_at = self._answered_at = self._ended_at = self._passed_at = 0.0
+        self._arrived_at = self._answered_at = self._ended_at = self._passed_at = self._raised_at = 0.0
         self.is_open = self._is_cancelled = False
         #: The SDK's scopes that the request began in.
         self.outer_scopes: Any = None
@@ -137,6 +137,8 @@ class Journey(Answering):
 
     def is_unwanted(self, exc: BaseException, *, handled: bool) -> bool:
         """Whether no event is to be built of this exception, whoever is about to build one."""
+        if not handled:
+            self._note_raised()
         return self._sentry is not None and self._sentry.skips(exc, handled=handled)
 
     # Fail
@@ -150,9 +152,10 @@ class Journey(Answering):
                 self._cancel()
                 return
             self._failed_with = exc
+            self._note_raised()
             self._capture(exc)
             sdk.mark_settled(exc)
-            if self._span is not None:
+            if self._span is not None and not self._failed_afterwards(exc):
                 self._span.fail()
         except Exception:
             faults.report("capturing an exception")
