@@ -111,6 +111,7 @@ class Answering(Report):
             return
         if sentry.skips(exc):
             sdk.remember_exception(client, exc)
+            sentry.note_unhandled(exc)
         else:
             sdk.capture_exception(client, exc)
         counters.count("errors")
