@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 
-from asgi_rota_sentry import counters, expected, faults, identity, request, sdk, trace_context, trail
+from asgi_rota_sentry import expected, faults, identity, request, sdk, trace_context, trail
 from asgi_rota_sentry.answering import Answering
 from asgi_rota_sentry.receives import BodyReceive, SocketReceive
 from asgi_rota_sentry.record import Configuration
@@ -31,9 +31,7 @@ _TELLING_HEADERS = trace_context.NAMES | _BODY_HEADERS | {request.COOKIE}
 class Journey(Answering):
     """One request's way through the middleware."""
 
-    __slots__ = ("_is_cancelled", "outer_scopes", "reply")
-
-    _is_cancelled: bool
+    __slots__ = ("outer_scopes",)
 
     def __init__(self, config: Configuration, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         self._config = config
@@ -186,12 +184,6 @@ class Journey(Answering):
         """The application has sent its answer before it was cancelled, so the client shall have it."""
         with anyio.move_on_after(_LAST_SECONDS, shield=True):
             await self._conclude("answering a cancelled request", failed=False)
-
-    def _cancel(self) -> None:
-        self._is_cancelled = True
-        counters.count("requests.cancelled")
-        if self._span is not None and not self.reply.ended:
-            self._span.cancel()
 
     # Leave
 

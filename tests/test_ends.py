@@ -191,6 +191,31 @@ async def test_a_stream_that_fails_behind_a_base_http_middleware_fails_the_reque
     assert len(server.events) == 1
 
 
+async def test_who_leaves_a_stream_behind_a_base_http_middleware_has_cancelled_the_request(sentry: Sentry) -> None:
+    """Which ends the answer that the stream has given up."""
+    server = sentry()
+    before = counters.counts().get("requests.cancelled", 0)
+
+    async def endless() -> AsyncIterator[str]:
+        while True:
+            yield "more"
+            await anyio.sleep(0.01)
+
+    async def view(request: Request) -> Response:
+        return StreamingResponse(endless())
+
+    layers = [Middleware(BaseHTTPMiddleware, dispatch=through)]
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/", view)], middleware=layers))
+    scope = http(asgi={"version": "3.0", "spec_version": "2.3"})  # as uvicorn's, where a stream listens for the client
+    wire = await Wire([{"type": "http.request"}, {"type": "http.disconnect"}]).run(app, scope)
+    assert wire.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+    (span,) = server.all_spans
+    assert is_cancelled(span)
+    assert not span["failed"]
+    assert server.events == []
+    assert counters.counts()["requests.cancelled"] == before + 1
+
+
 @pytest.mark.parametrize("last", [b"", b"end"])
 async def test_the_making_of_an_event_is_no_background_work(sentry: Sentry, fetch: Get, last: bytes) -> None:
     """However long it takes: what runs on ends with the exception."""
