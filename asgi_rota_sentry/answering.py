@@ -5,7 +5,7 @@ import time
 
 from asgi_rota_sentry import counters, faults, litestar, sdk
 from asgi_rota_sentry.pages import Answer
-from asgi_rota_sentry.reply import Headers, headers_of
+from asgi_rota_sentry.reply import Headers, Reply, headers_of
 from asgi_rota_sentry.report import Report
 from asgi_rota_sentry.types import Message
 
@@ -15,9 +15,11 @@ _CLOSE = (b"connection", b"close")
 class Answering(Report):
     """A request that is being answered, which listens to its reply."""
 
-    __slots__ = ("_logged", "is_open")
+    __slots__ = ("_is_cancelled", "_logged", "is_open", "reply")
 
     is_open: bool
+    reply: Reply
+    _is_cancelled: bool
     # The exception that a framework has logged, to answer it itself.
     _logged: logging.LogRecord | None
 
@@ -70,17 +72,27 @@ class Answering(Report):
 
     def on_end(self, message: Message) -> None:
         """The last byte is out: the span ends, unless an exception may still follow and must come first."""
-        if self._span is None:
-            return
         try:
+            if self.reply.client_left and _may_hide_a_failure(message):
+                self._cancel(is_cut=True)
+            if self._span is None:
+                return
             if message.get("type") == "websocket.close":
                 self.on_close(message.get("code", 1000))
             self._ended_at = self._ended_at or time.time()
-            if self._status < 500:
+            if self._status < 500 and not _may_hide_a_failure(message):
                 self._end_span()
             self._passed_at = self._passed_at or time.time()
         except Exception:
             faults.report("ending a span")
+
+    def _cancel(self, *, is_cut: bool = False) -> None:
+        """Note that the request was given up; its span tells so unless the whole answer is out, and not `is_cut`."""
+        if not self._is_cancelled:
+            counters.count("requests.cancelled")
+        self._is_cancelled = True
+        if self._span is not None and (is_cut or not self.reply.ended):
+            self._span.cancel()
 
     def on_close(self, code: int) -> None:
         """A websocket that was accepted ends when it is closed first, whoever closes it."""
@@ -115,6 +127,15 @@ class Answering(Report):
             return
         if sentry.skips(exc):
             sdk.remember_exception(client, exc)
+            sentry.note_unhandled(exc)
         else:
             sdk.capture_exception(client, exc)
         counters.count("errors")
+
+
+def _may_hide_a_failure(message: Message) -> bool:
+    """Whether an exception may follow that came before this last message, or the application was given up before it.
+
+    Starlette's `BaseHTTPMiddleware` ends the answer of an application that failed in the midst of it, and raises then.
+    """
+    return message.get("type") == "http.response.body" and not message.get("body")

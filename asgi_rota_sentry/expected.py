@@ -39,6 +39,7 @@ _RETELLER, _RETELLING = (
     "litestar.exceptions.base_exceptions.LitestarException",
     "Exception caught after response started",
 )
+_BACKGROUND = "starlette.background"
 _UNSENT_MARK = "_unsent_by_asgi_rota_sentry"
 # So many exceptions are looked at of those that one was raised from.
 _MOST_CAUSES = 10
@@ -128,6 +129,16 @@ def is_disconnect(exc: BaseException) -> bool:
         return _is_disconnect(_kind(exc)) or _is_unsent(exc)
     left = [leaf for leaf in leaves(exc) if not _is_cancellation(_kind(leaf))]
     return bool(left) and all(_is_disconnect(_kind(leaf)) or _is_unsent(leaf) for leaf in left)
+
+
+def is_of_background(exc: BaseException) -> bool:
+    """Whether the exception comes from a background task of Starlette's, which runs when the answer is out."""
+    traceback = first_leaf(exc).__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_globals.get("__name__") == _BACKGROUND:
+            return True
+        traceback = traceback.tb_next
+    return False
 
 
 def mark_unsent(exc: OSError) -> None:

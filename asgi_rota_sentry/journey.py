@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 
-from asgi_rota_sentry import counters, expected, faults, identity, request, sdk, trace_context, trail
+from asgi_rota_sentry import expected, faults, identity, request, sdk, trace_context, trail
 from asgi_rota_sentry.answering import Answering
 from asgi_rota_sentry.receives import BodyReceive, SocketReceive
 from asgi_rota_sentry.record import Configuration
@@ -31,9 +31,7 @@ _TELLING_HEADERS = trace_context.NAMES | _BODY_HEADERS | {request.COOKIE}
 class Journey(Answering):
     """One request's way through the middleware."""
 
-    __slots__ = ("_is_cancelled", "outer_scopes", "reply")
-
-    _is_cancelled: bool
+    __slots__ = ("outer_scopes",)
 
     def __init__(self, config: Configuration, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         self._config = config
@@ -47,7 +45,7 @@ class Journey(Answering):
         self.find_route = self._logged = None
         self._is_excluded = False
         self._pages = self._status = 0
-        self._arrived_at = self._answered_at = self._ended_at = self._passed_at = 0.0
+        self._arrived_at = self._answered_at = self._ended_at = self._passed_at = self._raised_at = 0.0
         self.is_open = self._is_cancelled = False
         #: The SDK's scopes that the request began in.
         self.outer_scopes: Any = None
@@ -137,6 +135,8 @@ class Journey(Answering):
 
     def is_unwanted(self, exc: BaseException, *, handled: bool) -> bool:
         """Whether no event is to be built of this exception, whoever is about to build one."""
+        if not handled:
+            self._note_raised()
         return self._sentry is not None and self._sentry.skips(exc, handled=handled)
 
     # Fail
@@ -150,9 +150,10 @@ class Journey(Answering):
                 self._cancel()
                 return
             self._failed_with = exc
+            self._note_raised()
             self._capture(exc)
             sdk.mark_settled(exc)
-            if self._span is not None:
+            if self._span is not None and not self._failed_afterwards(exc):
                 self._span.fail()
         except Exception:
             faults.report("capturing an exception")
@@ -183,12 +184,6 @@ class Journey(Answering):
         """The application has sent its answer before it was cancelled, so the client shall have it."""
         with anyio.move_on_after(_LAST_SECONDS, shield=True):
             await self._conclude("answering a cancelled request", failed=False)
-
-    def _cancel(self) -> None:
-        self._is_cancelled = True
-        counters.count("requests.cancelled")
-        if self._span is not None and not self.reply.ended:
-            self._span.cancel()
 
     # Leave
 

@@ -65,6 +65,7 @@ class Record:
         "_pages",
         "_passed_at",
         "_path",
+        "_raised_at",
         "_root_path",
         "_scope",
         "_sentry",
@@ -99,12 +100,13 @@ class Record:
     _close_code: int | None
     _status: int
     _pages: int
-    # In seconds of the epoch: when it came, had its first (or ended without one) and its last byte, and when the server
-    # went on from there.
+    # In seconds of the epoch: when it came, had its first (or ended without one) and its last byte, when the server
+    # went on from there, and when an exception came after that.
     _arrived_at: float
     _answered_at: float
     _ended_at: float
     _passed_at: float
+    _raised_at: float
 
     def enrich(self, event: Event) -> Callable[[Event], None] | None:
         """Put what is known of this request into one of its events, and remember it for feedback on it.

@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime
 
-from asgi_rota_sentry import counters, faults, identity, request, route, sdk, semantics
+from asgi_rota_sentry import counters, expected, faults, identity, request, route, sdk, semantics
 from asgi_rota_sentry.enrichment import Enrichment, Event
 from asgi_rota_sentry.identity import Identity
 from asgi_rota_sentry.pages import Situation
@@ -45,13 +45,24 @@ class Report(Record):
 
     def _follow(self, span: sdk.RequestSpan) -> None:
         """Give what ran on after the last byte a span of its own."""
-        now = time.time()
+        now = (self._failed_with is not None and self._raised_at) or time.time()
         if self._passed_at and now - self._passed_at >= _BACKGROUND_SECONDS:
             since, until = (datetime.fromtimestamp(moment, UTC) for moment in (self._ended_at, now))
             if self._sentry is not None:
                 self._sentry.run(span.follow, since, until, failed=self._failed_with is not None)
         else:
             span.let_go()
+
+    def _note_raised(self) -> None:
+        """Remember when an exception came after the last byte: to make its event may take longer than what ran on."""
+        if self._passed_at and not self._raised_at:
+            self._raised_at = time.time()
+
+    def _failed_afterwards(self, exc: BaseException) -> bool:
+        """Whether it was the work in the background that failed, and not the request."""
+        if not self._passed_at:
+            return False
+        return self._raised_at - self._passed_at >= _BACKGROUND_SECONDS or expected.is_of_background(exc)
 
     def _describe(self, span: sdk.RequestSpan) -> None:
         """Give a sampled span its name and its tags."""

@@ -1,7 +1,7 @@
 """When a request's span ends: websockets with their close code, and the work that goes on in the background."""
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -12,8 +12,10 @@ import sentry_sdk
 from fastapi import BackgroundTasks, FastAPI
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -155,6 +157,78 @@ async def test_background_work_has_a_span_of_its_own(sentry: Sentry, fetch: Get,
     assert when(background)[0] == pytest.approx(when(request)[1], abs=0.001)
     assert when(background)[1] - when(background)[0] >= 0.25
     assert [event["contexts"]["trace"]["trace_id"] for event in server.events] == [request["trace_id"]] * fails
+
+
+async def halfway() -> AsyncIterator[str]:
+    """A body that fails midway."""
+    yield "half"
+    raise ValueError("midway")
+
+
+async def through(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """Hand the request through."""
+    return await call_next(request)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("what", ["a stream", "background work"])
+async def test_a_stream_that_fails_behind_a_base_http_middleware_fails_the_request(
+    sentry: Sentry, fetch: Get, what: str, depth: int
+) -> None:
+    """Which ends the answer before it raises; background work that fails at once fails no request there either."""
+    server = sentry()
+
+    async def view(request: Request) -> Response:
+        if what == "a stream":
+            return StreamingResponse(halfway())
+        return JSONResponse({}, background=BackgroundTask(int, "abc"))
+
+    layers = [Middleware(BaseHTTPMiddleware, dispatch=through)] * depth
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/", view)], middleware=layers))
+    assert (await fetch(app, "/")).text == ("half" if what == "a stream" else "{}")
+    (span,) = server.all_spans
+    assert (span["name"], span["failed"], span["tags"]["http.status_code"]) == ("/", what == "a stream", "200")
+    assert len(server.events) == 1
+
+
+async def test_who_leaves_a_stream_behind_a_base_http_middleware_has_cancelled_the_request(sentry: Sentry) -> None:
+    """Which ends the answer that the stream has given up."""
+    server = sentry()
+    before = counters.counts().get("requests.cancelled", 0)
+
+    async def endless() -> AsyncIterator[str]:
+        while True:
+            yield "more"
+            await anyio.sleep(0.01)
+
+    async def view(request: Request) -> Response:
+        return StreamingResponse(endless())
+
+    layers = [Middleware(BaseHTTPMiddleware, dispatch=through)]
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/", view)], middleware=layers))
+    scope = http(asgi={"version": "3.0", "spec_version": "2.3"})  # as uvicorn's, where a stream listens for the client
+    wire = await Wire([{"type": "http.request"}, {"type": "http.disconnect"}]).run(app, scope)
+    assert wire.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+    (span,) = server.all_spans
+    assert is_cancelled(span)
+    assert not span["failed"]
+    assert server.events == []
+    assert counters.counts()["requests.cancelled"] == before + 1
+
+
+@pytest.mark.parametrize("last", [b"", b"end"])
+async def test_the_making_of_an_event_is_no_background_work(sentry: Sentry, fetch: Get, last: bytes) -> None:
+    """However long it takes: what runs on ends with the exception."""
+    server = sentry(options={"before_send": lambda event, hint: time.sleep(0.26) or event})
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": last})
+        raise ValueError("at once")
+
+    await fetch(RotaSentryMiddleware(app), "/")
+    assert [span["name"] for span in server.all_spans] == ["/"]
+    assert len(server.events) == 1
 
 
 async def test_what_the_background_work_does_is_in_its_span(sentry: Sentry, fetch: Get, lifecycle: str) -> None:

@@ -1,6 +1,7 @@
 """The request's span: the draw, the trace that goes on, what the SDK is told of it, sessions."""
 
 import gc
+import logging
 import math
 import random
 import re
@@ -11,6 +12,11 @@ from typing import Any
 import pytest
 import sentry_sdk
 from sentry_sdk.integrations.starlette import StarletteIntegration
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from asgi_rota_sentry import RotaSentryMiddleware
 from asgi_rota_sentry.journey import Journey
@@ -265,6 +271,42 @@ async def test_request_sessions_are_counted_by_their_outcome(sentry: Sentry) -> 
     sessions = server.items("sessions")
     assert {session["attrs"]["release"] for session in sessions} == {"rota@1"}
     assert session_counts(sessions) == {"exited": 3, "errored": 1, "crashed": 1}
+
+
+@pytest.mark.parametrize(
+    ("told", "is_raised"),
+    [
+        (logging.getLogger("app").exception, True),
+        (sentry_sdk.capture_exception, True),
+        (sentry_sdk.capture_exception, False),
+    ],
+    ids=["logged", "captured", "answered"],
+)
+async def test_a_session_crashes_by_what_nobody_handles(
+    sentry: Sentry, told: Callable[[Exception], Any], *, is_raised: bool
+) -> None:
+    """Also where the application has logged or captured it before it raised it again: the one event is of then."""
+    server = sentry(release="rota@1")
+
+    async def view(request: Request) -> Response:
+        try:
+            return Response(str(int("abc")))
+        except ValueError as exc:
+            told(exc)
+            if is_raised:
+                raise
+            return Response("none")
+
+    async def expected(request: Request) -> Response:
+        raise ExceptionGroup("no events", [HTTPException(404)])
+
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/", view), Route("/expected", expected)]))
+    await run(app, scope_of("/"))
+    with pytest.raises(ExceptionGroup):
+        await run(app, scope_of("/expected"))
+    assert len(server.events) == 1
+    outcome = "crashed" if is_raised else "errored"
+    assert session_counts(server.items("sessions")) == {outcome: 1, "exited": 1}
 
 
 async def test_no_session_is_lost_or_counted_twice_whenever_the_sdk_sends_them(sentry: Sentry) -> None:

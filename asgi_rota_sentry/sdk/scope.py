@@ -92,6 +92,11 @@ class RequestScope(Scopes):
         log_counted(exc, verdict)
         return True
 
+    def note_unhandled(self, exc: BaseException) -> None:
+        """Note that nobody has handled an exception, whose event was made where it was logged or captured by hand."""
+        if self.event_id_of(exc) is not None:
+            self.note_error(crashed=True)
+
     def event_id_of(self, exc: BaseException) -> str | None:
         """The accepted event of just this exception; None when there is none, or when it was not accepted."""
         return None if self.errors is None else self._errors_by_now().event_id_of(exc)
