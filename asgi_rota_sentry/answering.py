@@ -127,7 +127,6 @@ class Answering(Report):
             return
         if sentry.skips(exc):
             sdk.remember_exception(client, exc)
-            sentry.note_unhandled(exc)
         else:
             sdk.capture_exception(client, exc)
         counters.count("errors")

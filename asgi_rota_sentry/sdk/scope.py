@@ -82,6 +82,8 @@ class RequestScope(Scopes):
         errors = self._errors_by_now()
         verdict = errors.judge(exc)
         if verdict is None:
+            if not handled and errors.event_id_of(exc) is not None:
+                self.note_error(crashed=True)  # its event was made where it was logged, or captured by hand
             return True
         if verdict.is_full:
             return False
@@ -91,11 +93,6 @@ class RequestScope(Scopes):
         remember_exception(self.client, exc)
         log_counted(exc, verdict)
         return True
-
-    def note_unhandled(self, exc: BaseException) -> None:
-        """Note that nobody has handled an exception, whose event was made where it was logged or captured by hand."""
-        if self.event_id_of(exc) is not None:
-            self.note_error(crashed=True)
 
     def event_id_of(self, exc: BaseException) -> str | None:
         """The accepted event of just this exception; None when there is none, or when it was not accepted."""
