@@ -1,6 +1,7 @@
 """The journey of a request, seen through real apps and a real SDK client on both of its lifecycles."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -308,6 +309,59 @@ async def test_the_page_shows_the_event_of_this_exception(sentry: Sentry, fetch:
     ids = {(event.get("message") or "exception"): event["event_id"] for event in server.events}
     assert response.headers["x-sentry-event-id"] == ids["exception"]
     assert len(ids) == 3
+
+
+@pytest.mark.parametrize("where", ["scope", "thread"])
+@pytest.mark.parametrize("is_raised", [True, False], ids=["raised", "answered"])
+async def test_the_page_shows_what_was_captured_in_a_scope_of_the_applications_own(
+    sentry: Sentry, fetch: Get, where: str, is_raised: bool
+) -> None:
+    """It opened one, or began a thread, which has one."""
+    server = sentry()
+
+    def capture(error: Exception) -> None:
+        with sentry_sdk.isolation_scope():
+            try:
+                raise error
+            except ValueError:
+                sentry_sdk.capture_exception()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        error = ValueError("inside")
+        if where == "thread":
+            thread = threading.Thread(target=capture, args=[error])
+            thread.start()
+            thread.join()
+        else:
+            capture(error)
+        if is_raised:
+            raise error
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body"})
+
+    response = await fetch(RotaSentryMiddleware(app), "/")
+    (event,) = server.events
+    assert response.headers.get("x-sentry-event-id") == event["event_id"]
+
+
+async def test_what_was_captured_in_a_scope_of_the_applications_own_stands_for_the_next(
+    sentry: Sentry, fetch: Get
+) -> None:
+    """Beyond the budget the page shows that event, as one that the request's own scope captured."""
+    server = sentry(errors_per_minute=1)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with sentry_sdk.isolation_scope():
+            try:
+                int("abc")
+            except ValueError:
+                sentry_sdk.capture_exception()
+                raise
+
+    wrapped = RotaSentryMiddleware(app)
+    shown = {(await fetch(wrapped, "/")).headers.get("x-sentry-event-id") for _ in range(3)}
+    (event,) = server.events
+    assert shown == {event["event_id"]}
 
 
 async def test_no_event_id_where_no_event_was_accepted(sentry: Sentry, fetch: Get) -> None:

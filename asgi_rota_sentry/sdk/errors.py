@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from sentry_sdk.integrations import logging as _logging
@@ -122,12 +123,14 @@ class RequestErrors:
         return False
 
     def note_accepted(self, last: str | None) -> None:
-        """Take in the ID that the SDK accepted last, which is all that it keeps: before each event, and at the end."""
+        """Take in the ID that the SDK accepted last: when it did, in whichever scope, and what the request's keeps."""
         if last is None or last == self._inherited or not (self._pending or self._verdicts):
             return
-        for entry in [entry for entry in self._pending if entry[0] == last]:
-            self._pending.remove(entry)
-            self._accept(last, handled=entry[1])
+        for entry in list(self._pending):  # at once: another thread of the request may add to it
+            if entry[0] == last:
+                with suppress(ValueError):
+                    self._pending.remove(entry)
+                    self._accept(last, handled=entry[1])
         if last in self._verdicts:
             self._budget.accepted(self._verdicts.pop(last), last)
 

@@ -9,7 +9,7 @@ from sentry_sdk.scope import Scope
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.budget import Budget
-from asgi_rota_sentry.sdk import contexts, ready
+from asgi_rota_sentry.sdk import accepted, contexts, ready
 from asgi_rota_sentry.sdk.capture import remember_exception
 from asgi_rota_sentry.sdk.client import DROPPED, WITHHOLD, Client
 from asgi_rota_sentry.sdk.errors import Event, RequestErrors, log_counted
@@ -128,6 +128,7 @@ class RequestScope(Scopes):
             info, errors = hint.get("exc_info"), self._errors_by_now()
             if errors.is_unwanted(event, info[1] if info else None):
                 return None
+            accepted.tell(errors.note_accepted)
             if info and self.client.withholds_last:
                 hint[DROPPED] = partial(errors.note_dropped, event.get("event_id") or "")
         withhold = self._teller.enrich(event)
