@@ -59,6 +59,19 @@ def signed_in(app: Any, user: Any = MANAGER) -> Any:
     return with_user
 
 
+@pytest.mark.parametrize("version", ["2", "3"])
+async def test_a_body_that_no_header_tells_of_is_told(sentry: Sentry, version: str) -> None:
+    """HTTP/2 and HTTP/3 need no `content-length`, and have no `transfer-encoding`."""
+    server = sentry()
+    headers = [(b"host", b"rota.example"), (b"content-type", b"application/json")]
+    parts = [{"type": "http.request", "body": b'{"day": ', "more_body": True}, {"type": "http.request", "body": b"1}"}]
+    wire = Wire(parts)
+    scope = http("POST", "/shifts/7/broken/", http_version=version, headers=headers)
+    with pytest.raises(ValueError, match="abc"):
+        await RotaSentryMiddleware(rota())(scope, wire.receive, wire.send)
+    assert server.events[0]["request"]["data"] == {"day": 1}
+
+
 async def test_an_error_becomes_one_event_with_who_what_and_how(sentry: Sentry, fetch: Get) -> None:
     """The whole promise in one request: exception, request, who, tags, story, environment, release."""
     server = sentry(environment="test", release="rota@1")
@@ -524,6 +537,20 @@ async def test_a_page_leaves_the_application_s_other_headers(sentry: Sentry, fet
     assert response.headers["x-own"] == "stays"
     assert "etag" not in response.headers
     assert response.headers.get("x-sentry-event-id") == (server.events[0]["event_id"] if kind == "told" else None)
+
+
+async def test_what_is_accepted_may_be_on_several_lines(sentry: Sentry) -> None:
+    """They are one list (RFC 9110, section 5.3): in whichever order, the one that is liked best wins."""
+    sentry()
+    lines = [(b"accept", b"text/html;q=0.4"), (b"accept", b"application/json"), (b"accept-language", b"xx")]
+    lines.append((b"accept-language", b"de"))
+    wire = Wire([{"type": "http.request"}])
+    await RotaSentryMiddleware(rota())(http(path="/nowhere", headers=lines), wire.receive, wire.send)
+    assert dict(wire.sent[0]["headers"])[b"content-type"] == b"application/problem+json"
+    lines[0] = (b"accept", b"text/html")
+    wire = Wire([{"type": "http.request"}])
+    await RotaSentryMiddleware(rota())(http(path="/nowhere", headers=lines[::-1]), wire.receive, wire.send)
+    assert dict(wire.sent[0]["headers"])[b"content-language"] == b"de"
 
 
 @pytest.mark.parametrize("accept", ["text/html", "text/plain", "application/json"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import sentry_sdk
+from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
 from sentry_sdk.integrations.starlette import StarletteIntegration
 
 from asgi_rota_sentry import RotaSentryMiddleware
@@ -221,6 +222,16 @@ async def test_baggage_on_several_lines_is_continued_as_one(sentry: Sentry) -> N
     await run(RotaSentryMiddleware(app), scope_of("/", *lines, (b"baggage", b"tenant=acme")))
     await run(RotaSentryMiddleware(app), scope_of("/", *reversed(lines)))
     assert [baggage["sample_rand"] for baggage in app.baggages] == ["0.25", "0.25"]
+
+
+async def test_of_two_trace_headers_the_first_is_continued(sentry: Sentry) -> None:
+    """As by the SDK: one that an intermediary added behind it is another trace."""
+    for wrap in (RotaSentryMiddleware, SentryAsgiMiddleware):
+        server = sentry()
+        other = f"{TRACE[::-1]}-{PARENT}-0"
+        lines = [(b"sentry-trace", header.encode()) for header in (f"{TRACE}-{PARENT}-1", other)]
+        await run(wrap(App()), scope_of("/", *lines))
+        assert [span["trace_id"] for span in server.spans] == [TRACE]
 
 
 async def test_a_sampler_of_the_users_decides_and_sees_the_request(sentry: Sentry) -> None:
