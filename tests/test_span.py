@@ -278,6 +278,20 @@ async def test_request_sessions_are_counted_by_their_outcome(sentry: Sentry) -> 
     assert session_counts(sessions) == {"exited": 3, "errored": 1, "crashed": 1}
 
 
+async def test_a_session_that_the_application_begins_ends_with_the_request(sentry: Sentry) -> None:
+    """It is sent, and the request's own is counted, as by the SDK's layer."""
+    for wrap in (RotaSentryMiddleware, SentryAsgiMiddleware):
+        server = sentry(release="rota@1")
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            sentry_sdk.get_isolation_scope().start_session(session_mode="application")
+            await App()(scope, receive, send)
+
+        await run(wrap(app), scope_of("/"))
+        assert [session["status"] for session in server.items("session")] == ["exited"]
+        assert session_counts(server.items("sessions")) == {"exited": 1}
+
+
 async def test_no_session_is_lost_or_counted_twice_whenever_the_sdk_sends_them(sentry: Sentry) -> None:
     """They are added to the SDK's counts a thousand at a time, and before it sends those."""
     server = sentry(release="rota@1", environment="test", traces_sample_rate=1e-9)
