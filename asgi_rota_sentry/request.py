@@ -201,6 +201,8 @@ def url(scope: Scope, *, without_host: bool = False) -> str:
     else:
         # An IPv6 address stands in brackets (RFC 3986, section 3.2.2), which the SDK leaves out.
         host, here = header(scope, b"host") or _server(scope, scheme, "[{}]"), quoted(path(scope))
+        if here[:1] != "/" and here and host:
+            here = f"/{here}"  # a server may take any target (`@evil.example/`): none is a part of the host
     return f"{scheme}://{host}{here}" if host else here
 
 
