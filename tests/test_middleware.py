@@ -24,6 +24,7 @@ from starlette.websockets import WebSocket
 
 from asgi_rota_sentry import Identity, RotaSentryMiddleware, Settings, counters, record_action
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
+from asgi_rota_sentry.sdk.errors import RequestErrors
 from tests.conftest import Get, MemoryTransport
 from tests.wire import Wire, http
 
@@ -375,6 +376,25 @@ async def test_what_was_captured_in_a_scope_of_the_applications_own_stands_for_t
     shown = {(await fetch(wrapped, "/")).headers.get("x-sentry-event-id") for _ in range(3)}
     (event,) = server.events
     assert shown == {event["event_id"]}
+
+
+async def test_what_cannot_be_noted_of_an_event_harms_no_call_of_the_applications(
+    sentry: Sentry, fetch: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It captures a message, and answers as it would have without us; the event is sent."""
+    server = sentry()
+
+    def broken_note(*_: Any) -> None:
+        raise RuntimeError("a fault of ours")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sentry_sdk.capture_message("inside")
+        await PlainTextResponse("fine")(scope, receive, send)
+
+    monkeypatch.setattr(RequestErrors, "note_accepted", broken_note)
+    response = await fetch(RotaSentryMiddleware(app), "/")
+    assert (response.status_code, response.text) == (200, "fine")
+    assert [event["message"] for event in server.events] == ["inside"]
 
 
 async def test_no_event_id_where_no_event_was_accepted(sentry: Sentry, fetch: Get) -> None:

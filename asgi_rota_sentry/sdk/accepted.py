@@ -7,6 +7,8 @@ application opens one of its own, and each thread has one.
 import threading
 from collections.abc import Callable
 
+from asgi_rota_sentry import faults
+
 #: What is called with the ID of an accepted event.
 Hear = Callable[[str], object]
 
@@ -36,5 +38,8 @@ def captured(capture: Callable[[], str | None]) -> str | None:
         _captures.hearers = around
     if event_id is not None:
         for hear in hearers:
-            hear(event_id)
+            try:
+                hear(event_id)
+            except Exception:
+                faults.report("noting an accepted event")  # in the midst of the application's own call
     return event_id
