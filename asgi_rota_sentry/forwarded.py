@@ -89,14 +89,15 @@ def _x_forwarded_for(scope: Scope) -> list[str]:
 
 
 def _forwarded(scope: Scope) -> list[str]:
-    """The `for` parameter of each element; an element without one stands as an unknown hop."""
-    found = []
+    """The `for` parameter of each element; an element without one stands as an unknown hop, if any has one."""
+    found: list[str | None] = []
     for element in _values(scope, b"forwarded").split(","):
         if not element.strip():
             continue
         pairs = (pair.partition("=") for pair in element.split(";"))
-        found.append(next((value for name, _, value in pairs if name.strip().lower() == "for"), "unknown"))
-    return found
+        found.append(next((value for name, _, value in pairs if name.strip().lower() == "for"), None))
+    # Without any it tells of the protocol or the host, and of no client.
+    return [hop or "unknown" for hop in found] if any(found) else []
 
 
 @lru_cache(maxsize=2048)

@@ -24,6 +24,9 @@ _LAST_SECONDS = 1.0
 # The last ones of a request that are remembered.
 _MOST_ACTIONS = 19
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
+# The versions of HTTP whose frames tell where a body ends, and the methods that have none.
+_FRAMED = ("2", "3")
+_WITHOUT_BODY = ("GET", "HEAD")
 # What is looked at when a request arrives; most have but the cookies of it.
 _TELLING_HEADERS = trace_context.NAMES | _BODY_HEADERS | {request.COOKIE}
 
@@ -90,9 +93,10 @@ class Journey(Answering):
         headers = None
         if told:
             headers = trace_context.trace_headers(told)
-            if client.max_body and not _BODY_HEADERS.isdisjoint(told):
-                self._body = Body(client.max_body)
-                self.reply.take = BodyReceive(self.reply.take, self._body)
+            if not _BODY_HEADERS.isdisjoint(told):
+                self._keep_body(client)
+        if scope.get("http_version") in _FRAMED and not self._body and scope.get("method", "GET") not in _WITHOUT_BODY:
+            self._keep_body(client)  # no header need tell of it (RFC 9113, section 8.1)
         # Where spans are streamed, the SDK does as the caller has decided with tracing off, too.
         is_tracing = client.tracing or (headers and client.streaming)
         if is_tracing and (scope.get("method") in client.traced_methods or self._is_traced(client)):
@@ -103,6 +107,12 @@ class Journey(Answering):
             self.reply.take = SocketReceive(self.reply.take, self.on_close)
         if cookies and config.trail.remembers:
             self._visitor = config.trail.key(cookies)
+
+    def _keep_body(self, client: sdk.Client) -> None:
+        """Keep what the application reads of the body, as far as the client's bound goes."""
+        if client.max_body:
+            self._body = Body(client.max_body)
+            self.reply.take = BodyReceive(self.reply.take, self._body)
 
     def _is_traced(self, client: sdk.Client) -> bool:
         """Whether the request makes a transaction, as each websocket does."""

@@ -1,6 +1,7 @@
 """What is told of one request: by its span, as a slow one, by the counts, and to the page in place of a bare answer."""
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from asgi_rota_sentry import counters, expected, faults, identity, request, route, sdk, semantics
@@ -157,15 +158,15 @@ class Report(Record):
     def _situation(self, status: int, event_id: str | None) -> Situation:
         """What the page in place of a bare answer is told."""
         sent = request.headers_and_cookies(self._scope)
-        who, asked = self._who(sent), sent[0]
+        who = self._who(sent)
         sentry, client = self._sentry, self._client
         return Situation(
             status=status,
             method=request.method(self._scope),
             path=request.path(self._as_sent()),
             root_path=self._root_path,
-            accept=_text(asked.get(b"accept")),
-            accept_language=_text(asked.get(b"accept-language")),
+            accept=self._asked(b"accept", sent[0]),
+            accept_language=self._asked(b"accept-language", sent[0]),
             event_id=event_id,
             trace_id=sentry.trace_id if sentry is not None else None,
             reported=event_id is not None and client is not None and client.reports,
@@ -176,6 +177,12 @@ class Report(Record):
             language=who.preferences.get("language"),
         )
 
+    def _asked(self, name: bytes, firsts: Mapping[bytes, bytes]) -> str | None:
+        """What the client asks for, on however many lines; `firsts` are the first ones, which are nearly always all."""
+        if name in firsts and len(firsts) == len(request.raw_headers(self._scope)):
+            return firsts[name].decode("latin-1")
+        return request.joined_header(self._scope, name)
+
     def _who(self, sent: request.Sent) -> Identity:
         """The user, for a page: what else is known of the request is not looked for. `sent`: headers and cookies."""
         if self._last_knowledge is not None:
@@ -183,7 +190,3 @@ class Report(Record):
         identify = self._identify
         person = Person(self._scope, identity.named if identify is identity.read else identify, personal=False)
         return person.who(sent)
-
-
-def _text(header: bytes | None) -> str | None:
-    return None if header is None else header.decode("latin-1")

@@ -58,13 +58,19 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
+def joined_header(scope: Scope, name: bytes) -> str | None:
+    """A header that is a list, as a whole: several lines are one (RFC 9110, section 5.3). None when it is absent."""
+    found = [value for key, value in raw_headers(scope) if key == name]
+    return b", ".join(found).decode("latin-1") if found else None
+
+
 def first_headers(scope: Scope) -> dict[bytes, bytes]:
     """The headers by name, of several of one name the first."""
     return headers_and_cookies(scope)[0]
 
 
 def some_headers_and_cookies(scope: Scope, names: Collection[bytes]) -> Sent:
-    """The headers of these names, of which `COOKIE` is one: of several of one name the last, the cookies in one piece.
+    """The headers of these names, of which `COOKIE` is one: of several of one name the first, the cookies in one piece.
 
     `BAGGAGE` may be on several lines, and is in one piece, too (https://www.w3.org/TR/baggage/).
     Unlike `headers_and_cookies` it gathers nothing that no one asked for: every request pays for it.
@@ -75,7 +81,10 @@ def some_headers_and_cookies(scope: Scope, names: Collection[bytes]) -> Sent:
     for name, value in headers if type(headers) is list else raw_headers(scope):
         if name in names:
             if name != COOKIE:
-                found[name] = value if name != BAGGAGE or name not in found else b",".join((found[name], value))
+                if name not in found:
+                    found[name] = value
+                elif name == BAGGAGE:
+                    found[name] = b",".join((found[name], value))
             elif cookies:
                 cookies = b"; ".join((cookies, value))
             else:
@@ -187,8 +196,13 @@ def url(scope: Scope, *, without_host: bool = False) -> str:
     """
     kind = "ws" if scope.get("type") == "websocket" else "http"
     scheme = scope.get("scheme") or kind
-    host = (None if without_host else header(scope, b"host")) or _server(scope, scheme)
-    here = path(scope) if without_host else quoted(path(scope))
+    if without_host:
+        host, here = _server(scope, scheme), path(scope)
+    else:
+        # An IPv6 address stands in brackets (RFC 3986, section 3.2.2), which the SDK leaves out.
+        host, here = header(scope, b"host") or _server(scope, scheme, "[{}]"), quoted(path(scope))
+        if here[:1] != "/" and here and host:
+            here = f"/{here}"  # a server may take any target (`@evil.example/`): none is a part of the host
     return f"{scheme}://{host}{here}" if host else here
 
 
@@ -197,11 +211,13 @@ def quoted(here: str) -> str:
     return here if _NEEDS_NO_QUOTES(here) else quote(here, safe="/:@!$&'()*+,;=~%", errors="replace")
 
 
-def _server(scope: Scope, scheme: str) -> str | None:
+def _server(scope: Scope, scheme: str, ipv6: str = "{}") -> str | None:
     server = scope.get("server")
     if not server or not server[0] or len(server) < 2 or server[0].startswith("/"):
         return None  # unknown, or a Unix socket's path
     name, port = server[0], server[1]
+    if ":" in name:
+        name = ipv6.format(name)
     return name if port in (None, _DEFAULT_PORTS.get(scheme)) else f"{name}:{port}"
 
 

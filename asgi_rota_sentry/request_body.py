@@ -4,12 +4,16 @@ Nothing is parsed before there is an event to put it into.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from asgi_rota_sentry.request import header
 from asgi_rota_sentry.types import Message, Scope
+
+# `filename*` (RFC 5987) is no parameter of a form's, but some clients send it, and frameworks read it.
+_PARAMETER = re.compile(r';\s*(name|filename\*?)\s*=\s*(?:"([^"\r\n]*)"|([^;\r\n]*))', re.IGNORECASE)
 
 
 class Body:
@@ -89,17 +93,19 @@ def _parts(content: bytes, parameters: str) -> Iterator[tuple[str, str]]:
         return
     for part in content.split(b"--" + boundary.encode("latin-1"))[1:-1]:
         head, _, value = part.removesuffix(b"\r\n").partition(b"\r\n\r\n")
-        disposition = head.decode("utf-8", "replace")
-        name = _parameter(disposition, "name")
-        filename = _parameter(disposition, "filename")
-        if name is None:
-            continue
-        yield name, f"[file {filename}, {len(value)} bytes]" if filename else value.decode("utf-8", "replace")
+        told = _parameters(head.decode("utf-8", "replace"))
+        if "name" in told:
+            filename = told.get("filename") or unquote(told.get("filename*", "").rpartition("'")[2])
+            yield told["name"], f"[file {filename}, {len(value)} bytes]" if filename else _text(value)
 
 
-def _parameter(disposition: str, name: str) -> str | None:
-    for piece in disposition.replace("\r\n", ";").split(";"):
-        key, _, value = piece.strip().partition("=")
-        if key.lower() == name:
-            return value.strip('"')
-    return None
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return f"[binary value of {len(value)} bytes]"
+
+
+def _parameters(head: str) -> dict[str, str]:
+    """The parameters in a part's headers, of several of one name the first."""
+    return {name.lower(): quoted or plain.strip() for name, quoted, plain in reversed(_PARAMETER.findall(head))}

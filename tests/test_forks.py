@@ -19,7 +19,7 @@ from asgi_rota_sentry.feedback.repeats import Repeats
 from asgi_rota_sentry.slow import SlowRequests
 from asgi_rota_sentry.trail import Trail
 from asgi_rota_sentry.trail.memory import MemoryStore
-from tests.conftest import MemoryTransport
+from tests.conftest import MemoryTransport, session_counts
 from tests.forked import in_child
 from tests.wire import Wire, http
 
@@ -75,6 +75,32 @@ def test_a_session_is_told_of_by_the_child_itself(sentry: Sentry) -> None:
     anyio.run(request)
     anyio.run(request)
     assert in_child(in_its_own_time) == "told"
+
+
+def test_the_child_tells_none_of_its_parent_s_sessions(sentry: Sentry) -> None:
+    """Nor is it kept waiting by the thread of its parent that was busy with the SDK's counts of them."""
+    server = sentry(release="rota@1", traces_sample_rate=0)
+
+    async def app(scope: object, receive: object, send: Callable[..., object]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[misc]
+        await send({"type": "http.response.body", "body": b""})  # type: ignore[misc]
+
+    wrapped = RotaSentryMiddleware(app)  # type: ignore[arg-type]
+
+    async def request() -> None:
+        await Wire().run(wrapped, http())
+
+    def counted() -> str:
+        anyio.run(request)
+        return str(session_counts(server.items("sessions"))["exited"])
+
+    anyio.run(request)
+    anyio.run(request)
+    flusher = sentry_sdk.get_client().session_flusher
+    assert flusher is not None
+    with flusher._aggregate_lock:
+        assert in_child(counted) == "1"
+    assert counted() == "3"
 
 
 def test_what_is_gone_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:

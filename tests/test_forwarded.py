@@ -39,6 +39,8 @@ def scope_of(peer: str | None, **headers: str) -> dict[str, Any]:
         ("10.0.0.1", {"x_forwarded_for": f"{SPOOFED}, 198.51.100.7, 10.0.0.2"}, "198.51.100.7"),
         ("10.0.0.1", {"x_forwarded_for": "10.0.0.3, 10.0.0.2"}, "10.0.0.3"),
         ("10.0.0.1", {"x_forwarded_for": "unknown"}, "10.0.0.1"),
+        ("10.0.0.1", {"x_forwarded_for": "198.51.100.7", "forwarded": "proto=https;host=h"}, "198.51.100.7"),
+        ("10.0.0.1", {"x_forwarded_for": SPOOFED, "forwarded": "for=unknown;proto=https"}, "10.0.0.1"),
         ("10.0.0.1", {"x_forwarded_for": f"{SPOOFED}, nonsense, 10.0.0.2"}, "10.0.0.2"),
         ("10.0.0.1", {"x_forwarded_for": "198.51.100.7:4711"}, "198.51.100.7"),
         ("10.0.0.1", {"x_forwarded_for": ","}, "10.0.0.1"),

@@ -1,6 +1,7 @@
 """The journey of a request, seen through real apps and a real SDK client on both of its lifecycles."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from starlette.websockets import WebSocket
 
 from asgi_rota_sentry import Identity, RotaSentryMiddleware, Settings, counters, record_action
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
+from asgi_rota_sentry.sdk.errors import RequestErrors
 from tests.conftest import Get, MemoryTransport
 from tests.wire import Wire, http
 
@@ -56,6 +58,19 @@ def signed_in(app: Any, user: Any = MANAGER) -> Any:
         await app(scope, receive, send)
 
     return with_user
+
+
+@pytest.mark.parametrize("version", ["2", "3"])
+async def test_a_body_that_no_header_tells_of_is_told(sentry: Sentry, version: str) -> None:
+    """HTTP/2 and HTTP/3 need no `content-length`, and have no `transfer-encoding`."""
+    server = sentry()
+    headers = [(b"host", b"rota.example"), (b"content-type", b"application/json")]
+    parts = [{"type": "http.request", "body": b'{"day": ', "more_body": True}, {"type": "http.request", "body": b"1}"}]
+    wire = Wire(parts)
+    scope = http("POST", "/shifts/7/broken/", http_version=version, headers=headers)
+    with pytest.raises(ValueError, match="abc"):
+        await RotaSentryMiddleware(rota())(scope, wire.receive, wire.send)
+    assert server.events[0]["request"]["data"] == {"day": 1}
 
 
 async def test_an_error_becomes_one_event_with_who_what_and_how(sentry: Sentry, fetch: Get) -> None:
@@ -310,24 +325,76 @@ async def test_the_page_shows_the_event_of_this_exception(sentry: Sentry, fetch:
     assert len(ids) == 3
 
 
-async def test_the_page_shows_an_event_that_was_made_in_a_scope_of_the_applications_own(
-    sentry: Sentry, fetch: Get
+@pytest.mark.parametrize("where", ["scope", "thread"])
+@pytest.mark.parametrize("is_raised", [True, False], ids=["raised", "answered"])
+async def test_the_page_shows_what_was_captured_in_a_scope_of_the_applications_own(
+    sentry: Sentry, fetch: Get, where: str, is_raised: bool
 ) -> None:
-    """As Celery opens one for a task that runs within the request; beyond the budget it stands for those to come."""
-    server = sentry(errors_per_minute=1)
+    """It opened one, or began a thread, which has one."""
+    server = sentry()
 
-    async def view(request: Request) -> Response:
+    def capture(error: Exception) -> None:
         with sentry_sdk.isolation_scope():
             try:
-                raise ValueError("in a task")
+                raise error
+            except ValueError:
+                sentry_sdk.capture_exception()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        error = ValueError("inside")
+        if where == "thread":
+            thread = threading.Thread(target=capture, args=[error])
+            thread.start()
+            thread.join()
+        else:
+            capture(error)
+        if is_raised:
+            raise error
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body"})
+
+    response = await fetch(RotaSentryMiddleware(app), "/")
+    (event,) = server.events
+    assert response.headers.get("x-sentry-event-id") == event["event_id"]
+
+
+async def test_what_was_captured_in_a_scope_of_the_applications_own_stands_for_the_next(
+    sentry: Sentry, fetch: Get
+) -> None:
+    """Beyond the budget the page shows that event, as one that the request's own scope captured."""
+    server = sentry(errors_per_minute=1)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with sentry_sdk.isolation_scope():
+            try:
+                int("abc")
             except ValueError:
                 sentry_sdk.capture_exception()
                 raise
 
-    app = RotaSentryMiddleware(Starlette(routes=[Route("/", view)]))
-    answers = [await fetch(app, "/") for _ in range(2)]
+    wrapped = RotaSentryMiddleware(app)
+    shown = {(await fetch(wrapped, "/")).headers.get("x-sentry-event-id") for _ in range(3)}
     (event,) = server.events
-    assert [answer.json()["event_id"] for answer in answers] == [event["event_id"]] * 2
+    assert shown == {event["event_id"]}
+
+
+async def test_what_cannot_be_noted_of_an_event_harms_no_call_of_the_applications(
+    sentry: Sentry, fetch: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It captures a message, and answers as it would have without us; the event is sent."""
+    server = sentry()
+
+    def broken_note(*_: Any) -> None:
+        raise RuntimeError("a fault of ours")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sentry_sdk.capture_message("inside")
+        await PlainTextResponse("fine")(scope, receive, send)
+
+    monkeypatch.setattr(RequestErrors, "note_accepted", broken_note)
+    response = await fetch(RotaSentryMiddleware(app), "/")
+    assert (response.status_code, response.text) == (200, "fine")
+    assert [event["message"] for event in server.events] == ["inside"]
 
 
 async def test_the_page_never_shows_the_event_of_a_thread(sentry: Sentry, fetch: Get) -> None:
@@ -528,6 +595,20 @@ async def test_a_page_leaves_the_application_s_other_headers(sentry: Sentry, fet
     assert response.headers["x-own"] == "stays"
     assert "etag" not in response.headers
     assert response.headers.get("x-sentry-event-id") == (server.events[0]["event_id"] if kind == "told" else None)
+
+
+async def test_what_is_accepted_may_be_on_several_lines(sentry: Sentry) -> None:
+    """They are one list (RFC 9110, section 5.3): in whichever order, the one that is liked best wins."""
+    sentry()
+    lines = [(b"accept", b"text/html;q=0.4"), (b"accept", b"application/json"), (b"accept-language", b"xx")]
+    lines.append((b"accept-language", b"de"))
+    wire = Wire([{"type": "http.request"}])
+    await RotaSentryMiddleware(rota())(http(path="/nowhere", headers=lines), wire.receive, wire.send)
+    assert dict(wire.sent[0]["headers"])[b"content-type"] == b"application/problem+json"
+    lines[0] = (b"accept", b"text/html")
+    wire = Wire([{"type": "http.request"}])
+    await RotaSentryMiddleware(rota())(http(path="/nowhere", headers=lines[::-1]), wire.receive, wire.send)
+    assert dict(wire.sent[0]["headers"])[b"content-language"] == b"de"
 
 
 @pytest.mark.parametrize("accept", ["text/html", "text/plain", "application/json"])

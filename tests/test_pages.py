@@ -111,11 +111,12 @@ def test_plain_text() -> None:
 OF_THE_BODY = """
     Accept-Ranges Age Cache-Control Content-Digest Digest ETag Expires Last-Modified Link Pragma Referrer-Policy
     Refresh Repr-Digest SourceMap Trailer Transfer-Encoding X-Content-Type-Options X-Frame-Options X-Sentry-Event-ID
+    CDN-Cache-Control Vercel-CDN-Cache-Control Surrogate-Control X-Accel-Expires
 """
 
 
 def test_the_applications_other_headers_stay() -> None:
-    """Cookies, CORS and the like stay in order; what spoke of the replaced body goes; `Vary` is merged."""
+    """Cookies, CORS and the like stay in order; what spoke of the body, or to a cache, goes; `Vary` is merged."""
     replaced = [
         (b"Set-Cookie", b"a=1"),
         (b"Content-Type", b"text/plain"),

@@ -23,6 +23,11 @@ def scope_of(**fields: Any) -> dict[str, Any]:
         ({"server": ("127.0.0.1", 8000), "path": "/x"}, "https://127.0.0.1:8000/x"),
         ({"server": ("127.0.0.1", 443), "path": "/x"}, "https://127.0.0.1/x"),
         ({"server": ("/run/app.sock", None), "scheme": "http"}, "/"),
+        ({"server": ("::1", 8000), "path": "/x"}, "https://[::1]:8000/x"),
+        ({"server": ("2001:db8::1", 443), "path": "/x"}, "https://[2001:db8::1]/x"),
+        ({"headers": [(b"host", b"h")], "path": "@evil.example/x"}, "https://h/@evil.example/x"),
+        ({"headers": [(b"host", b"h")], "path": "http://evil.example/x"}, "https://h/http://evil.example/x"),
+        ({"headers": [(b"host", b"h")], "path": "*"}, "https://h/*"),
         ({"path": "/x"}, "/x"),
         ({"server": ("h", 80), "scheme": None}, "http://h/"),
         ({"server": ("h", 80), "scheme": None, "type": "websocket"}, "ws://h/"),
@@ -144,6 +149,29 @@ def test_a_body_is_shown_by_its_type() -> None:
         "note": "",
     }
     assert body_of(multipart, "multipart/form-data") == f"[multipart body of {len(multipart)} bytes]"
+
+
+@pytest.mark.parametrize(
+    ("disposition", "told"),
+    [
+        ("form-data; name=\"f\"; filename*=UTF-8''ro%20ta.csv", "[file ro ta.csv, 6 bytes]"),
+        ('form-data; name="f"; filename="a;b.csv"', "[file a;b.csv, 6 bytes]"),
+        ("form-data;name=f;filename=a.csv", "[file a.csv, 6 bytes]"),
+        ('form-data; filename="name=x"; name="f"', "[file name=x, 6 bytes]"),
+        ('form-data; name="f"; filename=""', "secret"),
+        ('form-data; name="f"', "secret"),
+    ],
+)
+def test_a_file_is_told_by_its_name_however_that_is_written(disposition: str, told: str) -> None:
+    """Some clients send it as RFC 5987 has it, or with a semicolon in it; what was in the file is not told."""
+    content = f"--b\r\nContent-Disposition: {disposition}\r\n\r\nsecret\r\n--b--\r\n".encode()
+    assert body_of(content, "multipart/form-data; boundary=b") == {"f": told}
+
+
+def test_a_binary_value_of_a_form_is_told_by_its_size() -> None:
+    """A `Blob` that a script adds to a form need not have a file's name."""
+    content = b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\n\x00\xff\xfe\r\n--b--\r\n'
+    assert body_of(content, "multipart/form-data; boundary=b") == {"f": "[binary value of 3 bytes]"}
 
 
 def test_an_empty_body_is_none_and_one_without_a_type_is_text() -> None:

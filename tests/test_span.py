@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import sentry_sdk
+from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
 from sentry_sdk.integrations.starlette import StarletteIntegration
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -229,6 +230,16 @@ async def test_baggage_on_several_lines_is_continued_as_one(sentry: Sentry) -> N
     assert [baggage["sample_rand"] for baggage in app.baggages] == ["0.25", "0.25"]
 
 
+async def test_of_two_trace_headers_the_first_is_continued(sentry: Sentry) -> None:
+    """As by the SDK: one that an intermediary added behind it is another trace."""
+    for wrap in (RotaSentryMiddleware, SentryAsgiMiddleware):
+        server = sentry()
+        other = f"{TRACE[::-1]}-{PARENT}-0"
+        lines = [(b"sentry-trace", header.encode()) for header in (f"{TRACE}-{PARENT}-1", other)]
+        await run(wrap(App()), scope_of("/", *lines))
+        assert [span["trace_id"] for span in server.spans] == [TRACE]
+
+
 async def test_a_sampler_of_the_users_decides_and_sees_the_request(sentry: Sentry) -> None:
     """It gets the name, the source and the ASGI scope."""
     seen: list[Any] = []
@@ -307,6 +318,20 @@ async def test_a_session_crashes_by_what_nobody_handles(
     assert len(server.events) == 1
     outcome = "crashed" if is_raised else "errored"
     assert session_counts(server.items("sessions")) == {outcome: 1, "exited": 1}
+
+
+async def test_a_session_that_the_application_begins_ends_with_the_request(sentry: Sentry) -> None:
+    """It is sent, and the request's own is counted, as by the SDK's layer."""
+    for wrap in (RotaSentryMiddleware, SentryAsgiMiddleware):
+        server = sentry(release="rota@1")
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            sentry_sdk.get_isolation_scope().start_session(session_mode="application")
+            await App()(scope, receive, send)
+
+        await run(wrap(app), scope_of("/"))
+        assert [session["status"] for session in server.items("session")] == ["exited"]
+        assert session_counts(server.items("sessions")) == {"exited": 1}
 
 
 async def test_no_session_is_lost_or_counted_twice_whenever_the_sdk_sends_them(sentry: Sentry) -> None:

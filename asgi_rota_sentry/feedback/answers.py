@@ -51,12 +51,7 @@ class Answers:
 
 
 def _wants_page(scope: Scope) -> bool:
-    return media_type(_joined(scope, b"accept")) == HTML
-
-
-def _joined(scope: Scope, name: bytes) -> str | None:
-    found = [value.decode("latin-1") for key, value in request.raw_headers(scope) if key == name]
-    return ", ".join(found) if found else None
+    return media_type(request.joined_header(scope, b"accept")) == HTML
 
 
 def _situation(scope: Scope, status: int, draft: Draft) -> Situation:
@@ -65,7 +60,7 @@ def _situation(scope: Scope, status: int, draft: Draft) -> Situation:
         method=request.method(scope),
         path=request.path(scope),
         root_path=scope.get("root_path") or "",
-        accept_language=_joined(scope, b"accept-language"),
+        accept_language=request.joined_header(scope, b"accept-language"),
         event_id=draft.event_id,
         user_name=draft.name,
         user_email=draft.email,

@@ -8,8 +8,11 @@ from asgi_rota_sentry.pages.bare import Headers
 _OF_THE_BODY = frozenset(
     b"accept-ranges age cache-control digest etag expires last-modified link pragma referrer-policy refresh "
     b"repr-digest sourcemap trailer transfer-encoding vary x-content-type-options x-frame-options "
-    b"x-sentry-event-id".split()
+    b"x-accel-expires x-sentry-event-id".split()
 )
+# What caches at the server's side go by, whatever `Cache-Control` says (RFC 9213): `CDN-Cache-Control`, and a vendor's
+# `Vercel-CDN-Cache-Control`. The page is one visitor's.
+_OF_CACHES = (b"-cache-control", b"surrogate-control")
 _VARIES_BY = ("Accept", "Accept-Language")
 _VARY = (b"vary", ", ".join(_VARIES_BY).encode())
 
@@ -26,7 +29,9 @@ def merge(replaced: Headers, own: Headers) -> list[tuple[bytes, bytes]]:
     kept = [
         (name, value)
         for name, value in replaced
-        if (lower := name.lower()) not in _OF_THE_BODY and not lower.startswith(b"content-")
+        if (lower := name.lower()) not in _OF_THE_BODY
+        and not lower.startswith(b"content-")
+        and not lower.endswith(_OF_CACHES)
     ]
     varies = [value.decode("latin-1") for name, value in replaced if name.lower() == b"vary"]
     if not varies:

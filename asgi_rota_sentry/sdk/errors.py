@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from sentry_sdk.integrations import logging as _logging
@@ -22,9 +23,6 @@ for _name in ("ignore_logger", "ignore_logger_for_events", "ignore_logger_for_se
 
 Event = dict[str, Any]
 
-# So many scopes within a request's are looked at for what was accepted in them.
-_MOST_SCOPES = 4
-
 
 class RequestErrors:
     """What was captured in one request, exceptions and events; the last of them, for a request may last for days.
@@ -41,7 +39,6 @@ class RequestErrors:
         "_ignores",
         "_inherited",
         "_last",
-        "_made_in",
         "_pending",
         "_seen",
         "_should_drop",
@@ -70,8 +67,6 @@ class RequestErrors:
         # The last accepted event of those that are handled, and of those that are not.
         self._last: dict[bool, str] = {}
         self._verdicts: dict[str, Verdict] = {}
-        # The scopes within the request's in which events were made: what was accepted there, only they know.
-        self._made_in: list[Any] = []
 
     def has_seen(self, exc: BaseException) -> bool:
         """Whether this exception, what it tells again, or each member of this group was captured in this request."""
@@ -127,33 +122,21 @@ class RequestErrors:
             self._pending.append((event_id, _handled(event)))
         return False
 
-    def note_accepted(self, last: str | None) -> None:
-        """Take in the ID that the SDK accepted last, which is all that it keeps: before each event, and at the end."""
-        if not (self._pending or self._verdicts):
+    def note_accepted(self, last: str | None, *, elsewhere: bool = False) -> None:
+        """Take in the ID that the SDK accepted last: when it did, and what the request's scope keeps of it.
+
+        What nobody handled `elsewhere`, in a scope of the application's own or in a thread, stands for its exception
+        alone: it has ended a task or that thread, and not the request.
+        """
+        if last is None or last == self._inherited or not (self._pending or self._verdicts):
             return
-        if last is not None and last != self._inherited:
-            for _, handled in self._take_pending(last):
-                self._accept(last, handled=handled)
-        for scope in self._made_in[:]:
-            found = getattr(scope, "_last_event_id", None)  # private; without it nothing is known of them
-            if found and self._take_pending(found):
-                self._made_in.remove(scope)
-                # It stands for its own exception, not for the request's failure: it may be that of a thread.
-                self._accepted.append(found)
-
-    def note_made_in(self, scope: Any) -> None:
-        """Note that an event is made in this scope, which the application, or a task in it, has opened for itself."""
-        if scope not in self._made_in:
-            self._made_in = [*self._made_in[1 - _MOST_SCOPES :], scope]
-
-    def _take_pending(self, event_id: str) -> list[tuple[str, bool]]:
-        """The events with this ID, which was accepted, as far as they were waited for."""
-        found = [entry for entry in self._pending if entry[0] == event_id]
-        for entry in found:
-            self._pending.remove(entry)
-        if event_id in self._verdicts:
-            self._budget.accepted(self._verdicts.pop(event_id), event_id)
-        return found
+        for entry in list(self._pending):  # at once: another thread of the request may add to it
+            if entry[0] == last:
+                with suppress(ValueError):
+                    self._pending.remove(entry)
+                    self._accept(last, handled=entry[1], is_own=entry[1] or not elsewhere)
+        if last in self._verdicts:
+            self._budget.accepted(self._verdicts.pop(last), last)
 
     def note_dropped(self, event_id: str) -> None:
         """Note that the user's own hook dropped this event."""
@@ -179,7 +162,6 @@ class RequestErrors:
         for verdict in self._verdicts.values():
             self._budget.refused(verdict)
         self._verdicts.clear()
-        self._made_in.clear()
         self._give_back()
         if seen:
             self._seen.clear()
@@ -190,9 +172,10 @@ class RequestErrors:
         if admitted is not None:
             self._budget.refused(admitted[1])
 
-    def _accept(self, event_id: str, *, handled: bool) -> None:
+    def _accept(self, event_id: str, *, handled: bool, is_own: bool = True) -> None:
         self._accepted.append(event_id)
-        self._last[handled] = event_id
+        if is_own:
+            self._last[handled] = event_id
 
     def _settle(self, event: Event, exc: BaseException, event_id: str) -> None:
         """Have the event tell of those that were only counted before it."""

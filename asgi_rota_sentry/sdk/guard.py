@@ -8,12 +8,13 @@ so that is where they are asked. It is not public; without it everything works, 
 import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, cast
 
 import sentry_sdk.utils
 from sentry_sdk import scope
 
+from asgi_rota_sentry.sdk import accepted
 from asgi_rota_sentry.sdk.capture import was_seen
 from asgi_rota_sentry.sdk.client import current_client
 from asgi_rota_sentry.sdk.settled import is_settled
@@ -84,7 +85,11 @@ def _drop_unbuilt() -> None:
     def capture_built(self: Any, event: Any, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         # To have it dropped by the processor would be half of what an error beyond the budget costs.
-        return None if _is_unbuilt(event) else capture(self, event, *args, **kwargs)
+        if _is_unbuilt(event):
+            return None
+        if isinstance(event, dict) and event.get("type") == "transaction":
+            return capture(self, event, *args, **kwargs)
+        return accepted.captured(partial(capture, self, event, *args, **kwargs))
 
     setattr(scope.Scope, "capture_event", capture_built)  # noqa: B010 - to the type checker it is no attribute
 

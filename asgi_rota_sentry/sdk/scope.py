@@ -9,7 +9,7 @@ from sentry_sdk.scope import Scope
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.budget import Budget
-from asgi_rota_sentry.sdk import contexts, ready
+from asgi_rota_sentry.sdk import accepted, contexts, ready
 from asgi_rota_sentry.sdk.capture import remember_exception
 from asgi_rota_sentry.sdk.client import DROPPED, WITHHOLD, Client
 from asgi_rota_sentry.sdk.errors import Event, RequestErrors, log_counted
@@ -131,8 +131,8 @@ class RequestScope(Scopes):
             if errors.is_unwanted(event, info[1] if info else None):
                 return None
             own, around = getattr(self, "scope", None), contexts.scopes()
-            if own is not None and around is not None and around[1] is not own:
-                errors.note_made_in(around[1])
+            elsewhere = own is not None and around is not None and around[1] is not own
+            accepted.tell(partial(errors.note_accepted, elsewhere=elsewhere))
             if info and self.client.withholds_last:
                 hint[DROPPED] = partial(errors.note_dropped, event.get("event_id") or "")
         withhold = self._teller.enrich(event)

@@ -236,7 +236,11 @@ class Scopes:
             current._server_segment_span = None
 
     def _count_session(self, sessions: SessionCounts) -> None:
+        session: Any = self._session
         if type(self.scope) is not LateScope:
-            self._session, self.scope._session = self.scope._session, None  # type: ignore[assignment]
-        if isinstance(self._session, RequestSession):
-            sessions.note_ended(self._session)
+            session, self.scope._session = self.scope._session, None
+        if isinstance(session, RequestSession):
+            sessions.note_ended(session)
+        elif session is not None:  # the application began one, by which the SDK has ended the request's
+            session.close()
+            self.client.raw.capture_session(session)

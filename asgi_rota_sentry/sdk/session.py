@@ -6,6 +6,7 @@ As the SDK's own, without what a count does not need (its ID, its user, its cloc
 from collections import Counter, deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Any
 
 from sentry_sdk.session import Session
@@ -140,10 +141,16 @@ class SessionCounts:
         self._send()
 
     def begin_anew(self) -> None:
-        """In the child of a fork: what the parent noted it tells; the child's SDK has no thread yet."""
+        """In the child of a fork: what the parent counted it tells; the child's SDK has no thread yet.
+
+        A thread of the parent may have held the lock of the SDK's counts.
+        """
         self._exited.clear()
         self._failed.clear()
         self._is_awaited = False
+        if self._flusher is not None:
+            self._flusher._aggregate_lock = Lock()
+            self._flusher.pending_aggregates = {}
 
 
 def note_error(session: Session | None, *, crashed: bool) -> None:
