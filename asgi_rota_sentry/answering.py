@@ -10,6 +10,8 @@ from asgi_rota_sentry.report import Report
 from asgi_rota_sentry.types import Message
 
 _CLOSE = (b"connection", b"close")
+# The statuses of an answer that may be sent bit by bit.
+_STREAMED = frozenset(range(200, 300)) - {204, 205}
 
 
 class Answering(Report):
@@ -73,18 +75,32 @@ class Answering(Report):
     def on_end(self, message: Message) -> None:
         """The last byte is out: the span ends, unless an exception may still follow and must come first."""
         try:
-            if self.reply.client_left and _may_hide_a_failure(message):
+            is_left = self.reply.client_left
+            if self._span is None and not is_left:
+                return
+            may_hide = self._may_hide_a_failure(message)
+            if may_hide and is_left:
                 self._cancel(is_cut=True)
             if self._span is None:
                 return
             if message.get("type") == "websocket.close":
                 self.on_close(message.get("code", 1000))
             self._ended_at = self._ended_at or time.time()
-            if self._status < 500 and not _may_hide_a_failure(message):
+            if self._status < 500 and not may_hide:
                 self._end_span()
             self._passed_at = self._passed_at or time.time()
         except Exception:
             faults.report("ending a span")
+
+    def _may_hide_a_failure(self, message: Message) -> bool:
+        """Whether an exception may follow that came before this last message, or the application was given up before.
+
+        Starlette's `BaseHTTPMiddleware` ends the answer of an application that failed in the midst of it, and raises
+        then. What has no body at all, as a redirect, has no midst.
+        """
+        if message.get("body") or message.get("type") != "http.response.body":
+            return False
+        return self._status in _STREAMED
 
     def _cancel(self, *, is_cut: bool = False) -> None:
         """Note that the request was given up; its span tells so unless the whole answer is out, and not `is_cut`."""
@@ -130,11 +146,3 @@ class Answering(Report):
         else:
             sdk.capture_exception(client, exc)
         counters.count("errors")
-
-
-def _may_hide_a_failure(message: Message) -> bool:
-    """Whether an exception may follow that came before this last message, or the application was given up before it.
-
-    Starlette's `BaseHTTPMiddleware` ends the answer of an application that failed in the midst of it, and raises then.
-    """
-    return message.get("type") == "http.response.body" and not message.get("body")

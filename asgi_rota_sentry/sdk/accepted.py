@@ -30,6 +30,7 @@ def tell(hear: Hear) -> None:
 
 def captured(capture: Callable[[], str | None]) -> str | None:
     """What `capture` returns: the ID of its event if it was accepted, of which those are told who asked for it."""
+    __tracebackhide__ = True
     around, hearers = _captures.hearers, list[Hear]()
     _captures.hearers = hearers
     try:
