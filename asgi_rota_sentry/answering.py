@@ -75,18 +75,14 @@ class Answering(Report):
     def on_end(self, message: Message) -> None:
         """The last byte is out: the span ends, unless an exception may still follow and must come first."""
         try:
-            is_left = self.reply.client_left
-            if self._span is None and not is_left:
-                return
-            may_hide = self._may_hide_a_failure(message)
-            if may_hide and is_left:
+            if self.reply.client_left and self._may_hide_a_failure(message):
                 self._cancel(is_cut=True)
             if self._span is None:
                 return
             if message.get("type") == "websocket.close":
                 self.on_close(message.get("code", 1000))
             self._ended_at = self._ended_at or time.time()
-            if self._status < 500 and not may_hide:
+            if self._status < 500 and not self._may_hide_a_failure(message):
                 self._end_span()
             self._passed_at = self._passed_at or time.time()
         except Exception:

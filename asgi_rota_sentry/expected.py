@@ -6,6 +6,7 @@ of whose members count.
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from traceback import walk_tb
 from typing import Any, TypeVar
 
 from asgi_rota_sentry import counters, faults
@@ -133,12 +134,8 @@ def is_disconnect(exc: BaseException) -> bool:
 
 def is_of_background(exc: BaseException) -> bool:
     """Whether the exception comes from a background task of Starlette's, which runs when the answer is out."""
-    traceback = first_leaf(exc).__traceback__
-    while traceback is not None:
-        if traceback.tb_frame.f_globals.get("__name__") == _BACKGROUND:
-            return True
-        traceback = traceback.tb_next
-    return False
+    frames = walk_tb(first_leaf(exc).__traceback__)
+    return any(frame.f_globals.get("__name__") == _BACKGROUND for frame, _ in frames)
 
 
 def mark_unsent(exc: OSError) -> None:

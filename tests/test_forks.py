@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from _thread import start_new_thread
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,21 @@ from tests.forked import in_child
 from tests.wire import Wire, http
 
 Sentry = Callable[..., MemoryTransport]
+
+
+def requesting() -> Callable[[], Awaitable[None]]:
+    """Makes one request after the other of one wrapped application."""
+
+    async def app(scope: object, receive: object, send: Callable[..., object]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[misc]
+        await send({"type": "http.response.body", "body": b""})  # type: ignore[misc]
+
+    wrapped = RotaSentryMiddleware(app)  # type: ignore[arg-type]
+
+    async def request() -> None:
+        await Wire().run(wrapped, http())
+
+    return request
 
 
 def test_a_visitor_s_story_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,14 +70,7 @@ def test_a_session_is_told_of_by_the_child_itself(sentry: Sentry) -> None:
     """The SDK's thread that sends them did not come along; the child's first session begins another."""
     server = sentry(release="rota@1")
 
-    async def app(scope: object, receive: object, send: Callable[..., object]) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[misc]
-        await send({"type": "http.response.body", "body": b""})  # type: ignore[misc]
-
-    wrapped = RotaSentryMiddleware(app)  # type: ignore[arg-type]
-
-    async def request() -> None:
-        await Wire().run(wrapped, http())
+    request = requesting()
 
     def in_its_own_time() -> str:
         flusher = sentry_sdk.get_client().session_flusher
@@ -81,14 +89,7 @@ def test_the_child_tells_none_of_its_parent_s_sessions(sentry: Sentry) -> None:
     """Nor is it kept waiting by the thread of its parent that was busy with the SDK's counts of them."""
     server = sentry(release="rota@1", traces_sample_rate=0)
 
-    async def app(scope: object, receive: object, send: Callable[..., object]) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[misc]
-        await send({"type": "http.response.body", "body": b""})  # type: ignore[misc]
-
-    wrapped = RotaSentryMiddleware(app)  # type: ignore[arg-type]
-
-    async def request() -> None:
-        await Wire().run(wrapped, http())
+    request = requesting()
 
     def counted() -> str:
         anyio.run(request)
