@@ -52,7 +52,7 @@ class Journey(Answering):
         self.is_open = self._is_cancelled = False
         #: The SDK's scopes that the request began in.
         self.outer_scopes: Any = None
-        self.reply = Reply(receive, send, config.pages if scope.get("type") == "http" else None, self)
+        self.reply = Reply(receive, send, config.pages if scope["type"] == "http" else None, self)
 
     @property
     def method(self) -> str:
@@ -103,7 +103,7 @@ class Journey(Answering):
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
         elif headers and not sentry.is_adopted:
             sdk.continue_trace(client, sentry, headers)
-        if scope.get("type") == "websocket":
+        if scope["type"] == "websocket":
             self.reply.take = SocketReceive(self.reply.take, self.on_close)
         if cookies and config.trail.remembers:
             self._visitor = config.trail.key(cookies)
@@ -202,33 +202,30 @@ class Journey(Answering):
         self.is_open = False
         # An unfinished coroutine is collected in whatever context the collector runs.
         is_here = sdk.layer.get(None) is self
-        if self._sentry is not None:
-            self._settle(self._sentry, is_here=is_here)
+        sentry = self._sentry
+        if sentry is not None:
+            try:
+                is_unanswered = False if self.reply.ended else self._end_early()
+                if self._actions:
+                    self._remember(0, (), time.time())  # what the user did after the answer began, or without one
+                if self._span is not None:
+                    self._end_span()
+                if self._ended_span is not None:
+                    self._follow(self._ended_span)
+                    self._ended_span = None
+                if not self._is_excluded:
+                    self._count(sentry, self._status or (500 if is_unanswered else 0))
+            except Exception:
+                faults.report("ending a span")
+            try:
+                self._sentry = None
+                sentry.close(is_here=is_here)
+            except Exception:
+                faults.report("leaving a request")
         self._failed_with = self._last_knowledge = self._logged = None
         # What would make a cycle is let go, so that the request needs no garbage collector.
         self.reply.is_followed = False
         del self.reply
-
-    def _settle(self, sentry: sdk.RequestScope, *, is_here: bool) -> None:
-        """Have Sentry told of the request, and leave its scope."""
-        try:
-            is_unanswered = False if self.reply.ended else self._end_early()
-            if self._actions:
-                self._remember(0, (), time.time())  # what the user did after the answer began, or without one
-            if self._span is not None:
-                self._end_span()
-            if self._ended_span is not None:
-                self._follow(self._ended_span)
-                self._ended_span = None
-            if not self._is_excluded:
-                self._count(sentry, self._status or (500 if is_unanswered else 0))
-        except Exception:
-            faults.report("ending a span")
-        try:
-            self._sentry = None
-            sentry.close(is_here=is_here)
-        except Exception:
-            faults.report("leaving a request")
 
     def _end_early(self) -> bool:
         """Note the end of a request whose answer has none; whether the server has to answer in its place."""

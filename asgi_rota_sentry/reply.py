@@ -84,7 +84,7 @@ class Reply:
         #: Whether a message could not be sent; and whether the server said that nobody waits for the answer any more.
         self.client_gone = self.client_left = False
         self._body = b""
-        self._held: list[Message] = []
+        self._held: Sequence[Message] = ()
         self.take = receive
         self._send = send
         self._pages = pages
@@ -208,7 +208,7 @@ class Reply:
 
     async def _while_holding(self, message: Message) -> None:
         __tracebackhide__ = True
-        self._held.append(dict(message) if isinstance(message, MutableMapping) else message)
+        self._held = [*self._held, dict(message) if isinstance(message, MutableMapping) else message]
         try:
             verdict = self._judge(message)
         except Exception:
@@ -243,7 +243,7 @@ class Reply:
         """From here on every message passes."""
         self.is_holding = False
         self._pages = None
-        self._held = []
+        self._held = ()
 
     async def _replace(self, status: int, headers: Any, *, closes: bool = False) -> None:
         """Send the page in place of the application's answer.

@@ -14,7 +14,7 @@ from sentry_sdk import scope as _scope
 from sentry_sdk.client import NonRecordingClient
 from sentry_sdk.scope import Scope
 
-from asgi_rota_sentry.sdk.layer import MAY_COLLECT, layer
+from asgi_rota_sentry.sdk.layer import MAY_COLLECT, layer, undisturbed
 
 # Private; where they are missing the SDK is asked, and makes the scopes itself.
 _ABSENT: ContextVar[Any] = ContextVar("asgi_rota_sentry_absent", default=False)
@@ -26,10 +26,10 @@ _set_current: Callable[[Any], Any] = _current.set if _is_known else Scope.set_cu
 _set_isolation: Callable[[Any], Any] = _isolation.set if _is_known else Scope.set_isolation_scope
 
 
-def enter(current: Scope | None, isolation: Scope | None, who: Any = None, *, token: Any = None) -> Any:
+def enter(current: Scope | None, isolation: Scope | None, who: Any) -> Any:
     """Enter these two scopes (None for having none, as before the first), and the layer that `who` opens.
 
-    Returns the token by which that layer is left, together with entering the scopes of the outer one.
+    Returns the token by which `leave` leaves that layer.
     """
     is_to_rest = MAY_COLLECT and gc.isenabled()
     if is_to_rest:
@@ -37,12 +37,30 @@ def enter(current: Scope | None, isolation: Scope | None, who: Any = None, *, to
     try:
         _set_current(current)
         _set_isolation(isolation)
-        if token is not None:
-            layer.reset(token)
-        return None if who is None else layer.set(who)
+        return layer.set(who)
     finally:
         if is_to_rest:
             gc.enable()
+
+
+def leave(current: Scope | None, isolation: Scope | None, token: Any) -> None:
+    """Leave a layer that was entered, for the scopes of the outer one."""
+    is_to_rest = MAY_COLLECT and gc.isenabled()
+    if is_to_rest:
+        gc.disable()
+    try:
+        _set_current(current)
+        _set_isolation(isolation)
+        layer.reset(token)
+    finally:
+        if is_to_rest:
+            gc.enable()
+
+
+def change(current: Scope, isolation: Scope) -> None:
+    """Have these two scopes in place of those that were entered."""
+    undisturbed(_set_current, current)
+    undisturbed(_set_isolation, isolation)
 
 
 def scopes() -> tuple[Scope, Scope] | None:

@@ -13,7 +13,7 @@ from asgi_rota_sentry.sdk import accepted, contexts, ready
 from asgi_rota_sentry.sdk.capture import remember_exception
 from asgi_rota_sentry.sdk.client import DROPPED, WITHHOLD, Client
 from asgi_rota_sentry.sdk.errors import Event, RequestErrors, log_counted
-from asgi_rota_sentry.sdk.late import is_late, transaction_name
+from asgi_rota_sentry.sdk.late import LateScope, is_late, transaction_name
 from asgi_rota_sentry.sdk.layer import layer
 from asgi_rota_sentry.sdk.named import source_of
 from asgi_rota_sentry.sdk.scopes import Scopes
@@ -45,7 +45,9 @@ class RequestScope(Scopes):
         should_drop: Callable[[BaseException], bool],
         budget: Budget,
     ) -> None:
-        Scopes.__init__(self, client)
+        self.client = client
+        self.errors = None
+        self._is_open = False
         self._teller = teller
         self._should_drop = should_drop
         self._budget = budget
@@ -72,7 +74,8 @@ class RequestScope(Scopes):
         try:
             do(*args, **kwargs)
         finally:
-            contexts.enter(*(around or (None, None)), token=token)
+            current, isolation = around or (None, None)
+            contexts.leave(current, isolation, token)
 
     def skips(self, exc: BaseException, *, handled: bool = False) -> bool:
         """Whether no event is to be built of this exception: it was seen, or is to be dropped, or is only counted.
@@ -118,7 +121,10 @@ class RequestScope(Scopes):
 
     def transaction(self) -> tuple[Any, str]:
         """The name that the SDK's integrations or the application gave the request by now, and its source."""
-        return transaction_name(self.current)
+        current: Any = self.current
+        if type(current) is LateScope and not current._noted:  # as nearly always where nothing was routed
+            return "", "url"
+        return transaction_name(current)
 
     def span_name(self, name: Any, source: str) -> tuple[Any, str]:
         """The name of the request's span and its source, which is `custom` if the application has named the span."""

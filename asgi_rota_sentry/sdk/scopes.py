@@ -53,22 +53,23 @@ class Scopes:
         "scope",
     )
 
+    #: The client that was in force when the request came.
+    client: Client
     #: What was captured; None while nothing was.
     errors: RequestErrors | None
     scope: Scope
     current: Scope
     #: The scopes that the request was begun in, current and isolation; None until it is, and where it is adopted.
     outer: tuple[Scope, Scope] | None
+    #: Whether they are those of the SDK's own ASGI middleware.
+    is_adopted: bool
+    _is_open: bool
+    _began: float
     _begin_span: Callable[[Scope], None] | None
     _session: RequestSession | None
     _token: Any
     _trace: Any
     _draw: float | None
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self.is_adopted = self._is_open = False
-        self.outer = self.errors = self._token = self._begin_span = self._session = self._trace = self._draw = None
 
     def open(self, began: float, around: Any, who: Any) -> None:
         """Enter the scope, with no breadcrumb, span or session of an outer one left in it.
@@ -81,11 +82,12 @@ class Scopes:
         connection whose reading was paused (https://github.com/python/cpython/issues/140947). It begins where that one
         began.
         """
+        self.outer = self._begin_span = self._session = self._trace = self._draw = None
+        self.is_adopted = around is True
         if around is True:
             self._token = undisturbed(layer.set, who)
             self.scope = Scope.get_isolation_scope()
             self.current = Scope.get_current_scope()
-            self.is_adopted = True
             self._is_open = True
             self._prepare(self.current)
             return
@@ -107,7 +109,7 @@ class Scopes:
         """Copy the scopes now, for they are going to be looked at; to be called before the application is."""
         if is_late(self.current):
             self.current, self.scope = self._make_current(), self._make_isolation()
-            contexts.enter(self.current, self.scope)
+            contexts.change(self.current, self.scope)
 
     def _make_current(self) -> Scope:
         # What `fork` does, without its detour through the copy module.
@@ -221,7 +223,7 @@ class Scopes:
             del self.current, self.scope
             if outer is not None and is_here:
                 current, isolation = (None, None) if outer is _PRISTINE else outer
-                contexts.enter(current, isolation, token=self._token)
+                contexts.leave(current, isolation, self._token)
             elif is_here:
                 undisturbed(layer.reset, self._token)
 

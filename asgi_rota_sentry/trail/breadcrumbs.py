@@ -27,7 +27,8 @@ Item = tuple[str | None, Sequence[Entry]]
 #: Of the texts that are kept, in characters.
 LONGEST = 300
 _MOST_DATA = 10
-_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+#: Those that are told as they are.
+METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
 def breadcrumb(category: str, message: str, *, at: float | None = None, **fields: Any) -> Breadcrumb:
@@ -77,12 +78,12 @@ def remembered(entry: Entry) -> Breadcrumb:
 def bounded(visit: Visit) -> Visit:
     """The same with short texts, the path whole, and nothing of the application's: itself, as nearly all are so."""
     owner, at, method, path, root_path, status, actions = visit
-    is_short = not actions and method in _METHODS and type(path) is str and 0 < len(path) <= LONGEST
+    is_short = not actions and method in METHODS and type(path) is str and 0 < len(path) <= LONGEST
     if is_short and (not root_path or (type(root_path) is str and path.startswith(root_path + "/"))):
         return visit
     if root_path or not path:
         path = request.path({"path": path, "root_path": root_path})
-    known_method = method if method in _METHODS else _short(request.method({"method": method}))
+    known_method = method if method in METHODS else _short(request.method({"method": method}))
     return owner, at, known_method, _short(path), "", status, tuple(actions or ())
 
 

@@ -13,7 +13,9 @@ def session_cookie(header: bytes, wanted: Sequence[bytes]) -> bytes | None:
     """
     for prefix in wanted:
         before, found, rest = header.partition(prefix)
-        if before and found and before[-1] not in b" ;":  # the end of another's name, or of its value
+        if not found:
+            continue
+        if before and before[-1] not in b" ;":  # the end of another's name, or of its value
             _, found, rest = header.replace(b";", b"; ").partition(b" " + prefix)
         if found:
             value = rest.partition(b";")[0].strip(b' "')

@@ -3,7 +3,7 @@
 from collections import OrderedDict, deque
 
 from asgi_rota_sentry.forks import Locked
-from asgi_rota_sentry.trail.breadcrumbs import Item, Visit, bounded, kept
+from asgi_rota_sentry.trail.breadcrumbs import LONGEST, METHODS, Item, Visit, bounded, kept
 from asgi_rota_sentry.trail.hashing import Key
 
 # So many requests are filed together: one at a time they would cost their own requests three times as much.
@@ -34,7 +34,7 @@ class MemoryStore(Locked):
         self._stories: OrderedDict[Key, Story] = OrderedDict()
         # What was noted and is not filed yet: before anybody looks, it is.
         self._unfiled: deque[tuple[Key, Visit]] = deque()
-        # Stands for a cookie that was given to more than one visitor, and so tells nobody apart.
+        # Stands for a cookie that was given to more than one visitor, and so tells nobody apart: it keeps nothing.
         self._shared = Story(0)
 
     def read(self, key: Key) -> tuple[str | None, list[Item]]:
@@ -53,19 +53,19 @@ class MemoryStore(Locked):
 
     def _file(self) -> None:
         """Put what was noted into the stories, in the order in which it was noted; with the lock held."""
-        unfiled, stories, shared = self._unfiled, self._stories, self._shared
+        unfiled, stories = self._unfiled, self._stories
         while unfiled:  # by now: what the collector runs in between may have filed some
             key, visit = unfiled.popleft()
             story = stories.get(key)
             if story is None:
                 story = stories[key] = Story(self._length)
-            if story is shared:
-                continue
-            if owner := visit[0]:
-                if story.owner != owner and story.owner is not None:
+            owner, _, method, path, root_path, _, actions = visit
+            if story.owner != owner and owner:
+                if story.owner is not None:
                     story.visits.clear()
                 story.owner = owner
-            story.visits.append(bounded(visit))
+            is_short = method in METHODS and type(path) is str and 0 < len(path) <= LONGEST
+            story.visits.append(visit if is_short and not root_path and not actions else bounded(visit))
             stories.move_to_end(key)
         self._forget_oldest()
 
