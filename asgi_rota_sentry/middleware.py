@@ -70,17 +70,13 @@ class RotaSentryMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """The ASGI 3 interface."""
         __tracebackhide__ = True
-        kind = scope.get("type")
-        if kind == "lifespan":
-            answers = self.settings.answer_lifespan
-            return await lifespan.run(self.app, scope, receive, send, answers=answers)
-        around = sdk.layer.get(None)
+        # Whoever prints a traceback counts the instructions up to the call of the application: few are before it.
+        kind, around = scope.get("type"), sdk.layer.get(None)
         if kind not in ("http", "websocket") or (around and isinstance(around, Journey) and around.is_answering):
-            return await self.app(scope, receive, send)
+            return await self._pass_on(scope, receive, send)
         app = self._own_routes.get(request.local_path(scope) if scope.get("root_path") else scope.get("path"), self.app)
         if app is self.feedback and not self.settings.feedback_transactions:
-            with sdk.isolated():
-                return await app(scope, receive, send)
+            return await self._isolate(app, scope, receive, send)
         journey = Journey(self, app, scope, receive, send)
         try:
             journey.open(around)
@@ -104,6 +100,20 @@ class RotaSentryMiddleware:
             return result
         finally:
             journey.leave()
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """What is no request, or is followed already."""
+        __tracebackhide__ = True
+        if scope.get("type") == "lifespan":
+            answers = self.settings.answer_lifespan
+            return await lifespan.run(self.app, scope, receive, send, answers=answers)
+        return await self.app(scope, receive, send)
+
+    @staticmethod
+    async def _isolate(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Any:
+        """What has a scope of its own, and no transaction."""
+        with sdk.isolated():
+            return await app(scope, receive, send)
 
     def is_excluded(self, scope: Scope) -> bool:
         """Whether this path gets isolation and error capture only."""
