@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +240,30 @@ def test_what_is_too_old_goes(path: Path) -> None:
     assert [(each.category, each.quantity, each.full) for each in later.tidy()] == [("error", 1, False)]
     assert titles(outbox) == []
     assert outbox.notes()["dropped"] == 2
+
+
+class OldSQLite(sqlite3.Connection):
+    """A connection that knows what SQLite 3.31 knows: no RETURNING, and at most 999 parameters in a statement."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+
+    def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+        if "RETURNING" in statement:
+            raise sqlite3.OperationalError('near "RETURNING": syntax error')
+        return super().execute(statement, *parameters)
+
+
+def test_an_older_sqlite_is_enough(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.11 runs on systems whose SQLite is older than that: RHEL 8 and 9, Debian 11."""
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=OldSQLite))
+    outbox = Outbox(path, Bounds(envelopes=150))
+    dropped = outbox.add_packed([Packed.of(error(f"place {number}")) for number in range(200)])
+    assert [(each.category, each.full) for each in dropped] == [("error", True)]
+    assert len(outbox.entries()) == 200 - dropped[0].quantity
+    later = Outbox(path, Bounds(days=1e-9))
+    assert [(each.quantity, each.full) for each in later.tidy()] == [(200 - dropped[0].quantity, False)]
 
 
 def test_discarding_is_for_good(path: Path) -> None:

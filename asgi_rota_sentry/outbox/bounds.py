@@ -41,8 +41,7 @@ def make_room(connection: sqlite3.Connection, bounds: Bounds) -> list[Dropped]:
     """Delete what is too old or too much, within the running transaction; returns what went."""
     dropped: dict[tuple[str, bool], int] = {}
     oldest = time.time() - bounds.days * 86_400
-    expired = connection.execute("DELETE FROM envelope WHERE captured_at < ? RETURNING category", (oldest,)).fetchall()
-    for (category,) in expired:
+    for category in _delete(connection, "SELECT number FROM envelope WHERE captured_at < ?", oldest):
         dropped[category, False] = dropped.get((category, False), 0) + 1
     while (count := _too_many(connection, bounds)) > 0:
         for category in _delete_first(connection, count):
@@ -71,10 +70,16 @@ def used_bytes(connection: sqlite3.Connection) -> int:
 def _delete_first(connection: sqlite3.Connection, count: int) -> list[str]:
     """Delete up to `count` of what goes first; returns the category of each."""
     for order in _ORDERS:
-        found = connection.execute(
-            f"DELETE FROM envelope WHERE number IN ({order}) RETURNING category",  # noqa: S608
-            (count,),
-        ).fetchall()
+        found = _delete(connection, order, count)
         if found:
-            return [category for (category,) in found]
+            return found
     return []
+
+
+def _delete(connection: sqlite3.Connection, which: str, value: float) -> list[str]:
+    """Delete the envelopes whose numbers this query gives; returns the category of each."""
+    # In two statements: RETURNING came with SQLite 3.35, and RHEL 9 and Debian 11 have an older one.
+    query = f"SELECT number, category FROM envelope WHERE number IN ({which})"  # noqa: S608
+    found = connection.execute(query, (value,)).fetchall()
+    connection.executemany("DELETE FROM envelope WHERE number = ?", [(number,) for number, _ in found])
+    return [category for _, category in found]

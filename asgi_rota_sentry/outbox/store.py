@@ -24,6 +24,8 @@ _INSERT = (
     "state, rank, kind, category, fingerprint, captured_at, event_id, title, user, size, payload",
     "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 )
+_ROWS = 90
+"""So many go into one statement: before version 3.32, SQLite knows at most 999 parameters in one."""
 _COLUMNS = "number, state, kind, category, captured_at, event_id, title, user, attempts, reason, size"
 
 
@@ -116,10 +118,12 @@ class Outbox:
     def add_packed(self, batch: Sequence[Packed]) -> list[Dropped]:
         """Keep several at once, in this order; returns what had to go to make room."""
         columns, marks = _INSERT
-        # One statement for all: each one lets go of the interpreter's lock, which a busy thread is slow to give back.
-        statement = f"INSERT INTO envelope ({columns}) VALUES {', '.join([marks] * len(batch))}"  # noqa: S608
         with self._database.use(write=True) as connection:
-            connection.execute(statement, [value for packed in batch for value in packed.row])
+            # One statement for many: each lets go of the interpreter's lock, which a busy thread is slow to give back.
+            for start in range(0, len(batch), _ROWS):
+                rows = [packed.row for packed in batch[start : start + _ROWS]]
+                statement = f"INSERT INTO envelope ({columns}) VALUES {', '.join([marks] * len(rows))}"  # noqa: S608
+                connection.execute(statement, [value for row in rows for value in row])
             return self._make_room(connection)
 
     def next(self, blocked: Collection[str] = (), skip: Collection[int] = ()) -> Kept | None:
