@@ -179,6 +179,16 @@ def test_next_is_the_oldest_that_may_go(path: Path) -> None:
     assert title() == "ValueError: in looked at"
 
 
+def test_a_time_that_no_envelope_is_told_to_wait_for_holds_up_nothing(path: Path) -> None:
+    """It was noted under a clock that has been set back since, such as one that was wrong at the machine's start."""
+    outbox = Outbox(path)
+    outbox.add(error("one"))
+    outbox.failed(1, "HTTP 503", time.time() + 365 * 86_400)
+    found = outbox.next()
+    assert found is not None
+    assert found.number == 1
+
+
 def test_transactions_go_first_then_repeats_then_errors(path: Path) -> None:
     """When there are too many: the oldest transactions, then the oldest repeats, one of each error to the last."""
     outbox = Outbox(path, Bounds(envelopes=4))

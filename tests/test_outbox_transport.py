@@ -23,6 +23,7 @@ from asgi_rota_sentry import Settings, init
 from asgi_rota_sentry.outbox import LOCAL, QUEUED, SET_ASIDE, Outbox, OutboxMissingError, health, transport_for
 from asgi_rota_sentry.outbox.feedback import COLUMNS, FeedbackStore
 from asgi_rota_sentry.outbox.leadership import Leadership
+from asgi_rota_sentry.outbox.pace import Pace
 from tests import waiting
 from tests.ingest import HANG, RESET, Ingest, ingest, unused_port
 
@@ -219,6 +220,47 @@ def test_a_new_process_sends_what_an_earlier_one_left(start: Start, path: Path, 
     wait_until(lambda: path.exists() and Outbox(path).entries())
     start(server.dsn)
     server.wait_for(lambda it: it.event_ids() == [event_id])
+
+
+def test_a_new_process_sends_what_has_failed_again_and_again(start: Start, server: Ingest) -> None:
+    """Also what waits on its own account for a time that has not come yet at the start: nobody else wakes the sender."""
+    outbox = start(f"http://key@127.0.0.1:{unused_port()}/1")
+    event_id = crash()
+    sentry_sdk.get_client().close(timeout=0.05)
+    wait_until(outbox.entries)
+    outbox.failed(1, "HTTP 503", time.time() + 1)
+    start(server.dsn)
+    server.wait_for(lambda it: it.event_ids() == [event_id])
+
+
+def test_a_clock_that_is_set_back_holds_up_nothing(
+    start: Start, server: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What failed before that is tried again as soon as without."""
+    outbox = start(server.dsn)
+    server.script = [RESET]
+    event_id = crash()
+    wait_until(lambda: outbox.entries() and outbox.entries()[0].attempts == 1)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 3600)
+    retry_soon()
+    server.wait_for(lambda it: it.event_ids() == [event_id])
+
+
+def test_a_slow_pace_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an outage one envelope goes in twenty seconds where the settings say so, and not one for all time."""
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    pace = Pace(per_second=0.05)
+    pace.recover()
+    sent = []
+    while now < 100:
+        wait = pace.wait(newest=7)
+        if not wait:
+            sent.append(now)
+            pace.sent()
+        now += max(wait, 0.5)
+    assert sent == pytest.approx([0, 20, 40, 60, 80], abs=1)
 
 
 def test_every_kind_of_failure_is_survived(start: Start, server: Ingest) -> None:

@@ -249,4 +249,4 @@ class Sender:
     def _wait_after(self, kept: Kept, answer: Answer) -> None:
         delay = self.pace.failed(answer.retry_after)
         own = answer.status is not None and kept.attempts + 1 >= _TOLERATED_ANSWERS
-        self.outbox.failed(kept.number, answer.reason, time.time() + (2 * delay if own else 0))
+        self.outbox.failed(kept.number, answer.reason, time.time() + 2 * delay if own else 0)

@@ -142,7 +142,8 @@ class Keeping(BaseHttpTransport):
 
     def _start_if_something_waits(self) -> None:
         try:
-            if self.outbox.path.exists() and self.outbox.next() is not None:
+            # Whatever is queued, also what may not be tried again just yet: nobody else may come to wake the sender.
+            if self.outbox.path.exists() and self.outbox.entries(states=[QUEUED], limit=1):
                 self._sender.start()
         except OutboxError:
             pass  # the writer will say so when there is something to write
