@@ -223,7 +223,7 @@ def test_a_new_process_sends_what_an_earlier_one_left(start: Start, path: Path, 
 
 
 def test_a_new_process_sends_what_has_failed_again_and_again(start: Start, server: Ingest) -> None:
-    """Also what waits on its own account for a time that has not come yet at the start: nobody else wakes the sender."""
+    """Also what waits for a time that has not come yet at the start: nobody else wakes the sender."""
     outbox = start(f"http://key@127.0.0.1:{unused_port()}/1")
     event_id = crash()
     sentry_sdk.get_client().close(timeout=0.05)
@@ -655,6 +655,69 @@ def test_one_process_at_a_time_sends(start: Start, path: Path, server: Ingest) -
     assert server.seen == []
     leader.close()
     server.wait_for(lambda it: it.event_ids() == [event_id])
+
+
+def test_a_leader_whose_lock_was_deleted_leads_no_more(path: Path) -> None:
+    """Somebody removed the outbox's folder under running processes: another leads there by now, with a new lock."""
+    path.parent.mkdir()
+    leader = Leadership(path)
+    assert leader.acquire()
+    lock = Path(f"{path}.lock")
+    before = lock.stat().st_ino
+    lock.rename(f"{lock}.gone")
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "leads True\n"
+    assert not leader.acquire()
+    other.communicate("", timeout=20)
+    assert leader.acquire()
+    assert lock.stat().st_ino != before
+    leader.close()
+
+
+HOLDER = """
+import sys
+from asgi_rota_sentry.outbox.leadership import Leadership
+leader = Leadership(sys.argv[1])
+print("leads", leader.acquire(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_lock_that_cannot_be_opened_is_told(
+    start: Start, path: Path, server: Ingest, warnings: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is another user's, made by a command of root's: what is kept is not sent, and the log says so once."""
+    lock, opening = f"{path}.lock", os.open
+
+    def refuse(file: Any, *args: Any, **options: Any) -> int:
+        if str(file) == lock:
+            raise PermissionError(13, "Permission denied", file)
+        return opening(file, *args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        outbox = start(server.dsn)
+        event_id = crash()
+        wait_until(lambda: outbox.entries() and warnings())
+        time.sleep(0.8)
+        assert warnings() == [f"What the outbox {path} keeps is not sent: {lock} cannot be opened (Permission denied)."]
+    server.wait_for(lambda it: it.event_ids() == [event_id])
+    assert warnings()[1:] == [f"What the outbox {path} keeps can be sent again."]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_a_lock_that_root_makes_is_the_owners(path: Path) -> None:
+    """`sudo asgi-rota-sentry outbox send` leaves no lock behind that the application may not open."""
+    path.parent.mkdir()
+    path.touch()
+    os.chown(path, 12345, 12345)
+    leader = Leadership(path)
+    assert leader.acquire()
+    leader.close()
+    assert Path(f"{path}.lock").stat().st_uid == 12345
 
 
 def _in_child(event_ids: Any) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.outbox.bounds import Dropped
+from asgi_rota_sentry.outbox.drops import Complaint
 from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError
 from asgi_rota_sentry.outbox.leadership import Leadership
 from asgi_rota_sentry.outbox.pace import Pace
@@ -89,6 +90,7 @@ class Sender:
         self._blocked = blocked
         self._dropped = dropped
         self._leadership = Leadership(outbox.path)
+        self._complaint = Complaint()
         self.reset()
 
     def reset(self) -> None:
@@ -169,7 +171,7 @@ class Sender:
     def _step(self) -> float:
         """Send one envelope; returns the seconds after which to look again."""
         try:
-            if not self._leadership.acquire():
+            if not self._may_lead():
                 self._leads = False
                 return 2 * _POLL_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
             self._tidy()
@@ -184,6 +186,17 @@ class Sender:
         except OutboxError:
             pass
         return _POLL_SECONDS
+
+    def _may_lead(self) -> bool:
+        """Whether this process leads. Raises `OutboxError`, after it was logged once, where that cannot be known."""
+        try:
+            leads = self._leadership.acquire()
+        except OutboxError as fault:
+            message = "What the outbox %s keeps is not sent: %s cannot be opened (%s)."
+            self._complaint.raise_once(message, self.outbox.path, fault.path, fault.reason)
+            raise
+        self._complaint.over("What the outbox %s keeps can be sent again.", self.outbox.path)
+        return leads
 
     def _in_turn(self, kept: Kept) -> float:
         """Send this one if it is time; returns the seconds to wait."""
