@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from asgi_rota_sentry.scrubbing.patterns import compiled
 
@@ -131,7 +131,14 @@ def redis_url(given: Any) -> str | None:
         parts.hostname or (parts.scheme == "unix" and parts.path)
     ):
         raise ValueError(given)
+    _refuse_half_a_password(parts)
     return value
+
+
+def _refuse_half_a_password(parts: SplitResult) -> None:
+    """ValueError for a URL whose password has a `/`, `?` or `#` as it is: what is before that would be the host."""
+    if parts.scheme != "unix" and "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise ValueError
 
 
 def without_password(given: str) -> str:
@@ -266,6 +273,7 @@ def smtp_url(given: Any) -> str | None:
     _ = parts.port  # raises ValueError for a port that is no number
     if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
         raise ValueError(given)
+    _refuse_half_a_password(parts)
     return value
 
 
