@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import sqlite3
 import subprocess
 import sys
@@ -362,6 +363,41 @@ def test_a_second_import_counts_nothing_twice(run: Run, path: Path, tmp_path: Pa
     assert run("outbox", "import", str(archive))[1] == told[1]
     run("outbox", "discard", "#2")
     assert run("outbox", "import", str(archive))[1] == f"Read 1 from {archive}; 2 were here already.\n"
+
+
+def test_an_archive_that_another_program_has_packed_is_read(run: Run, story: str, tmp_path: Path) -> None:
+    """With folders in it, and without times."""
+    archive, again = tmp_path / "events.zip", tmp_path / "again.zip"
+    run("outbox", "export", str(archive))
+    with zipfile.ZipFile(archive) as given, zipfile.ZipFile(again, "w") as packed:
+        packed.writestr("kept/", b"")
+        for name in given.namelist():
+            packed.writestr(f"kept/{name}", given.read(name))
+    data = bytearray(again.read_bytes())
+    start = 0
+    while (start := data.find(b"PK\x01\x02", start) + 1) > 0:  # each entry of the central directory
+        data[start + 11 : start + 15] = bytes(4)  # its time and date
+    again.write_bytes(data)
+    elsewhere = str(tmp_path / "o.sqlite3")
+    assert run("--outbox", elsewhere, "outbox", "import", str(again)) == (0, f"Read 2 from {again}.\n", "")
+    assert story in run("--outbox", elsewhere, "events")[1]
+
+
+def test_a_damaged_archive_is_no_traceback(run: Run, story: str, tmp_path: Path) -> None:
+    """Whichever of its bytes are others: it is read, or said to hold none."""
+    assert story
+    archive = tmp_path / "events.zip"
+    run("outbox", "export", str(archive))
+    whole = archive.read_bytes()
+    draw = random.Random(7)
+    for _ in range(200):
+        data = bytearray(whole)
+        for _ in range(draw.choice((1, 3))):
+            data[draw.randrange(len(data))] = draw.randrange(256)
+        archive.write_bytes(data)
+        status, told, fault = run("--outbox", str(tmp_path / "o.sqlite3"), "outbox", "import", str(archive))
+        assert (status, told) == (1, "") if fault else status == 0
+        assert not fault or fault.startswith(f"{archive} holds no envelopes: ")
 
 
 def test_what_an_import_cannot_keep_is_told(run: Run, path: Path, tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 Single envelopes from the archive can be sent with other tools, too, such as `sentry-cli send-envelope`.
 """
 
+import lzma
 import os
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -116,9 +118,20 @@ def _contents(path: Path) -> Iterator[tuple[str, bytes, float]]:
             raise ValueError(f"{path} is larger than any envelope may be.")
         yield path.name, path.read_bytes(), path.stat().st_mtime
         return
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            if entry.file_size > _LARGEST:
-                raise ValueError(f"{entry.filename} is larger than any envelope may be.")
-            when = datetime(*entry.date_time)  # noqa: DTZ001 - ZIP has local time
-            yield entry.filename, archive.read(entry), when.timestamp()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                if entry.file_size > _LARGEST:
+                    raise ValueError(f"{entry.filename} is larger than any envelope may be.")
+                if not entry.is_dir():
+                    yield entry.filename, archive.read(entry), _time_of(entry, path)
+    except (RuntimeError, EOFError, zlib.error, lzma.LZMAError) as fault:  # damaged, encrypted, of an unknown kind
+        raise ValueError(f"The archive cannot be read: {fault or 'it is cut off'}.") from None
+
+
+def _time_of(entry: zipfile.ZipInfo, path: Path) -> float:
+    """When the entry was made; other programs leave that out, then it is as old as the archive."""
+    try:
+        return datetime(*entry.date_time).timestamp()  # noqa: DTZ001 - ZIP has local time
+    except (ValueError, OverflowError, OSError):
+        return path.stat().st_mtime
