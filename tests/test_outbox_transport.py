@@ -665,13 +665,11 @@ def test_a_leader_whose_lock_was_deleted_leads_no_more(path: Path) -> None:
     lock = Path(f"{path}.lock")
     before = lock.stat().st_ino
     lock.rename(f"{lock}.gone")
-    other = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert other.stdout is not None
-    assert other.stdout.readline() == "leads True\n"
-    assert not leader.acquire()
-    other.communicate("", timeout=20)
+    holder = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(holder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "leads True\n"
+        assert not leader.acquire()
     assert leader.acquire()
     assert lock.stat().st_ino != before
     leader.close()
@@ -718,6 +716,32 @@ def test_a_lock_that_root_makes_is_the_owners(path: Path) -> None:
     assert leader.acquire()
     leader.close()
     assert Path(f"{path}.lock").stat().st_uid == 12345
+
+
+SENDER = """
+import sys
+import sentry_sdk
+from asgi_rota_sentry import Settings, init
+init(Settings(dsn=sys.argv[2], outbox_path=sys.argv[1]), default_integrations=False, auto_enabling_integrations=False)
+sentry_sdk.capture_message("from elsewhere")
+sys.stdin.read()
+"""
+
+
+def test_two_dsns_at_one_file_are_told(
+    start: Start, path: Path, server: Ingest, warnings: Callable[[], list[str]]
+) -> None:
+    """One process sends for all at the file: where another's DSN is another, its events are in the wrong project."""
+    with subprocess.Popen([sys.executable, "-c", SENDER, str(path), server.dsn], stdin=subprocess.PIPE):
+        server.wait_for(lambda it: len(it.taken) == 1)
+        start(f"http://key@127.0.0.1:{server.port}/2")
+        crash()
+        server.wait_for(lambda it: len(it.taken) == 2)
+        wait_until(warnings)
+        time.sleep(1.5)
+    there, here = f"127.0.0.1:{server.port}/1", f"127.0.0.1:{server.port}/2"
+    told = f"What the outbox {path} keeps is sent to {there} by another process, not to {here}: each needs a file of"
+    assert warnings() == [f"{told} its own."]
 
 
 def _in_child(event_ids: Any) -> None:

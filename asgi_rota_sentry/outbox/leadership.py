@@ -68,6 +68,10 @@ class Leadership:
             self._led.add(self._path)
             return True
 
+    def is_elsewhere(self) -> bool:
+        """After `acquire` said no: whether it is another process that leads."""
+        return self._path not in self._led
+
     def _open(self) -> int:
         """The lock's file, made if need be; when root makes it, then for the owner of the file that it is for."""
         try:

@@ -74,6 +74,7 @@ class Sender:
     """Sends what is in `outbox` through `deliver`, while this process leads.
 
     `blocked` names the categories that the server does not want now. `dropped` is told what became too old.
+    `destination` is the server and project, for the log.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Sender:
         deliver: Callable[[Envelope], Answer],
         blocked: Callable[[], Collection[str]],
         dropped: Callable[[list[Dropped]], None],
+        destination: str = "",
     ) -> None:
         self.outbox = outbox
         self.pace = pace
@@ -91,6 +93,8 @@ class Sender:
         self._dropped = dropped
         self._leadership = Leadership(outbox.path)
         self._complaint = Complaint()
+        self._complaint_of_two = Complaint()
+        self._destination = destination
         self.reset()
 
     def reset(self) -> None:
@@ -103,6 +107,7 @@ class Sender:
         self._settled: dict[int, Settled] = {}
         self._tidied_at = 0.0
         self._leads = False
+        self._noted = False
 
     def start(self) -> None:
         """Start the thread, or wake it up."""
@@ -172,7 +177,8 @@ class Sender:
         """Send one envelope; returns the seconds after which to look again."""
         try:
             if not self._may_lead():
-                self._leads = False
+                self._leads = self._noted = False
+                self._compare()
                 return 2 * _POLL_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
             self._tidy()
             kept = self.outbox.next(self._blocked(), self._settled)
@@ -198,6 +204,15 @@ class Sender:
         self._complaint.over("What the outbox %s keeps can be sent again.", self.outbox.path)
         return leads
 
+    def _compare(self) -> None:
+        """Say so once where the process that leads sends to another DSN: what is captured here goes there, too."""
+        other = self.outbox.notes().get("destination", self._destination)
+        if other != self._destination and self._leadership.is_elsewhere():
+            message = (
+                "What the outbox %s keeps is sent to %s by another process, not to %s: each needs a file of its own."
+            )
+            self._complaint_of_two.raise_once(message, self.outbox.path, other, self._destination)
+
     def _in_turn(self, kept: Kept) -> float:
         """Send this one if it is time; returns the seconds to wait."""
         if not self._leads:
@@ -217,6 +232,9 @@ class Sender:
     def _tidy(self) -> None:
         with _though_unwritable():
             self._record()
+            if not self._noted:
+                self.outbox.note("destination", self._destination)
+                self._noted = True
             if time.monotonic() - self._tidied_at > _TIDY_SECONDS:
                 self._tidied_at = time.monotonic()
                 self._dropped(self.outbox.tidy())

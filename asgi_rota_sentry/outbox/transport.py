@@ -110,7 +110,7 @@ class Keeping(BaseHttpTransport):
         pace = Pace(self.settings.outbox_sends_per_second)
         self._writer = Writer(self.outbox, QUEUED, self._written, self._refused)
         sending = Outbox(self.settings.outbox_path, bounds)
-        self._sender = Sender(sending, pace, self._deliver, self._blocked, self._dropped)
+        self._sender = Sender(sending, pace, self._deliver, self._blocked, self._dropped, self._destination())
         forks.in_child(self._writer.reset)
         forks.in_child(self._sender.reset)
         forks.in_child(self._after_fork_in_child)
@@ -122,6 +122,11 @@ class Keeping(BaseHttpTransport):
     def fault(self) -> str:
         """Why the file could not be written last; empty when it could."""
         return self._writer.fault
+
+    def _destination(self) -> str:
+        """Server and project, without the key."""
+        dsn = self.parsed_dsn
+        return "" if dsn is None else f"{dsn.netloc}{dsn.path}{dsn.project_id}"
 
     def _take_over(self) -> None:
         """Have the sender of an earlier client leave the file to this one's: it may send to another DSN."""
