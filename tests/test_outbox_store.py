@@ -26,6 +26,7 @@ from asgi_rota_sentry.outbox import (
     OutboxError,
     OutboxMissingError,
 )
+from asgi_rota_sentry.outbox.feedback import COLUMNS, FeedbackStore
 from asgi_rota_sentry.outbox.store import Packed
 from asgi_rota_sentry.outbox.story import tell
 from asgi_rota_sentry.sdk.envelopes import Envelope, Item, PayloadRef, parse_envelope
@@ -238,6 +239,17 @@ def test_the_file_does_not_outgrow_its_size(path: Path) -> None:
     assert path.stat().st_size < 1.3 * 1024 * 1024
     assert "ValueError: in place 39" in titles(outbox)
     assert outbox.notes()["dropped"] > 500
+
+
+def test_no_envelope_goes_for_what_visitors_wrote(path: Path) -> None:
+    """Feedback has bounds of its own; with more of it than the outbox's, errors still wait for the server."""
+    store, outbox = FeedbackStore(path), Outbox(path, Bounds(mebibytes=0.3))
+    for number in range(150):
+        store.add(dict.fromkeys(COLUMNS, "") | {"id": str(number), "message": "x" * 4000, "written_at": time.time()})
+    for number in range(20):
+        assert outbox.add(error(f"place {number}")) == []
+    assert len(outbox.entries()) == 20
+    assert outbox.path.stat().st_size > 0.3 * 1024 * 1024
 
 
 def test_what_is_too_old_goes(path: Path) -> None:

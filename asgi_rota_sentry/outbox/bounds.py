@@ -7,6 +7,8 @@ from dataclasses import dataclass
 _MEBIBYTE = 1024 * 1024
 # Each round of making room frees this share, so that not every envelope of a storm has to make room for itself.
 _SHARE = 0.05
+_FEEDBACK_ROW = 200
+"""The least that one row of feedback has besides its long texts, in bytes: its IDs, each in the table or an index."""
 
 # What goes first: the oldest of what only performance monitoring wants, the oldest repeats (a newer one of the same
 # fingerprint stays), the oldest of whatever is left.
@@ -21,7 +23,7 @@ _ORDERS = (
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The most that is kept: MiB on disk, number of envelopes (0: any number), days."""
+    """The most that is kept: MiB on disk (feedback, which has bounds of its own, aside), envelopes (0: any), days."""
 
     mebibytes: float = 50
     envelopes: int = 10_000
@@ -54,7 +56,9 @@ def _too_many(connection: sqlite3.Connection, bounds: Bounds) -> int:
     (count,) = connection.execute("SELECT count(*) FROM envelope").fetchone()
     if bounds.envelopes and count > bounds.envelopes:
         return int(count - bounds.envelopes + bounds.envelopes * _SHARE)
-    if count > 1 and used_bytes(connection) > bounds.mebibytes * _MEBIBYTE:
+    most = bounds.mebibytes * _MEBIBYTE
+    # What visitors wrote is added up only where it matters.
+    if count > 1 and used_bytes(connection) > most and used_bytes(connection) - _feedback_bytes(connection) > most:
         return int(count * _SHARE) + 1
     return 0
 
@@ -65,6 +69,13 @@ def used_bytes(connection: sqlite3.Connection) -> int:
     (free,) = connection.execute("PRAGMA freelist_count").fetchone()
     (size,) = connection.execute("PRAGMA page_size").fetchone()
     return int((pages - free) * size)
+
+
+def _feedback_bytes(connection: sqlite3.Connection) -> int:
+    """About how much of that is feedback: no envelope has to go for it."""
+    sizes = f"length(CAST(message AS BLOB)) + length(CAST(url AS BLOB)) + {_FEEDBACK_ROW}"
+    (found,) = connection.execute(f"SELECT coalesce(sum({sizes}), 0) FROM feedback").fetchone()  # noqa: S608
+    return int(found)
 
 
 def _delete_first(connection: sqlite3.Connection, count: int) -> list[str]:
