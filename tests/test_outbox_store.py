@@ -241,6 +241,17 @@ def test_the_file_does_not_outgrow_its_size(path: Path) -> None:
     assert outbox.notes()["dropped"] > 500
 
 
+def test_what_has_no_room_at_all_drives_nothing_out(path: Path) -> None:
+    """One error with an attachment larger than the whole outbox goes itself, and not all that wait."""
+    outbox = Outbox(path, Bounds(mebibytes=0.3))
+    for number in range(5):
+        outbox.add(error(f"place {number}"))
+    huge = error("huge")
+    huge.add_item(Item(PayloadRef(bytes=os.urandom(400 * 1024)), type="attachment"))
+    assert [(each.category, each.quantity, each.full) for each in outbox.add(huge)] == [("error", 1, True)]
+    assert titles(outbox) == [f"ValueError: in place {number}" for number in range(5)]
+
+
 def test_no_envelope_goes_for_what_visitors_wrote(path: Path) -> None:
     """Feedback has bounds of its own; with more of it than the outbox's, errors still wait for the server."""
     store, outbox = FeedbackStore(path), Outbox(path, Bounds(mebibytes=0.3))

@@ -46,7 +46,9 @@ def make_room(connection: sqlite3.Connection, bounds: Bounds) -> list[Dropped]:
     for category in _delete(connection, "SELECT number FROM envelope WHERE captured_at < ?", oldest):
         dropped[category, False] = dropped.get((category, False), 0) + 1
     while (count := _too_many(connection, bounds)) > 0:
-        for category in _delete_first(connection, count):
+        # One that has no room at all goes first, or every other would go for it.
+        larger = _delete(connection, "SELECT number FROM envelope WHERE size > ?", bounds.mebibytes * _MEBIBYTE)
+        for category in larger or _delete_first(connection, count):
             dropped[category, True] = dropped.get((category, True), 0) + 1
     return [Dropped(category, quantity, full) for (category, full), quantity in dropped.items()]
 
