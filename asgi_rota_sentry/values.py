@@ -114,7 +114,8 @@ def dsn(given: Any) -> str | None:
         return None
     parts = urlsplit(value)
     project = parts.path.rsplit("/", 1)[-1]
-    if parts.scheme not in ("http", "https") or not parts.username or not parts.hostname or not project.isdigit():
+    is_whole = bool(parts.username and parts.hostname) and project.isdecimal()
+    if parts.scheme not in ("http", "https") or not is_whole or _CONTROL.search(value):
         raise ValueError(given)
     _ = parts.port  # raises ValueError for a port that is no number
     return value

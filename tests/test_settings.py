@@ -106,6 +106,8 @@ def test_all_faults_of_one_environment_are_reported_together() -> None:
         ("SENTRY_DSN", "https://key@errors.example/project"),
         ("SENTRY_DSN", "https://key@errors.example:port/3"),
         ("SENTRY_DSN", "ftp://key@errors.example/3"),
+        ("SENTRY_DSN", "https://key@errors example/3"),
+        ("SENTRY_DSN", "https://key@errors.example/3\u00b2"),
         ("SENTRY_TRACES_SAMPLE_RATE", "nan"),
         ("SENTRY_TRACES_SAMPLE_RATE", "-0.1"),
         ("SENTRY_SEND_DEFAULT_PII", "perhaps"),
