@@ -190,9 +190,10 @@ class Settings:
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """The settings that the environment gives; `environ` is `os.environ` when left out.
 
-        A variable that is unset or blank leaves the default, but for those where empty means "none" (the outbox and
-        the links). An unknown `ROTA_SENTRY_…` variable is a fault, because it is most often a typing error. Raises
-        `SettingsError` with every fault of the environment.
+        A value in quotes is a fault: not every reader of `.env` files takes them off (`docker run --env-file`), and a
+        name or path would be another with them. A variable that is unset or blank leaves the default, but for those
+        where empty means "none" (the outbox and the links). An unknown `ROTA_SENTRY_…` variable is a fault, because it
+        is most often a typing error. Raises `SettingsError` with every fault of the environment.
         """
         environ = os.environ if environ is None else environ
         known = {spec.metadata["env"]: spec for spec in fields(cls)}
@@ -203,12 +204,21 @@ class Settings:
             if raw is None or (not raw.strip() and spec.metadata["parse"] not in values.EMPTY_MEANS_NONE):
                 continue
             try:
-                given[spec.name] = _validate(spec, name, raw)
+                given[spec.name] = _validate(spec, name, _unquoted(spec, name, raw))
             except ValueError as fault:
                 faults.append(str(fault))
         if faults:
             raise SettingsError(tuple(faults))
         return cls(**given)
+
+
+def _unquoted(spec: Field[Any], name: str, raw: str) -> str:
+    """The text, or a ValueError with the full sentence for one in quotes."""
+    text = raw.strip()
+    if len(text) < 2 or text[0] not in "\"'" or text[0] != text[-1]:
+        return raw
+    shown = values.without_password(repr(raw))
+    raise ValueError(f"{name} is {shown}; expected {spec.metadata['expected']}, without quotes around it.")
 
 
 def _shown(value: Any) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from asgi_rota_sentry.scrubbing.patterns import compiled
 
@@ -114,7 +114,8 @@ def dsn(given: Any) -> str | None:
         return None
     parts = urlsplit(value)
     project = parts.path.rsplit("/", 1)[-1]
-    if parts.scheme not in ("http", "https") or not parts.username or not parts.hostname or not project.isdigit():
+    is_whole = bool(parts.username and parts.hostname) and project.isdecimal()
+    if parts.scheme not in ("http", "https") or not is_whole or _CONTROL.search(value):
         raise ValueError(given)
     _ = parts.port  # raises ValueError for a port that is no number
     return value
@@ -131,7 +132,14 @@ def redis_url(given: Any) -> str | None:
         parts.hostname or (parts.scheme == "unix" and parts.path)
     ):
         raise ValueError(given)
+    _refuse_half_a_password(parts)
     return value
+
+
+def _refuse_half_a_password(parts: SplitResult) -> None:
+    """ValueError for a URL whose password has a `/`, `?` or `#` as it is: what is before that would be the host."""
+    if parts.scheme != "unix" and "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise ValueError
 
 
 def without_password(given: str) -> str:
@@ -266,6 +274,7 @@ def smtp_url(given: Any) -> str | None:
     _ = parts.port  # raises ValueError for a port that is no number
     if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
         raise ValueError(given)
+    _refuse_half_a_password(parts)
     return value
 
 

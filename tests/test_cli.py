@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from asgi_rota_sentry import Settings
 from asgi_rota_sentry.cli import main
 from asgi_rota_sentry.outbox import LOCAL, QUEUED, SET_ASIDE, Outbox, transport_for
 from asgi_rota_sentry.outbox.feedback import COLUMNS, FeedbackStore
+from asgi_rota_sentry.outbox.store import Packed
 from tests.ingest import Ingest, ingest
 
 Run = Callable[..., tuple[int, str, str]]
@@ -363,19 +365,86 @@ def test_a_second_import_counts_nothing_twice(run: Run, path: Path, tmp_path: Pa
     assert run("outbox", "import", str(archive))[1] == f"Read 1 from {archive}; 2 were here already.\n"
 
 
-def test_an_export_that_fails_leaves_nothing(run: Run, story: str, path: Path, tmp_path: Path) -> None:
-    """Neither a file that cannot be opened nor an envelope that cannot be read stands in the way of the next try."""
+def test_an_archive_that_another_program_has_packed_is_read(run: Run, story: str, tmp_path: Path) -> None:
+    """With folders in it, and without times."""
+    archive, again = tmp_path / "events.zip", tmp_path / "again.zip"
+    run("outbox", "export", str(archive))
+    with zipfile.ZipFile(archive) as given, zipfile.ZipFile(again, "w") as packed:
+        packed.writestr("kept/", b"")
+        for name in given.namelist():
+            packed.writestr(f"kept/{name}", given.read(name))
+    data = bytearray(again.read_bytes())
+    start = 0
+    while (start := data.find(b"PK\x01\x02", start) + 1) > 0:  # each entry of the central directory
+        data[start + 11 : start + 15] = bytes(4)  # its time and date
+    again.write_bytes(data)
+    elsewhere = str(tmp_path / "o.sqlite3")
+    assert run("--outbox", elsewhere, "outbox", "import", str(again)) == (0, f"Read 2 from {again}.\n", "")
+    assert story in run("--outbox", elsewhere, "events")[1]
+
+
+def test_a_damaged_archive_is_no_traceback(run: Run, story: str, tmp_path: Path) -> None:
+    """Whichever of its bytes are others: it is read, or said to hold none."""
+    assert story
+    archive = tmp_path / "events.zip"
+    run("outbox", "export", str(archive))
+    whole = archive.read_bytes()
+    draw = random.Random(7)
+    for _ in range(200):
+        data = bytearray(whole)
+        for _ in range(draw.choice((1, 3))):
+            data[draw.randrange(len(data))] = draw.randrange(256)
+        archive.write_bytes(data)
+        status, told, fault = run("--outbox", str(tmp_path / "o.sqlite3"), "outbox", "import", str(archive))
+        assert (status, told) == (1, "") if fault else status == 0
+        assert not fault or fault.startswith(f"{archive} holds no envelopes: ")
+
+
+def test_what_an_import_cannot_keep_is_told(run: Run, path: Path, tmp_path: Path) -> None:
+    """An export from a server, read a week later: what is older than the outbox keeps is gone at once."""
+    outbox, archive = Outbox(path), tmp_path / "events.zip"
+    for days in (6, 1):
+        envelope = Envelope({}, [Item(PayloadRef(json={"message": f"{days} days old"}), type="event")])
+        outbox.add_packed([Packed.of(envelope, LOCAL, time.time() - days * 86_400)])
+    run("outbox", "export", str(archive))
+    status, told, fault = run(
+        "--outbox", str(tmp_path / "o.sqlite3"), "outbox", "import", str(archive), ROTA_SENTRY_OUTBOX_MAX_DAYS="5"
+    )
+    assert (status, told) == (1, f"Read 2 from {archive}.\n")
+    assert fault == "1 did not stay: too old or too many (ROTA_SENTRY_OUTBOX_MAX_DAYS, …_ENVELOPES, …_MIB).\n"
+    assert [kept.title for kept in Outbox(tmp_path / "o.sqlite3").entries()] == ["1 days old"]
+
+
+def test_damaged_bytes_cost_the_export_no_other_envelope(run: Run, story: str, path: Path, tmp_path: Path) -> None:
+    """What cannot be unpacked is left out and named."""
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE envelope SET payload = x'0011' WHERE event_id != ?", (story,))
+    archive = tmp_path / "events.zip"
+    damaged = next(kept.number for kept in Outbox(path).entries() if kept.event_id != story)
+    status, told, fault = run("outbox", "export", str(archive))
+    assert (status, told) == (1, f"Wrote 1 to {archive}.\n")
+    assert fault == f"Left out, for their bytes are damaged: #{damaged}.\n"
+    with zipfile.ZipFile(archive) as opened:
+        assert [story in name for name in opened.namelist()] == [True]
+
+
+@pytest.mark.parametrize("odd", ["\udcff", "ü", "#ü"])
+def test_an_id_that_is_no_text_is_no_traceback(run: Run, story: str, odd: str) -> None:
+    """Whatever bytes a shell hands over (Python's surrogateescape)."""
+    assert story
+    told = "Nothing kept has the ID {}.\n".format(odd.replace("\udcff", "\\udcff"))
+    for command in (["events", odd], ["outbox", "show", odd], ["outbox", "discard", odd]):
+        assert run(*command) == (1, "", told)
+    assert run("feedback", "--forget", odd) == (1, "Forgot 0.\n", "")
+
+
+def test_an_export_that_fails_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    """A file that cannot be opened does not stand in the way of the next try."""
     archive = tmp_path / "events.zip"
     (tmp_path / "junk").write_bytes(b"no database" * 1000)
     for outbox in ("junk", "none"):
         assert run("outbox", "export", str(archive), "--outbox", str(tmp_path / outbox))[:2] == (1, "")
         assert not archive.exists()
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("UPDATE envelope SET payload = x'00' WHERE number = 1")
-    status, out, err = run("outbox", "export", str(archive))
-    assert (status, out) == (1, "")
-    assert err.startswith("The kept bytes are damaged")
-    assert not archive.exists()
 
 
 def _shell(path: Path, command: str, **environment: str) -> "subprocess.CompletedProcess[bytes]":

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from asgi_rota_sentry.outbox import (
     OutboxError,
     OutboxMissingError,
 )
+from asgi_rota_sentry.outbox.feedback import COLUMNS, FeedbackStore
 from asgi_rota_sentry.outbox.store import Packed
 from asgi_rota_sentry.outbox.story import tell
 from asgi_rota_sentry.sdk.envelopes import Envelope, Item, PayloadRef, parse_envelope
@@ -178,6 +180,16 @@ def test_next_is_the_oldest_that_may_go(path: Path) -> None:
     assert title() == "ValueError: in looked at"
 
 
+def test_a_time_that_no_envelope_is_told_to_wait_for_holds_up_nothing(path: Path) -> None:
+    """It was noted under a clock that has been set back since, such as one that was wrong at the machine's start."""
+    outbox = Outbox(path)
+    outbox.add(error("one"))
+    outbox.failed(1, "HTTP 503", time.time() + 365 * 86_400)
+    found = outbox.next()
+    assert found is not None
+    assert found.number == 1
+
+
 def test_transactions_go_first_then_repeats_then_errors(path: Path) -> None:
     """When there are too many: the oldest transactions, then the oldest repeats, one of each error to the last."""
     outbox = Outbox(path, Bounds(envelopes=4))
@@ -229,6 +241,28 @@ def test_the_file_does_not_outgrow_its_size(path: Path) -> None:
     assert outbox.notes()["dropped"] > 500
 
 
+def test_what_has_no_room_at_all_drives_nothing_out(path: Path) -> None:
+    """One error with an attachment larger than the whole outbox goes itself, and not all that wait."""
+    outbox = Outbox(path, Bounds(mebibytes=0.3))
+    for number in range(5):
+        outbox.add(error(f"place {number}"))
+    huge = error("huge")
+    huge.add_item(Item(PayloadRef(bytes=os.urandom(400 * 1024)), type="attachment"))
+    assert [(each.category, each.quantity, each.full) for each in outbox.add(huge)] == [("error", 1, True)]
+    assert titles(outbox) == [f"ValueError: in place {number}" for number in range(5)]
+
+
+def test_no_envelope_goes_for_what_visitors_wrote(path: Path) -> None:
+    """Feedback has bounds of its own; with more of it than the outbox's, errors still wait for the server."""
+    store, outbox = FeedbackStore(path), Outbox(path, Bounds(mebibytes=0.3))
+    for number in range(150):
+        store.add(dict.fromkeys(COLUMNS, "") | {"id": str(number), "message": "x" * 4000, "written_at": time.time()})
+    for number in range(20):
+        assert outbox.add(error(f"place {number}")) == []
+    assert len(outbox.entries()) == 20
+    assert outbox.path.stat().st_size > 0.3 * 1024 * 1024
+
+
 def test_what_is_too_old_goes(path: Path) -> None:
     """Seven days by default; told apart from what goes for lack of room."""
     outbox = Outbox(path)
@@ -239,6 +273,30 @@ def test_what_is_too_old_goes(path: Path) -> None:
     assert [(each.category, each.quantity, each.full) for each in later.tidy()] == [("error", 1, False)]
     assert titles(outbox) == []
     assert outbox.notes()["dropped"] == 2
+
+
+class OldSQLite(sqlite3.Connection):
+    """A connection that knows what SQLite 3.31 knows: no RETURNING, and at most 999 parameters in a statement."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+
+    def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+        if "RETURNING" in statement:
+            raise sqlite3.OperationalError('near "RETURNING": syntax error')
+        return super().execute(statement, *parameters)
+
+
+def test_an_older_sqlite_is_enough(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.11 runs on systems whose SQLite is older than that: RHEL 8 and 9, Debian 11."""
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=OldSQLite))
+    outbox = Outbox(path, Bounds(envelopes=150))
+    dropped = outbox.add_packed([Packed.of(error(f"place {number}")) for number in range(200)])
+    assert [(each.category, each.full) for each in dropped] == [("error", True)]
+    assert len(outbox.entries()) == 200 - dropped[0].quantity
+    later = Outbox(path, Bounds(days=1e-9))
+    assert [(each.quantity, each.full) for each in later.tidy()] == [(200 - dropped[0].quantity, False)]
 
 
 def test_discarding_is_for_good(path: Path) -> None:

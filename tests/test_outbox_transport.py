@@ -23,6 +23,7 @@ from asgi_rota_sentry import Settings, init
 from asgi_rota_sentry.outbox import LOCAL, QUEUED, SET_ASIDE, Outbox, OutboxMissingError, health, transport_for
 from asgi_rota_sentry.outbox.feedback import COLUMNS, FeedbackStore
 from asgi_rota_sentry.outbox.leadership import Leadership
+from asgi_rota_sentry.outbox.pace import Pace
 from tests import waiting
 from tests.ingest import HANG, RESET, Ingest, ingest, unused_port
 
@@ -219,6 +220,47 @@ def test_a_new_process_sends_what_an_earlier_one_left(start: Start, path: Path, 
     wait_until(lambda: path.exists() and Outbox(path).entries())
     start(server.dsn)
     server.wait_for(lambda it: it.event_ids() == [event_id])
+
+
+def test_a_new_process_sends_what_has_failed_again_and_again(start: Start, server: Ingest) -> None:
+    """Also what waits for a time that has not come yet at the start: nobody else wakes the sender."""
+    outbox = start(f"http://key@127.0.0.1:{unused_port()}/1")
+    event_id = crash()
+    sentry_sdk.get_client().close(timeout=0.05)
+    wait_until(outbox.entries)
+    outbox.failed(1, "HTTP 503", time.time() + 1)
+    start(server.dsn)
+    server.wait_for(lambda it: it.event_ids() == [event_id])
+
+
+def test_a_clock_that_is_set_back_holds_up_nothing(
+    start: Start, server: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What failed before that is tried again as soon as without."""
+    outbox = start(server.dsn)
+    server.script = [RESET]
+    event_id = crash()
+    wait_until(lambda: outbox.entries() and outbox.entries()[0].attempts == 1)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 3600)
+    retry_soon()
+    server.wait_for(lambda it: it.event_ids() == [event_id])
+
+
+def test_a_slow_pace_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an outage one envelope goes in twenty seconds where the settings say so, and not one for all time."""
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    pace = Pace(per_second=0.05)
+    pace.recover()
+    sent = []
+    while now < 100:
+        wait = pace.wait(newest=7)
+        if not wait:
+            sent.append(now)
+            pace.sent()
+        now += max(wait, 0.5)
+    assert sent == pytest.approx([0, 20, 40, 60, 80], abs=1)
 
 
 def test_every_kind_of_failure_is_survived(start: Start, server: Ingest) -> None:
@@ -613,6 +655,93 @@ def test_one_process_at_a_time_sends(start: Start, path: Path, server: Ingest) -
     assert server.seen == []
     leader.close()
     server.wait_for(lambda it: it.event_ids() == [event_id])
+
+
+def test_a_leader_whose_lock_was_deleted_leads_no_more(path: Path) -> None:
+    """Somebody removed the outbox's folder under running processes: another leads there by now, with a new lock."""
+    path.parent.mkdir()
+    leader = Leadership(path)
+    assert leader.acquire()
+    lock = Path(f"{path}.lock")
+    before = lock.stat().st_ino
+    lock.rename(f"{lock}.gone")
+    holder = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(holder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "leads True\n"
+        assert not leader.acquire()
+    assert leader.acquire()
+    assert lock.stat().st_ino != before
+    leader.close()
+
+
+HOLDER = """
+import sys
+from asgi_rota_sentry.outbox.leadership import Leadership
+leader = Leadership(sys.argv[1])
+print("leads", leader.acquire(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_lock_that_cannot_be_opened_is_told(
+    start: Start, path: Path, server: Ingest, warnings: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is another user's, made by a command of root's: what is kept is not sent, and the log says so once."""
+    lock, opening = f"{path}.lock", os.open
+
+    def refuse(file: Any, *args: Any, **options: Any) -> int:
+        if str(file) == lock:
+            raise PermissionError(13, "Permission denied", file)
+        return opening(file, *args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        outbox = start(server.dsn)
+        event_id = crash()
+        wait_until(lambda: outbox.entries() and warnings())
+        time.sleep(0.8)
+        assert warnings() == [f"What the outbox {path} keeps is not sent: {lock} cannot be opened (Permission denied)."]
+    server.wait_for(lambda it: it.event_ids() == [event_id])
+    assert warnings()[1:] == [f"What the outbox {path} keeps can be sent again."]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_a_lock_that_root_makes_is_the_owners(path: Path) -> None:
+    """`sudo asgi-rota-sentry outbox send` leaves no lock behind that the application may not open."""
+    path.parent.mkdir()
+    path.touch()
+    os.chown(path, 12345, 12345)
+    leader = Leadership(path)
+    assert leader.acquire()
+    leader.close()
+    assert Path(f"{path}.lock").stat().st_uid == 12345
+
+
+SENDER = """
+import sys
+import sentry_sdk
+from asgi_rota_sentry import Settings, init
+init(Settings(dsn=sys.argv[2], outbox_path=sys.argv[1]), default_integrations=False, auto_enabling_integrations=False)
+sentry_sdk.capture_message("from elsewhere")
+sys.stdin.read()
+"""
+
+
+def test_two_dsns_at_one_file_are_told(
+    start: Start, path: Path, server: Ingest, warnings: Callable[[], list[str]]
+) -> None:
+    """One process sends for all at the file: where another's DSN is another, its events are in the wrong project."""
+    with subprocess.Popen([sys.executable, "-c", SENDER, str(path), server.dsn], stdin=subprocess.PIPE):
+        server.wait_for(lambda it: len(it.taken) == 1)
+        start(f"http://key@127.0.0.1:{server.port}/2")
+        crash()
+        server.wait_for(lambda it: len(it.taken) == 2)
+        wait_until(warnings)
+        time.sleep(1.5)
+    there, here = f"127.0.0.1:{server.port}/1", f"127.0.0.1:{server.port}/2"
+    told = f"What the outbox {path} keeps is sent to {there} by another process, not to {here}: each needs a file of"
+    assert warnings() == [f"{told} its own."]
 
 
 def _in_child(event_ids: Any) -> None:

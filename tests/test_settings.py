@@ -75,6 +75,24 @@ def test_the_message_names_the_variable_what_was_given_and_what_is_expected() ->
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("SENTRY_DSN", '"https://key@errors.example/3"'),
+        ("SENTRY_ENVIRONMENT", "'production'"),
+        ("ROTA_SENTRY_OUTBOX", '"/var/lib/rota/outbox.sqlite3"'),
+        ("ROTA_SENTRY_OUTBOX", '""'),
+        ("ROTA_SENTRY_SCRUB_KEYS", ' "staff_pin, badge_code" '),
+        ("ROTA_SENTRY_SCRUB_PATTERNS", "'BADGE-[0-9]{6}'"),
+    ],
+)
+def test_quotes_that_a_reader_of_env_files_left_are_refused(name: str, given: str) -> None:
+    """`docker run --env-file` does: `"staff_pin` is no name of a secret, and the file would be in a folder `"`."""
+    (fault,) = faults_of({name: given})
+    assert fault.startswith(f"{name} is {given!r}; expected ")
+    assert fault.endswith(", without quotes around it.")
+
+
 def test_all_faults_of_one_environment_are_reported_together() -> None:
     """Nobody has to start the server once for each fault."""
     faults = faults_of({"SENTRY_DSN": "nonsense", "ROTA_SENTRY_DEBUG": "maybe", "ROTA_SENTRY_PAGES": "sometimes"})
@@ -88,6 +106,8 @@ def test_all_faults_of_one_environment_are_reported_together() -> None:
         ("SENTRY_DSN", "https://key@errors.example/project"),
         ("SENTRY_DSN", "https://key@errors.example:port/3"),
         ("SENTRY_DSN", "ftp://key@errors.example/3"),
+        ("SENTRY_DSN", "https://key@errors example/3"),
+        ("SENTRY_DSN", "https://key@errors.example/3\u00b2"),
         ("SENTRY_TRACES_SAMPLE_RATE", "nan"),
         ("SENTRY_TRACES_SAMPLE_RATE", "-0.1"),
         ("SENTRY_SEND_DEFAULT_PII", "perhaps"),
@@ -249,6 +269,21 @@ def test_a_password_is_not_repeated_in_a_message(given: str) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings(smtp_url=[given])  # type: ignore[arg-type]
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("ROTA_SENTRY_SMTP_URL", "smtps://rota:p@hunter/2@mail.example"),
+        ("ROTA_SENTRY_SMTP_URL", "smtps://rota:12#hunter2@mail.example"),
+        ("ROTA_SENTRY_TRAIL_REDIS_URL", "redis://rota:12/hunter2@redis.example:6379/0"),
+    ],
+)
+def test_a_password_that_should_have_been_escaped_is_refused(name: str, given: str) -> None:
+    """What stands before its `/` or `#` would be taken for the host, and its rest for a path."""
+    (fault,) = faults_of({name: given})
+    assert fault.startswith(f"{name} is ")
+    assert "hunter" not in fault
 
 
 def test_the_settings_as_text_have_no_password() -> None:

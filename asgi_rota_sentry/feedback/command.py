@@ -34,7 +34,9 @@ def add_parser(subparsers: Any) -> None:
 def _feedback(args: argparse.Namespace, settings: Settings) -> int:
     store = FeedbackStore(file_of(settings), create=False)
     if args.forget:
-        gone = store.forget(args.forget)
+        gone = store.forget(
+            each for each in args.forget if each.isascii()
+        )  # as every ID is; SQLite refuses some others
         print(f"Forgot {gone}.")
         return 0 if gone == len(args.forget) else 1
     found = store.newest(args.limit)

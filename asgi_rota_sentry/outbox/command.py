@@ -76,7 +76,7 @@ def _found(outbox: Outbox, reference: str) -> Kept | None:
     if not reference.replace("-", "").strip():  # which is how every ID begins
         _say("Expected an event ID, its beginning, or # and a number.")
         return None
-    found = outbox.find(reference)
+    found = outbox.find(reference) if reference.isascii() else []  # no ID has more than that; SQLite refuses some
     if len(found) > 1 and len({kept.event_id for kept in found}) > 1:
         _say(f"{printable(reference)} may be any of {len(found)}; give more of the ID.")
         return None
@@ -206,22 +206,22 @@ def _discard(args: argparse.Namespace, settings: Settings) -> int:
 
 def _export(args: argparse.Namespace, settings: Settings) -> int:
     try:
-        print(f"Wrote {write_archive(_open(settings), args.file)} to {args.file}.")
+        written, damaged = write_archive(_open(settings), args.file)
     except FileExistsError:
         _say(f"{args.file} exists already.")
         return 1
     except OSError as fault:
         _say(f"{args.file} cannot be written: {fault.strerror}.")
         return 1
-    except ValueError as fault:
-        _say(str(fault))
-        return 1
-    return 0
+    print(f"Wrote {written} to {args.file}.")
+    if damaged:
+        _say(f"Left out, for their bytes are damaged: {', '.join(f'#{number}' for number in damaged)}.")
+    return 1 if damaged else 0
 
 
 def _import(args: argparse.Namespace, settings: Settings) -> int:
     try:
-        added, known = read_archive(_open(settings, create=True), args.file)
+        added, known, gone = read_archive(_open(settings, create=True), args.file)
     except OSError as fault:
         _say(f"{args.file} cannot be read: {fault.strerror}.")
         return 1
@@ -229,4 +229,6 @@ def _import(args: argparse.Namespace, settings: Settings) -> int:
         _say(f"{args.file} holds no envelopes: {printable(fault)}")
         return 1
     print(f"Read {added} from {args.file}{f'; {known} were here already' if known else ''}.")
-    return 0
+    if gone:
+        _say(f"{gone} did not stay: too old or too many (ROTA_SENTRY_OUTBOX_MAX_DAYS, …_ENVELOPES, …_MIB).")
+    return 1 if gone else 0

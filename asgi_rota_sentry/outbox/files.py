@@ -3,8 +3,10 @@
 Single envelopes from the archive can be sent with other tools, too, such as `sentry-cli send-envelope`.
 """
 
+import lzma
 import os
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,10 +21,11 @@ from asgi_rota_sentry.sdk.envelopes import Envelope, parse_envelope
 _LARGEST = 100 * 1024 * 1024
 
 
-def write_archive(outbox: Outbox, path: Path) -> int:
-    """Write all kept envelopes, oldest first, to a new archive that only its owner may read; returns how many.
+def write_archive(outbox: Outbox, path: Path) -> tuple[int, list[int]]:
+    """Write all kept envelopes, oldest first, to a new archive that only its owner may read.
 
-    FileExistsError when there is a file of that name. Whatever else fails leaves none.
+    Returns how many, and the numbers of those that are left out because their bytes are damaged. FileExistsError when
+    there is a file of that name. Whatever else fails leaves none.
     """
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
@@ -33,14 +36,20 @@ def write_archive(outbox: Outbox, path: Path) -> int:
         raise
 
 
-def _write_all(outbox: Outbox, archive: zipfile.ZipFile) -> int:
-    written = 0
+def _write_all(outbox: Outbox, archive: zipfile.ZipFile) -> tuple[int, list[int]]:
+    written, damaged = 0, []
     for listed in reversed(outbox.entries()):
         kept = outbox.get(listed.number)
-        if kept is not None:  # not sent meanwhile
-            archive.writestr(_entry(kept), unpack(kept.payload))
+        if kept is None:  # sent meanwhile
+            continue
+        try:
+            data = unpack(kept.payload)
+        except ValueError:
+            damaged.append(kept.number)
+        else:
+            archive.writestr(_entry(kept), data)
             written += 1
-    return written
+    return written, damaged
 
 
 def _entry(kept: Kept) -> zipfile.ZipInfo:
@@ -51,13 +60,14 @@ def _entry(kept: Kept) -> zipfile.ZipInfo:
     return entry
 
 
-def read_archive(outbox: Outbox, path: Path) -> tuple[int, int]:
-    """Keep the envelopes of an archive, or of a file with a single one; returns how many are new and how many known.
+def read_archive(outbox: Outbox, path: Path) -> tuple[int, int, int]:
+    """Keep the envelopes of an archive, or of a file with a single one.
 
-    They are kept to be looked at, and sent when somebody asks for it. OSError or ValueError when the file is neither.
+    They are kept to be looked at, and sent when somebody asks for it. Returns how many are new, how many known, and
+    how many went at once for the outbox's bounds. OSError or ValueError when the file is neither.
     """
     known = _Known(outbox)
-    added = repeated = 0
+    added = repeated = gone = 0
     for name, data, captured_at in _contents(path):
         try:
             envelope = parse_envelope(data)
@@ -66,9 +76,10 @@ def read_archive(outbox: Outbox, path: Path) -> tuple[int, int]:
         if known.has(envelope):
             repeated += 1
             continue
-        outbox.add_packed([Packed.of(envelope, LOCAL, captured_at)])
+        dropped = outbox.add_packed([Packed.of(envelope, LOCAL, captured_at)])
+        gone += sum(each.quantity for each in dropped)
         added += 1
-    return added, repeated
+    return added, repeated, gone
 
 
 class _Known:
@@ -107,9 +118,20 @@ def _contents(path: Path) -> Iterator[tuple[str, bytes, float]]:
             raise ValueError(f"{path} is larger than any envelope may be.")
         yield path.name, path.read_bytes(), path.stat().st_mtime
         return
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            if entry.file_size > _LARGEST:
-                raise ValueError(f"{entry.filename} is larger than any envelope may be.")
-            when = datetime(*entry.date_time)  # noqa: DTZ001 - ZIP has local time
-            yield entry.filename, archive.read(entry), when.timestamp()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                if entry.file_size > _LARGEST:
+                    raise ValueError(f"{entry.filename} is larger than any envelope may be.")
+                if not entry.is_dir():
+                    yield entry.filename, archive.read(entry), _time_of(entry, path)
+    except (RuntimeError, EOFError, zlib.error, lzma.LZMAError) as fault:  # damaged, encrypted, of an unknown kind
+        raise ValueError(f"The archive cannot be read: {fault or 'it is cut off'}.") from None
+
+
+def _time_of(entry: zipfile.ZipInfo, path: Path) -> float:
+    """When the entry was made; other programs leave that out, then it is as old as the archive."""
+    try:
+        return datetime(*entry.date_time).timestamp()  # noqa: DTZ001 - ZIP has local time
+    except (ValueError, OverflowError, OSError):
+        return path.stat().st_mtime

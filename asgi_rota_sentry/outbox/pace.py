@@ -35,7 +35,7 @@ class Pace:
             return 0.0
         if self._newest:
             earned = (now - self._counted_at) * self.per_second + max(0, newest - self._newest)
-            self._allowance = min(self._allowance + earned, 10 * self.per_second)
+            self._allowance = min(self._allowance + earned, max(1.0, 10 * self.per_second))
         self._newest, self._counted_at = newest, now
         return 0.0 if self._allowance >= 1 else (1 - self._allowance) / self.per_second
 

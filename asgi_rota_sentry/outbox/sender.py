@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.outbox.bounds import Dropped
+from asgi_rota_sentry.outbox.drops import Complaint
 from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError
 from asgi_rota_sentry.outbox.leadership import Leadership
 from asgi_rota_sentry.outbox.pace import Pace
@@ -73,6 +74,7 @@ class Sender:
     """Sends what is in `outbox` through `deliver`, while this process leads.
 
     `blocked` names the categories that the server does not want now. `dropped` is told what became too old.
+    `destination` is the server and project, for the log.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Sender:
         deliver: Callable[[Envelope], Answer],
         blocked: Callable[[], Collection[str]],
         dropped: Callable[[list[Dropped]], None],
+        destination: str = "",
     ) -> None:
         self.outbox = outbox
         self.pace = pace
@@ -89,6 +92,9 @@ class Sender:
         self._blocked = blocked
         self._dropped = dropped
         self._leadership = Leadership(outbox.path)
+        self._complaint = Complaint()
+        self._complaint_of_two = Complaint()
+        self._destination = destination
         self.reset()
 
     def reset(self) -> None:
@@ -101,6 +107,7 @@ class Sender:
         self._settled: dict[int, Settled] = {}
         self._tidied_at = 0.0
         self._leads = False
+        self._noted = False
 
     def start(self) -> None:
         """Start the thread, or wake it up."""
@@ -169,8 +176,9 @@ class Sender:
     def _step(self) -> float:
         """Send one envelope; returns the seconds after which to look again."""
         try:
-            if not self._leadership.acquire():
-                self._leads = False
+            if not self._may_lead():
+                self._leads = self._noted = False
+                self._compare()
                 return 2 * _POLL_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
             self._tidy()
             kept = self.outbox.next(self._blocked(), self._settled)
@@ -184,6 +192,26 @@ class Sender:
         except OutboxError:
             pass
         return _POLL_SECONDS
+
+    def _may_lead(self) -> bool:
+        """Whether this process leads. Raises `OutboxError`, after it was logged once, where that cannot be known."""
+        try:
+            leads = self._leadership.acquire()
+        except OutboxError as fault:
+            message = "What the outbox %s keeps is not sent: %s cannot be opened (%s)."
+            self._complaint.raise_once(message, self.outbox.path, fault.path, fault.reason)
+            raise
+        self._complaint.over("What the outbox %s keeps can be sent again.", self.outbox.path)
+        return leads
+
+    def _compare(self) -> None:
+        """Say so once where the process that leads sends to another DSN: what is captured here goes there, too."""
+        other = self.outbox.notes().get("destination", self._destination)
+        if other != self._destination and self._leadership.is_elsewhere():
+            message = (
+                "What the outbox %s keeps is sent to %s by another process, not to %s: each needs a file of its own."
+            )
+            self._complaint_of_two.raise_once(message, self.outbox.path, other, self._destination)
 
     def _in_turn(self, kept: Kept) -> float:
         """Send this one if it is time; returns the seconds to wait."""
@@ -204,6 +232,9 @@ class Sender:
     def _tidy(self) -> None:
         with _though_unwritable():
             self._record()
+            if not self._noted:
+                self.outbox.note("destination", self._destination)
+                self._noted = True
             if time.monotonic() - self._tidied_at > _TIDY_SECONDS:
                 self._tidied_at = time.monotonic()
                 self._dropped(self.outbox.tidy())
@@ -249,4 +280,4 @@ class Sender:
     def _wait_after(self, kept: Kept, answer: Answer) -> None:
         delay = self.pace.failed(answer.retry_after)
         own = answer.status is not None and kept.attempts + 1 >= _TOLERATED_ANSWERS
-        self.outbox.failed(kept.number, answer.reason, time.time() + (2 * delay if own else 0))
+        self.outbox.failed(kept.number, answer.reason, time.time() + 2 * delay if own else 0)

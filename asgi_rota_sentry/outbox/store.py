@@ -24,6 +24,10 @@ _INSERT = (
     "state, rank, kind, category, fingerprint, captured_at, event_id, title, user, size, payload",
     "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 )
+_LONGEST_SECONDS = 2 * 86_400.0
+"""No envelope is told to wait longer than this; what says so has the time of a clock that was set back since."""
+_ROWS = 90
+"""So many go into one statement: before version 3.32, SQLite knows at most 999 parameters in one."""
 _COLUMNS = "number, state, kind, category, captured_at, event_id, title, user, attempts, reason, size"
 
 
@@ -116,20 +120,24 @@ class Outbox:
     def add_packed(self, batch: Sequence[Packed]) -> list[Dropped]:
         """Keep several at once, in this order; returns what had to go to make room."""
         columns, marks = _INSERT
-        # One statement for all: each one lets go of the interpreter's lock, which a busy thread is slow to give back.
-        statement = f"INSERT INTO envelope ({columns}) VALUES {', '.join([marks] * len(batch))}"  # noqa: S608
         with self._database.use(write=True) as connection:
-            connection.execute(statement, [value for packed in batch for value in packed.row])
+            # One statement for many: each lets go of the interpreter's lock, which a busy thread is slow to give back.
+            for start in range(0, len(batch), _ROWS):
+                rows = [packed.row for packed in batch[start : start + _ROWS]]
+                statement = f"INSERT INTO envelope ({columns}) VALUES {', '.join([marks] * len(rows))}"  # noqa: S608
+                connection.execute(statement, [value for row in rows for value in row])
             return self._make_room(connection)
 
     def next(self, blocked: Collection[str] = (), skip: Collection[int] = ()) -> Kept | None:
         """The oldest queued envelope whose time has come and whose category is not `blocked`."""
         blocked, skip = list(blocked), list(skip)
         where = f"category NOT IN ({_marks(blocked)}) AND number NOT IN ({_marks(skip)})"
-        query = f"SELECT {_COLUMNS}, payload FROM envelope WHERE state = ? AND not_before <= ? AND {where}"  # noqa: S608
+        where = f"state = ? AND (not_before <= ? OR not_before > ?) AND {where}"
+        query = f"SELECT {_COLUMNS}, payload FROM envelope WHERE {where} ORDER BY number LIMIT 1"  # noqa: S608
+        now = time.time()
+        given = [QUEUED, now, now + _LONGEST_SECONDS, *blocked, *skip]
         with self._database.use() as connection:
-            row = connection.execute(f"{query} ORDER BY number LIMIT 1", [QUEUED, time.time(), *blocked, *skip])
-            found = row.fetchone()
+            found = connection.execute(query, given).fetchone()
         return Kept(*found) if found else None
 
     def done(self, number: int, captured_at: float) -> None:

@@ -110,7 +110,7 @@ class Keeping(BaseHttpTransport):
         pace = Pace(self.settings.outbox_sends_per_second)
         self._writer = Writer(self.outbox, QUEUED, self._written, self._refused)
         sending = Outbox(self.settings.outbox_path, bounds)
-        self._sender = Sender(sending, pace, self._deliver, self._blocked, self._dropped)
+        self._sender = Sender(sending, pace, self._deliver, self._blocked, self._dropped, self._destination())
         forks.in_child(self._writer.reset)
         forks.in_child(self._sender.reset)
         forks.in_child(self._after_fork_in_child)
@@ -122,6 +122,11 @@ class Keeping(BaseHttpTransport):
     def fault(self) -> str:
         """Why the file could not be written last; empty when it could."""
         return self._writer.fault
+
+    def _destination(self) -> str:
+        """Server and project, without the key."""
+        dsn = self.parsed_dsn
+        return "" if dsn is None else f"{dsn.netloc}{dsn.path}{dsn.project_id}"
 
     def _take_over(self) -> None:
         """Have the sender of an earlier client leave the file to this one's: it may send to another DSN."""
@@ -142,7 +147,8 @@ class Keeping(BaseHttpTransport):
 
     def _start_if_something_waits(self) -> None:
         try:
-            if self.outbox.path.exists() and self.outbox.next() is not None:
+            # Whatever is queued, also what may not be tried again just yet: nobody else may come to wake the sender.
+            if self.outbox.path.exists() and self.outbox.entries(states=[QUEUED], limit=1):
                 self._sender.start()
         except OutboxError:
             pass  # the writer will say so when there is something to write

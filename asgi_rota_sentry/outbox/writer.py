@@ -16,7 +16,7 @@ from asgi_rota_sentry.sdk.envelopes import Envelope
 
 CAPACITY = 1000
 """The most envelopes in memory; the writer is far faster than what captures, so this is for a disk that hangs."""
-_BATCH = 100
+_BATCH = 90  # what the store writes in one statement
 _PAUSE_SECONDS = 1.0
 
 _Waiting = tuple[float, Envelope] | threading.Event | None
