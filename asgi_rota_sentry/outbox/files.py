@@ -3,7 +3,6 @@
 Single envelopes from the archive can be sent with other tools, too, such as `sentry-cli send-envelope`.
 """
 
-import lzma
 import os
 import zipfile
 import zlib
@@ -19,6 +18,12 @@ from asgi_rota_sentry.outbox.summary import summarise
 from asgi_rota_sentry.sdk.envelopes import Envelope, parse_envelope
 
 _LARGEST = 100 * 1024 * 1024
+# What an archive is read with raises where it is damaged, encrypted or of an unknown kind.
+_UNREADABLE: tuple[type[Exception], ...] = (RuntimeError, EOFError, zlib.error)
+with suppress(ImportError):  # not every Python was built with it
+    from lzma import LZMAError
+
+    _UNREADABLE = (*_UNREADABLE, LZMAError)
 
 
 def write_archive(outbox: Outbox, path: Path) -> tuple[int, list[int]]:
@@ -125,7 +130,7 @@ def _contents(path: Path) -> Iterator[tuple[str, bytes, float]]:
                     raise ValueError(f"{entry.filename} is larger than any envelope may be.")
                 if not entry.is_dir():
                     yield entry.filename, archive.read(entry), _time_of(entry, path)
-    except (RuntimeError, EOFError, zlib.error, lzma.LZMAError) as fault:  # damaged, encrypted, of an unknown kind
+    except _UNREADABLE as fault:
         raise ValueError(f"The archive cannot be read: {fault or 'it is cut off'}.") from None
 
 
