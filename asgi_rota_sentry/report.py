@@ -36,9 +36,11 @@ class Report(Record):
                 # What must not leave may not be taken out of its name yet.
                 span.rename(_UNKNOWN, "custom")
             self._ended_span = span
+        # Where the clock was put back meanwhile, the SDK counts on from the beginning: Sentry takes no end before that.
+        is_timed = self._ended_at > self._arrived_at
         try:
             if span.sampled and self._sentry is not None:
-                self._sentry.run(span.end, datetime.fromtimestamp(self._ended_at, UTC) if self._ended_at else None)
+                self._sentry.run(span.end, datetime.fromtimestamp(self._ended_at, UTC) if is_timed else None)
             else:
                 span.end()
         finally:

@@ -5,10 +5,12 @@ import logging
 import math
 import random
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import anyio
 import pytest
 import sentry_sdk
 from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
@@ -271,6 +273,28 @@ async def test_children_hang_under_the_request_and_are_dropped_with_it(sentry: S
         children += [span for batch in server.items("span") for span in batch["items"] if not span["is_segment"]]
         assert len(children) == expected
         assert len(server.spans) == expected
+
+
+async def test_a_clock_that_is_put_back_ends_no_request_before_it_began(
+    sentry: Sentry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sentry would refuse the span; it is as long as the request was."""
+    now = time.time
+
+    async def put_back(scope: Any, receive: Any, send: Any) -> None:
+        monkeypatch.setattr(time, "time", lambda: now() - 3600)
+        await anyio.sleep(0.05)
+        await App()(scope, receive, send)
+
+    server = sentry()
+    await run(RotaSentryMiddleware(put_back), scope_of())
+    monkeypatch.undo()
+    (span,) = server.spans
+    payload = span["payload"]
+    begun, ended = payload["start_timestamp"], payload["end_timestamp" if _streams() else "timestamp"]
+    if not _streams():
+        begun, ended = (datetime.fromisoformat(moment).timestamp() for moment in (begun, ended))
+    assert 0.04 < ended - begun < 60
 
 
 async def test_request_sessions_are_counted_by_their_outcome(sentry: Sentry) -> None:
