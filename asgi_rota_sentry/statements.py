@@ -5,7 +5,7 @@ import re
 _LONGEST = 2_000
 _SPACE = re.compile(r"\s+")
 # A text that is cut off has no end; a number is none inside of a name or of a placeholder (`$1`, `:p1`).
-_LITERAL = re.compile(r"'(?:[^'\\]|''|\\.)*+(?:'|$)|(?<![\w$:.@])-?\d+(?:\.\d+)?(?:e-?\d+)?(?!\w)", re.IGNORECASE)
+_LITERAL = re.compile(r"'(?:[^'\\]|''|\\.)*+(?:'|\\?$)|(?<![\w$:.@])-?\d+(?:\.\d+)?(?:e-?\d+)?(?!\w)", re.IGNORECASE)
 _MARK = r"(?:\?|%s|%\(\w+\)s|\$\d+|:\w+)"
 _LIST = re.compile(rf"\({_MARK}(?:, ?{_MARK})+\)")
 _NO_QUERY = ("connect", "begin", "commit", "rollback", "savepoint", "release", "start transaction")

@@ -140,6 +140,7 @@ def test_the_kinds_and_the_rest_add_up_to_the_whole(given_spans: list[tuple[str,
         ("WHERE id IN (1, 2, 3) OR id IN (%s, %s)", "WHERE id IN (...) OR id IN (...)"),
         ("SELECT 'cut o", "SELECT ?"),
         ("x" * 1_995 + " 'secret'", "x" * 1_995 + " ?"),
+        ("x" * 1_991 + " 'secret\\'s'", "x" * 1_991 + " ?"),
     ],
 )
 def test_a_statement_is_told_without_its_values(statement: str, expected: str) -> None:
