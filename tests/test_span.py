@@ -5,6 +5,8 @@ import logging
 import math
 import random
 import re
+import sys
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -112,6 +114,33 @@ async def test_what_a_sampled_request_sends_on_fits_its_span(sentry: Sentry) -> 
     assert app.traceparents[0].startswith(span["trace_id"])
     assert app.traceparents[0].endswith("-1")
     assert float(app.baggages[0]["sample_rand"]) < float(app.baggages[0]["sample_rate"])
+
+
+async def test_threads_that_ask_at_once_are_told_the_same_trace(sentry: Sentry, lifecycle: str) -> None:
+    """Of a request that is not sampled, too; where spans are streamed, the SDK may tell each another parent."""
+    sentry(traces_sample_rate=0.0)
+    told: list[set[str | None]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        start, found = threading.Barrier(4), set[str | None]()
+
+        def ask() -> None:
+            start.wait(10)
+            found.add(sentry_sdk.get_traceparent())
+
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(anyio.to_thread.run_sync, ask)
+        told.append({parent if lifecycle == "static" else str(parent)[:32] for parent in found})
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for _ in range(40):
+            await run(RotaSentryMiddleware(app), scope_of())
+    finally:
+        sys.setswitchinterval(before)
+    assert [len(found) for found in told] == [1] * 40
 
 
 async def test_each_request_without_a_parent_has_a_trace_of_its_own(sentry: Sentry) -> None:

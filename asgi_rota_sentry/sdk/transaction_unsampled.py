@@ -59,6 +59,7 @@ class _StandIn(Transaction):
             op=kind,
             origin=ORIGIN,
             trace_id=context.trace_id,
+            span_id=chance.span_id(),  # else each thread that asks at once might draw its own
             sampled=False,
             same_process_as_parent=False,
             baggage=chance.baggage(self._draw),
