@@ -478,6 +478,18 @@ async def test_the_apps_own_name_wins(sentry: Sentry, fetch: Get) -> None:
     assert [span["name"] for span in server.spans] == ["my own"]
 
 
+async def test_a_scope_that_the_application_clears_makes_no_name_of_the_url(sentry: Sentry) -> None:
+    """Each URL would be a name of the application's own at Sentry."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sentry_sdk.get_current_scope().clear()
+        await App()(scope, receive, send)
+
+    await run(RotaSentryMiddleware(app), scope_of("/17"))
+    assert [(span["name"], span["source"]) for span in server.spans] == [("/17", "url")]
+
+
 async def test_an_application_that_seeds_its_randomness_changes_no_draw_and_no_id(sentry: Sentry) -> None:
     """Two processes that seed alike, as for a model's sake, are not sampled alike and share no trace."""
     server = sentry(traces_sample_rate=0.5)

@@ -66,7 +66,7 @@ def named(scope: Scope) -> Scope:
 def source_of(name: Any, source: str, scoped: Any, scope_source: str) -> str:
     """The source of a span's name, beside the name and the source that its scope knows.
 
-    Who names the span itself, and says nothing of a source, is the application.
+    Who names the span itself, and says nothing of a source, is the application. A scope without a name was cleared.
     """
-    is_own = name != scoped and source == scope_source and name not in _given
+    is_own = scoped and name != scoped and source == scope_source and name not in _given
     return OWN if is_own and isinstance(name, str) else source
