@@ -79,7 +79,7 @@ class Settings:
         (),
         "ROTA_SENTRY_SLOW_REQUEST_ROUTES",
         values.limits,
-        "comma-separated paths or routes with seconds above 0 such as /reports/*=10",
+        "comma-separated paths or routes (no query) with seconds above 0 such as /reports/*=10",
     )
     metrics: bool = _option(True, "ROTA_SENTRY_METRICS", values.boolean, "true or false")
     errors_per_minute: int = _option(
