@@ -5,7 +5,7 @@ known to be the framework's own bare answer.
 """
 
 from collections.abc import MutableMapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from asgi_rota_sentry import expected, faults
 from asgi_rota_sentry.pages import Answer, ErrorPages
@@ -208,7 +208,8 @@ class Reply:
 
     async def _while_holding(self, message: Message) -> None:
         __tracebackhide__ = True
-        self._held = [*self._held, dict(message) if isinstance(message, MutableMapping) else message]
+        held = cast(list[Message], self._held)  # which it is from the first one on
+        held.append(dict(message) if isinstance(message, MutableMapping) else message)
         try:
             verdict = self._judge(message)
         except Exception:
