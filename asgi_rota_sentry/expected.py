@@ -62,6 +62,11 @@ def is_group(exc: BaseException) -> bool:
     return issubclass(type(exc), BaseExceptionGroup)
 
 
+def has_error(exc: BaseException) -> bool:
+    """Whether it is a group in which there is more than what ends a request or the process."""
+    return isinstance(exc, BaseExceptionGroup) and any(isinstance(leaf, Exception) for leaf in leaves(exc))
+
+
 def _members(group: BaseException) -> Iterator[BaseException]:
     pending = [group]
     while pending:

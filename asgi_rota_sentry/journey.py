@@ -181,7 +181,7 @@ class Journey(Answering):
         """Leave a request that was cancelled, or whose process is about to end."""
         __tracebackhide__ = True
         try:
-            if _has_error(exc) and not expected.is_disconnect(exc):
+            if expected.has_error(exc) and not expected.is_disconnect(exc):
                 self._capture(exc)
             sdk.mark_settled(exc)  # uvicorn logs each request that it cancels when it ends
             self._cancel()
@@ -251,11 +251,6 @@ class Journey(Answering):
         if self.reply.started or self._is_cancelled:
             return False
         return self._failed_with is not None or self._scope.get("type") == "http"
-
-
-def _has_error(exc: BaseException) -> bool:
-    """Whether it is a group in which there is more than what ends a request or the process."""
-    return isinstance(exc, BaseExceptionGroup) and any(isinstance(leaf, Exception) for leaf in expected.leaves(exc))
 
 
 def here() -> Journey | None:

@@ -48,6 +48,10 @@ async def run(app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, answe
                 await events.fail(exc)
                 raise
             result = None
+        except BaseExceptionGroup as exc:  # what ends the process stands beside an error: nobody waits for us
+            if expected.has_error(exc):
+                _capture_quietly(exc, is_known=events.are_known)
+            raise
     if answers and not events.are_known:
         await events.answer()
     return result
@@ -92,7 +96,7 @@ class _Events:
                 _note_refusal(exc)
             raise
 
-    async def fail(self, exc: Exception) -> None:
+    async def fail(self, exc: BaseException) -> None:
         """Have a failure told before the server sees it raised, or hears of it."""
         if _capture_quietly(exc, is_known=self.are_known) and self.are_known:
             await self._settle()
@@ -100,7 +104,7 @@ class _Events:
     async def _fail_as_handled(self) -> None:
         """The application tells of a failure: Starlette does while it handles the exception, which it raises next."""
         exc = sys.exc_info()[1]
-        if isinstance(exc, Exception) and exc is not self._around:
+        if exc is not None and exc is not self._around and (isinstance(exc, Exception) or expected.has_error(exc)):
             await self.fail(exc)
         else:
             await self._settle()
@@ -134,7 +138,7 @@ def _tell_all(seconds: float) -> None:
     sdk.flush(seconds)
 
 
-def _capture_quietly(exc: Exception, *, is_known: bool) -> bool:
+def _capture_quietly(exc: BaseException, *, is_known: bool) -> bool:
     """Capture what a lifespan fails with, unless that was done; whether there may be anything new to be sent."""
     try:
         client = sdk.current_client()

@@ -25,8 +25,9 @@ class FeedbackMail:
     """A hook for `on_feedback` that mails each feedback `to` somebody; answers go to whoever wrote it.
 
     `smtp_url` is `smtp://` or `smtps://` (TLS from the start) with host and, where needed, user, password and port.
-    STARTTLS is used where the server offers it, and insisted upon before a password is sent over a network. `sender`
-    is `to` when left out. Raises `ImportError` when the extra `mail` is not installed.
+    STARTTLS is used where the server offers it, and insisted upon before a password is sent over a network. Where TLS
+    is insisted upon, the server's certificate must be trusted. `sender` is `to` when left out. Raises `ImportError`
+    when the extra `mail` is not installed.
     """
 
     def __init__(self, smtp_url: str, to: str, sender: str | None = None) -> None:
@@ -70,6 +71,9 @@ def _server(smtp_url: str) -> dict[str, Any]:
         given |= {"username": unquote(parts.username), "password": unquote(parts.password or "")}
         if parts.scheme == "smtp" and parts.hostname not in _LOOPBACK:
             given["start_tls"] = True
+    # Whoever could forge a certificate could as well hide that TLS is offered (RFC 7435), and a mail server of one's
+    # own often has one that nobody has signed, as Debian's Postfix.
+    given["validate_certs"] = given["use_tls"] or "start_tls" in given
     return given
 
 

@@ -1,6 +1,7 @@
 """Django's users, told without one query more; the system checks."""
 
 import asyncio
+import copy
 import gc
 import os
 import subprocess
@@ -218,6 +219,43 @@ def async_only(get_response: Any) -> Any:
 
 
 async_only.sync_capable, async_only.async_capable = False, True  # type: ignore[attr-defined]
+
+
+def wrapping(get_response: Any) -> Any:
+    """A middleware with a lazy user of its own around Django's, as django-hijack has it."""
+    from django.utils.functional import SimpleLazyObject
+
+    def middleware(request: Any) -> Any:
+        user = copy.copy(request.user)
+        request.user = SimpleLazyObject(lambda: _marked(user))
+        return get_response(request)
+
+    return middleware
+
+
+def _marked(user: Any) -> Any:
+    user.is_hijacked = False
+    return user
+
+
+@pytest.mark.parametrize("view", ["untouched", "held", "loaded", "async-untouched", "async-held"])
+def test_a_lazy_user_around_django_s_is_not_loaded_to_be_told(sentry: Sentry, fetch: Get, view: str) -> None:
+    """The same queries as without us, and the user is told that the view has loaded."""
+    from django.conf import settings
+    from django.core.asgi import get_asgi_application
+    from django.test import override_settings
+
+    session = session_of("jane")
+    with override_settings(MIDDLEWARE=[*settings.MIDDLEWARE, f"{__name__}.wrapping"]):
+        with noted_queries() as queries:
+            get(fetch, get_asgi_application(), f"/{view}/raise/", **session)
+            bare = list(queries)
+        server = sentry(send_default_pii=True)
+        with noted_queries() as queries:
+            get(fetch, RotaSentryMiddleware(get_asgi_application()), f"/{view}/raise/", **session)
+            assert queries == bare
+    (event,) = server.events
+    assert event["user"].get("id") == ("1" if view == "loaded" else None)
 
 
 @pytest.mark.parametrize("behind", ["nothing", "sync_only", "async_only"])

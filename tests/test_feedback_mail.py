@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from asgi_rota_sentry import RotaSentryMiddleware, Settings, SettingsError
 from asgi_rota_sentry.feedback import Feedback
 from asgi_rota_sentry.mail import FeedbackMail, _server, compose
 from tests.conftest import Get
-from tests.smtp import Mailbox, mailbox
+from tests.smtp import Mailbox, mailbox, self_signed
 
 pytestmark = pytest.mark.anyio
 
@@ -121,6 +122,23 @@ async def test_a_server_that_refuses_or_is_away_costs_the_visitor_nothing(
     assert [event["exception"]["values"][-1]["mechanism"]["handled"] for event in server.events] == [True, True]
 
 
+async def test_a_server_whose_certificate_nobody_has_signed_gets_mail(fetch: Get, tmp_path: Path) -> None:
+    """As a Postfix of one's own has it: encrypted all the same, where no TLS was asked for."""
+    with mailbox(self_signed(tmp_path)) as box:
+        await fetch(rota(box), PATH, "POST", json={"message": "m"})
+        assert box.encrypted == [True]
+
+
+async def test_a_certificate_that_nobody_has_signed_gets_no_password(tmp_path: Path) -> None:
+    """Where TLS is insisted upon, it must be with the server itself."""
+    with mailbox(self_signed(tmp_path)) as box:
+        mail = FeedbackMail(f"smtp://u:p@127.0.0.2:{box.port}", "s@rota.example")
+        mail._server["hostname"] = "127.0.0.1"  # as if it were beyond a network
+        with pytest.raises(OSError, match="self-signed"):
+            await mail(Feedback(id="1" * 32, message="m"))
+        assert box.logins == []
+
+
 def test_a_password_goes_over_a_network_only_with_tls() -> None:
     """STARTTLS is insisted upon where there is a password, but on this machine itself."""
     assert _server("smtp://u:p@mail.example:587")["start_tls"] is True
@@ -129,6 +147,7 @@ def test_a_password_goes_over_a_network_only_with_tls() -> None:
         "use_tls": True,
         "username": "u",
         "password": "p",
+        "validate_certs": True,
     }
     assert "start_tls" not in _server("smtp://u:p@127.0.0.1:25")
 

@@ -343,6 +343,36 @@ async def test_a_failure_before_the_application_was_asked_is_one_too(sentry: Sen
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("beside", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("is_told", [False, True], ids=["raised", "told"])
+async def test_an_error_beside_what_ends_the_process_is_one_too(
+    sentry: Sentry, beside: type[BaseException], *, is_told: bool
+) -> None:
+    """As of a request: one event of the group, which the server sees raised; of what ends the process alone none."""
+    transport = sentry()
+    ends = BaseExceptionGroup("tasks", [ValueError("no database"), beside()])
+
+    def fails(exc: BaseException) -> Any:
+        async def raises(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            raise exc
+
+        @asynccontextmanager
+        async def lifespan(app: Any) -> AsyncIterator[None]:
+            raise exc
+            yield
+
+        return Starlette(lifespan=lifespan) if is_told else raises
+
+    for exc in (ends, beside()):
+        with pytest.raises(BaseException) as found:  # noqa: PT011 - nothing less
+            await RotaSentryMiddleware(fails(exc))(dict(LIFESPAN), (wire := Wire(TOLD)).receive, wire.send)
+        assert found.value is exc
+    (event,) = transport.events
+    assert "no database" in [each["value"] for each in event["exception"]["values"]]
+
+
+@pytest.mark.anyio
 async def test_a_failure_that_is_only_told_is_what_the_server_says_of_it(
     sentry: Sentry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

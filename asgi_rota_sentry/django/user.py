@@ -90,14 +90,17 @@ class _Reluctant:
 
 
 def _is_asked_by_sentry() -> bool:
-    """Whether the nearest caller outside Django's lazy objects is sentry-sdk, or its serialiser is near."""
+    """Whether it is sentry-sdk that looks at Django's lazy object, or at another around it, or its serialiser is near.
+
+    A middleware may put a lazy object of its own around the user, as django-hijack does.
+    """
     frame = sys._getframe(2)
-    is_nearest = True
+    is_lazy = True
     for _ in range(_DEEPEST_CALLER):
         module = str(frame.f_globals.get("__name__", ""))
-        if module == "sentry_sdk.serializer" or (is_nearest and module.partition(".")[0] == "sentry_sdk"):
+        if module == "sentry_sdk.serializer" or (is_lazy and module.partition(".")[0] == "sentry_sdk"):
             return True
-        is_nearest = is_nearest and module == "django.utils.functional"
+        is_lazy = module == "django.utils.functional"
         if frame.f_back is None:
             return False
         frame = frame.f_back
