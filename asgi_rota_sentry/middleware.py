@@ -24,8 +24,9 @@ class RotaSentryMiddleware:
 
     `settings` are those that `init` was given, else those of the environment, when left out. `identify` reads the user
     from the ASGI scope; by default the shapes of Starlette, Django, plain mappings and JWT claims are understood.
-    `on_feedback` is a callable, sync or async, or several, that get each `feedback.Feedback` once it is kept. Raises
-    `TypeError` for an application that cannot be called, `SettingsError` for settings that cannot be used.
+    `on_feedback` is a callable, sync or async, or several, that get each `feedback.Feedback` once it is kept; None
+    among several, as `FeedbackMail.from_settings` may give, is left out. Raises `TypeError` for an application that
+    cannot be called, `SettingsError` for settings that cannot be used.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class RotaSentryMiddleware:
         settings: Settings | None = None,
         *,
         identify: Identify | None = None,
-        on_feedback: OnFeedback | Iterable[OnFeedback] | None = None,
+        on_feedback: OnFeedback | Iterable[OnFeedback | None] | None = None,
     ) -> None:
         if not callable(app):
             raise TypeError(

@@ -68,7 +68,7 @@ applications = [
     RotaSentryMiddleware(FastAPI(), identify=who_async, on_feedback=[save, save_async]),
     RotaSentryMiddleware(Litestar(), identify=lambda scope: Identity(id=scope["user"].id)),
     RotaSentryMiddleware(Quart(__name__), on_feedback=FeedbackMail.from_settings(settings)),
-    RotaSentryMiddleware(Falcon()),
+    RotaSentryMiddleware(Falcon(), on_feedback=[save, FeedbackMail.from_settings(settings)]),
     RotaSentryMiddleware(get_asgi_application()),
     RotaSentryMiddleware(by_hand),
     RotaSentryMiddleware(asgi2),
