@@ -44,6 +44,7 @@ class RotaSentryMiddleware:
         settings = given_or_none(settings)
         if identify is not None and not callable(identify):
             raise TypeError(f"identify is {identify!r}; expected a callable that takes the ASGI scope, or nothing.")
+        start.connect_celery()  # for who calls `sentry_sdk.init`, which imports it after `sentry_options`
         self.app = as_asgi3(app)
         self.settings = settings or start.current_settings()
         self.identify: Identify = identify or identity.read
