@@ -131,8 +131,9 @@ def record_action(*words: str, **data: Any) -> None:
     """Note what the user did, as a breadcrumb of this and of the same visitor's later requests.
 
     `category` is a word such as `click` or `form`, `message` a sentence, `data` anything short that helps, under any
-    name: given by position, the first two leave theirs free. Outside a request it is an ordinary breadcrumb; without
-    an initialised SDK nothing happens. Never raises.
+    name: given by position, the first two leave theirs free. Outside a request it is an ordinary breadcrumb, and so it
+    is in a bare `threading.Thread`, which knows of none (`asyncio.to_thread` does); without an initialised SDK nothing
+    happens. Never raises.
     """
     try:
         by_name = ("category", "message")[len(words) :]
