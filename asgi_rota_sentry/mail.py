@@ -42,7 +42,10 @@ class FeedbackMail:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "FeedbackMail | None":
-        """Mail to `support_email` through `smtp_url`, from `mail_from`; None where one of the first two is not set."""
+        """Mail to `support_email` through `smtp_url`, from `mail_from`; None where one of the first two is not set.
+
+        `on_feedback` takes None, too, alone and among other hooks.
+        """
         if settings.smtp_url is None or settings.support_email is None:
             return None
         return cls(settings.smtp_url, settings.support_email, settings.mail_from)

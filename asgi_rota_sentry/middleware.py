@@ -24,8 +24,9 @@ class RotaSentryMiddleware:
 
     `settings` are those that `init` was given, else those of the environment, when left out. `identify` reads the user
     from the ASGI scope; by default the shapes of Starlette, Django, plain mappings and JWT claims are understood.
-    `on_feedback` is a callable, sync or async, or several, that get each `feedback.Feedback` once it is kept. Raises
-    `TypeError` for an application that cannot be called, `SettingsError` for settings that cannot be used.
+    `on_feedback` is a callable, sync or async, or several, that get each `feedback.Feedback` once it is kept; None
+    among several, as `FeedbackMail.from_settings` may give, is left out. Raises `TypeError` for an application that
+    cannot be called, `SettingsError` for settings that cannot be used.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class RotaSentryMiddleware:
         settings: Settings | None = None,
         *,
         identify: Identify | None = None,
-        on_feedback: OnFeedback | Iterable[OnFeedback] | None = None,
+        on_feedback: OnFeedback | Iterable[OnFeedback | None] | None = None,
     ) -> None:
         if not callable(app):
             raise TypeError(
@@ -43,6 +44,7 @@ class RotaSentryMiddleware:
         settings = given_or_none(settings)
         if identify is not None and not callable(identify):
             raise TypeError(f"identify is {identify!r}; expected a callable that takes the ASGI scope, or nothing.")
+        start.connect_celery()  # for who calls `sentry_sdk.init`, which imports it after `sentry_options`
         self.app = as_asgi3(app)
         self.settings = settings or start.current_settings()
         self.identify: Identify = identify or identity.read
@@ -129,8 +131,9 @@ def record_action(*words: str, **data: Any) -> None:
     """Note what the user did, as a breadcrumb of this and of the same visitor's later requests.
 
     `category` is a word such as `click` or `form`, `message` a sentence, `data` anything short that helps, under any
-    name: given by position, the first two leave theirs free. Outside a request it is an ordinary breadcrumb; without
-    an initialised SDK nothing happens. Never raises.
+    name: given by position, the first two leave theirs free. Outside a request it is an ordinary breadcrumb, and so it
+    is in a bare `threading.Thread`, which knows of none (`asyncio.to_thread` does); without an initialised SDK nothing
+    happens. Never raises.
     """
     try:
         by_name = ("category", "message")[len(words) :]

@@ -25,16 +25,19 @@ def init(settings: Settings | None = None, **sentry_options: Any) -> None:
     settings = given_or_none(settings) or Settings.from_env()
     sdk.initialise(sentry_options_for(settings, sentry_options))
     _started_with[:] = [settings]
-    if "celery" in sys.modules:  # sentry-sdk imports it where it is installed
-        import_module("asgi_rota_sentry.celery").connect()
+    connect_celery()  # sentry-sdk has imported it where it is installed
 
 
 def sentry_options(settings: Settings | None = None, **own: Any) -> dict[str, Any]:
     """What `init` would hand to `sentry_sdk.init`, for those who call that themselves.
 
-    `settings` are `Settings.from_env()` when left out; `own` are other options, which win over them. The middleware
-    needs the same settings, unless they are those of the environment. Raises what `init` raises for settings.
+    `settings` are `Settings.from_env()` when left out; `own` are other options, which win over them. Hooks such as
+    `before_send` belong among these: put beside the dict, or into it, they are given twice or take the place of the
+    scrubbing. The middleware needs the same settings, unless they are those of the environment. sentry-sdk 2.x then
+    warns that the option for profiles is deprecated; `profiles_sample_rate=0` leaves it out. Raises what `init` raises
+    for settings.
     """
+    connect_celery()
     return sentry_options_for(given_or_none(settings) or Settings.from_env(), own)
 
 
@@ -50,6 +53,12 @@ def sentry_options_for(settings: Settings, own: Mapping[str, Any]) -> dict[str, 
     )
     hooks = sdk.Hooks(should_drop=expected.should_drop, scrub=scrubber.payload, tells_nothing=scrubber.tells_nothing)
     return sdk.build_options(settings, own, transport=transport_for(settings, options=own), hooks=hooks)
+
+
+def connect_celery() -> None:
+    """Have tasks carry the user where Celery is in use by now; to be called once or more."""
+    if "celery" in sys.modules:
+        import_module("asgi_rota_sentry.celery").connect()
 
 
 def current_settings() -> Settings:

@@ -1,6 +1,8 @@
 """A task that a request starts carries the request's user, role and trace: real Celery, with its memory broker."""
 
 import contextvars
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -111,6 +113,44 @@ async def test_a_task_that_fails_tells_whose_request_started_it(worker: Sentry, 
     assert event["user"] == {"id": "MANAGER", "role": "Manager"}
     assert event["tags"]["user.role"] == "Manager"
     assert event["contexts"]["trace"]["trace_id"] == TRACE
+
+
+_OWN_INIT = """
+import asyncio, warnings
+import sentry_sdk
+from asgi_rota_sentry import RotaSentryMiddleware, Settings, sentry_options
+
+warnings.simplefilter("ignore")
+sentry_sdk.init(**sentry_options(Settings(outbox_path="")))
+
+from celery import Celery, signals
+
+rota = Celery("rota", broker="memory://", backend="cache+memory://")
+
+@rota.task(name="publish")
+def publish(week):
+    pass
+
+@signals.after_task_publish.connect
+def tell(headers=None, **_):
+    print(headers.get("asgi_rota_sentry"))
+
+async def app(scope, receive, send):
+    scope["user"] = {"id": "SCW1001", "role": "Manager"}
+    publish.delay(3)
+
+async def nothing(*_):
+    return {"type": "http.request"}
+
+scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+asyncio.run(RotaSentryMiddleware(app)(scope, nothing, nothing))
+"""
+
+
+def test_who_starts_the_sdk_alone_has_tasks_carry_the_user_too() -> None:
+    """In a process of its own: what is connected once stays."""
+    told = subprocess.run([sys.executable, "-c", _OWN_INIT], capture_output=True, text=True, check=True).stdout
+    assert told == "{'user': {'id': 'SCW1001', 'role': 'Manager'}, 'role': 'Manager'}\n"
 
 
 async def test_background_work_and_personal_data(worker: Sentry, fetch: Get) -> None:

@@ -3,12 +3,14 @@
 import os
 import re
 import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
 from asgi_rota_sentry import Settings
 
 ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 LINE = re.compile(r"^# ((?:ROTA_)?SENTRY_[A-Z_]+)=(.*)$", re.MULTILINE)
 
 
@@ -41,3 +43,17 @@ def test_a_shell_reads_the_example_environment(tmp_path: Path) -> None:
     assert done.stderr == b""
     read = dict(line.split("=", 1) for line in done.stdout.decode().split("\0") if "SENTRY_" in line)
     assert read == dict(given)
+
+
+def test_the_first_lines_of_the_readme_start_a_new_django_project(tmp_path: Path) -> None:
+    """As they stand, in the place of the `asgi.py` that `startproject` wrote."""
+    (lines,) = re.findall(r"^```python\n(# asgi\.py of a Django project\n.*?)^```", README, re.MULTILINE | re.DOTALL)
+    known = {name: value for name, value in os.environ.items() if "SENTRY" not in name and "DJANGO" not in name}
+    known["PYTHONPATH"] = str(ROOT)
+
+    def run(*arguments: str) -> None:
+        subprocess.run([sys.executable, *arguments], cwd=tmp_path, env=known, check=True)
+
+    run("-m", "django", "startproject", "mysite", ".")
+    (tmp_path / "mysite" / "asgi.py").write_text(lines)
+    run("-c", "import mysite.asgi as it; assert type(it.application).__name__ == 'RotaSentryMiddleware'")

@@ -161,6 +161,19 @@ def test_without_server_or_recipient_there_is_no_mail() -> None:
         Settings(smtp_url="http://localhost")
 
 
+@pytest.mark.parametrize("fields", [{}, {"smtp_url": ""}])
+async def test_mail_among_other_hooks_may_be_left_out_by_the_settings(
+    box: Mailbox, fetch: Get, fields: dict[str, Any]
+) -> None:
+    """One line of code starts where there is a mail server, and where there is none (on the developer's machine)."""
+    given = {"outbox_path": "", "support_email": "support@rota.example", "smtp_url": box.url, **fields}
+    settings, kept = Settings(**given), list[Feedback]()
+    app = RotaSentryMiddleware(never, settings, on_feedback=[FeedbackMail.from_settings(settings), kept.append])
+    assert (await fetch(app, PATH, "POST", json={"message": "hours"})).status_code < 300
+    assert [one.message for one in kept] == ["hours"]
+    assert len(box.messages) == (0 if fields else 1)
+
+
 def test_a_long_message_keeps_its_lines() -> None:
     """4,000 characters without a line break pass through SMTP's line length (RFC 5321, section 4.5.3.1.6)."""
     message = compose(Feedback(id="1" * 32, message="x" * 4000), "a@x.example", "b@x.example")

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from uuid import uuid4
 
 from django.core.asgi import get_asgi_application
 from falcon.asgi import App as Falcon
@@ -32,7 +33,7 @@ def who(scope: Scope) -> Identity | None:
 
 
 async def who_async(scope: Mapping[str, Any]) -> Identity | None:
-    return None
+    return Identity(id=uuid4(), role=7, preferences={"theme": None})
 
 
 def save(feedback: Feedback) -> None:
@@ -68,7 +69,7 @@ applications = [
     RotaSentryMiddleware(FastAPI(), identify=who_async, on_feedback=[save, save_async]),
     RotaSentryMiddleware(Litestar(), identify=lambda scope: Identity(id=scope["user"].id)),
     RotaSentryMiddleware(Quart(__name__), on_feedback=FeedbackMail.from_settings(settings)),
-    RotaSentryMiddleware(Falcon()),
+    RotaSentryMiddleware(Falcon(), on_feedback=[save, FeedbackMail.from_settings(settings)]),
     RotaSentryMiddleware(get_asgi_application()),
     RotaSentryMiddleware(by_hand),
     RotaSentryMiddleware(asgi2),

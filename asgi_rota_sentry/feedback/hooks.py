@@ -16,10 +16,10 @@ OnFeedback = Callable[[Feedback], Awaitable[Any] | Any]
 _LONGEST_SECONDS = 60.0
 
 
-def checked(given: OnFeedback | Iterable[OnFeedback] | None) -> tuple[OnFeedback, ...]:
-    """The hooks as a tuple. Raises `TypeError` for what cannot be called."""
-    hooks = () if given is None else (given,) if callable(given) else given
-    found = tuple(hooks) if isinstance(hooks, Iterable) else (hooks,)
+def checked(given: OnFeedback | Iterable[OnFeedback | None] | None) -> tuple[OnFeedback, ...]:
+    """The hooks as a tuple, without None among them. Raises `TypeError` for what cannot be called."""
+    hooks = (given,) if callable(given) or not isinstance(given, Iterable) else given
+    found = tuple(hook for hook in hooks if hook is not None)
     for hook in found:
         if not callable(hook):
             raise TypeError(f"on_feedback is {given!r}; expected a callable that takes a Feedback, or several.")

@@ -39,7 +39,7 @@ class FeedbackRoute:
     """
 
     def __init__(
-        self, settings: Settings, pages: ErrorPages, on_feedback: OnFeedback | Iterable[OnFeedback] | None = None
+        self, settings: Settings, pages: ErrorPages, on_feedback: OnFeedback | Iterable[OnFeedback | None] | None = None
     ) -> None:
         self.events = KnownEvents()
         self.hooks = hooks.checked(on_feedback)

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Awaitable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from asgi_rota_sentry.identity.shapes import LONGEST, text
 from asgi_rota_sentry.types import Scope
@@ -24,6 +24,18 @@ class Identity:
     email: str | None = None
     role: str | None = None
     preferences: Mapping[str, str] = field(default_factory=dict)
+
+    if TYPE_CHECKING:  # what may be given is more than what it becomes
+
+        def __init__(
+            self,
+            *,
+            id: object = None,  # noqa: A002 - Sentry's name
+            username: object = None,
+            email: object = None,
+            role: object = None,
+            preferences: Mapping[Any, object] | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         known = self.__dict__
