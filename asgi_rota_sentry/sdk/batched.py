@@ -25,7 +25,7 @@ _BATCHER = "span_batcher"
 _SEAM = "add"
 _FLUSH = "_flush"
 _PENDING = "_pending_flush"
-_GATHER_SECONDS = 0.01
+_GATHER_SECONDS = 0.05
 # The scrubber leaves it alone, and each segment has another.
 _SEGMENT_ID = "sentry.segment.id"
 # The name by which the name of a span is remembered.
@@ -171,7 +171,8 @@ class _InOrder(dict[Any, None]):
 def _gather(batcher: Any) -> None:
     """Have the batcher's thread wait a moment for more spans before it sends those that it was woken for.
 
-    It is woken for each segment. Going to and fro between the threads costs more than the sending itself.
+    It is woken for each segment. Going to and fro between the threads costs more than the sending itself: as long as it
+    waits for the interpreter's lock, each write of the application's thread wakes it for nothing.
     """
     flush = getattr(batcher, _FLUSH, None)
     if flush is None or type(getattr(batcher, _PENDING, None)) is not set:
