@@ -64,7 +64,7 @@ def is_group(exc: BaseException) -> bool:
 
 def has_error(exc: BaseException) -> bool:
     """Whether it is a group in which there is more than what ends a request or the process."""
-    return isinstance(exc, BaseExceptionGroup) and any(isinstance(leaf, Exception) for leaf in leaves(exc))
+    return is_group(exc) and any(isinstance(leaf, Exception) for leaf in leaves(exc))
 
 
 def _members(group: BaseException) -> Iterator[BaseException]:

@@ -34,9 +34,8 @@ def add_parser(subparsers: Any) -> None:
 def _feedback(args: argparse.Namespace, settings: Settings) -> int:
     store = FeedbackStore(file_of(settings), create=False)
     if args.forget:
-        gone = store.forget(
-            each for each in args.forget if each.isascii()
-        )  # as every ID is; SQLite refuses some others
+        # As every ID is; SQLite refuses some other texts.
+        gone = store.forget(each for each in args.forget if each.isascii())
         print(f"Forgot {gone}.")
         return 0 if gone == len(args.forget) else 1
     found = store.newest(args.limit)

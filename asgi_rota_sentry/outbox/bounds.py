@@ -60,7 +60,7 @@ def _too_many(connection: sqlite3.Connection, bounds: Bounds) -> int:
         return int(count - bounds.envelopes + bounds.envelopes * _SHARE)
     most = bounds.mebibytes * _MEBIBYTE
     # What visitors wrote is added up only where it matters.
-    if count > 1 and used_bytes(connection) > most and used_bytes(connection) - _feedback_bytes(connection) > most:
+    if count > 1 and (excess := used_bytes(connection) - most) > 0 and excess > _feedback_bytes(connection):
         return int(count * _SHARE) + 1
     return 0
 

@@ -26,7 +26,7 @@ _INSERT = (
 )
 _LONGEST_SECONDS = 2 * 86_400.0
 """No envelope is told to wait longer than this; what says so has the time of a clock that was set back since."""
-_ROWS = 90
+ROWS = 90
 """So many go into one statement: before version 3.32, SQLite knows at most 999 parameters in one."""
 _COLUMNS = "number, state, kind, category, captured_at, event_id, title, user, attempts, reason, size"
 
@@ -122,8 +122,8 @@ class Outbox:
         columns, marks = _INSERT
         with self._database.use(write=True) as connection:
             # One statement for many: each lets go of the interpreter's lock, which a busy thread is slow to give back.
-            for start in range(0, len(batch), _ROWS):
-                rows = [packed.row for packed in batch[start : start + _ROWS]]
+            for start in range(0, len(batch), ROWS):
+                rows = [packed.row for packed in batch[start : start + ROWS]]
                 statement = f"INSERT INTO envelope ({columns}) VALUES {', '.join([marks] * len(rows))}"  # noqa: S608
                 connection.execute(statement, [value for row in rows for value in row])
             return self._make_room(connection)

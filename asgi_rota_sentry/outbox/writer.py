@@ -11,12 +11,11 @@ from asgi_rota_sentry.outbox.bounds import Dropped
 from asgi_rota_sentry.outbox.database import obstacle
 from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError
 from asgi_rota_sentry.outbox.repair import mend
-from asgi_rota_sentry.outbox.store import Outbox, Packed
+from asgi_rota_sentry.outbox.store import ROWS, Outbox, Packed
 from asgi_rota_sentry.sdk.envelopes import Envelope
 
 CAPACITY = 1000
 """The most envelopes in memory; the writer is far faster than what captures, so this is for a disk that hangs."""
-_BATCH = 90  # what the store writes in one statement
 _PAUSE_SECONDS = 1.0
 
 _Waiting = tuple[float, Envelope] | threading.Event | None
@@ -144,7 +143,7 @@ class Writer:
 
     def _take(self) -> list[_Waiting]:
         taken = [self._queue.get()]
-        while len(taken) < _BATCH and taken[-1] is not None:
+        while len(taken) < ROWS and taken[-1] is not None:
             try:
                 taken.append(self._queue.get_nowait())
             except queue.Empty:

@@ -7,14 +7,17 @@ where there is no client it makes one that does nothing.
 import gc
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 import sentry_sdk
 from sentry_sdk import scope as _scope
 from sentry_sdk.client import NonRecordingClient
 from sentry_sdk.scope import Scope
 
-from asgi_rota_sentry.sdk.layer import MAY_COLLECT, layer, undisturbed
+from asgi_rota_sentry.sdk.layer import MAY_COLLECT, undisturbed
+
+_Given = TypeVar("_Given")
+_Result = TypeVar("_Result")
 
 # Private; where they are missing the SDK is asked, and makes the scopes itself.
 _ABSENT: ContextVar[Any] = ContextVar("asgi_rota_sentry_absent", default=False)
@@ -26,10 +29,12 @@ _set_current: Callable[[Any], Any] = _current.set if _is_known else Scope.set_cu
 _set_isolation: Callable[[Any], Any] = _isolation.set if _is_known else Scope.set_isolation_scope
 
 
-def enter(current: Scope | None, isolation: Scope | None, who: Any) -> Any:
-    """Enter these two scopes (None for having none, as before the first), and the layer that `who` opens.
+def switch(
+    current: Scope | None, isolation: Scope | None, switch_layer: Callable[[_Given], _Result], given: _Given
+) -> _Result:
+    """Change to these two scopes (None for having none, as before the first) and to another layer.
 
-    Returns the token by which `leave` leaves that layer.
+    The layer is opened by `layer.set`, given who opens it, and left by `layer.reset`, given the token that came of it.
     """
     is_to_rest = MAY_COLLECT and gc.isenabled()
     if is_to_rest:
@@ -37,21 +42,7 @@ def enter(current: Scope | None, isolation: Scope | None, who: Any) -> Any:
     try:
         _set_current(current)
         _set_isolation(isolation)
-        return layer.set(who)
-    finally:
-        if is_to_rest:
-            gc.enable()
-
-
-def leave(current: Scope | None, isolation: Scope | None, token: Any) -> None:
-    """Leave a layer that was entered, for the scopes of the outer one."""
-    is_to_rest = MAY_COLLECT and gc.isenabled()
-    if is_to_rest:
-        gc.disable()
-    try:
-        _set_current(current)
-        _set_isolation(isolation)
-        layer.reset(token)
+        return switch_layer(given)
     finally:
         if is_to_rest:
             gc.enable()

@@ -70,12 +70,12 @@ class RequestScope(Scopes):
         if self.is_adopted or (around == (self.current, self.scope) and layer.get(None) is self._teller):
             do(*args, **kwargs)
             return
-        token = contexts.enter(self.current, self.scope, self._teller)
+        token = contexts.switch(self.current, self.scope, layer.set, self._teller)
         try:
             do(*args, **kwargs)
         finally:
             current, isolation = around or (None, None)
-            contexts.leave(current, isolation, token)
+            contexts.switch(current, isolation, layer.reset, token)
 
     def skips(self, exc: BaseException, *, handled: bool = False) -> bool:
         """Whether no event is to be built of this exception: it was seen, or is to be dropped, or is only counted.

@@ -103,7 +103,7 @@ class Scopes:
             self.current, self.scope = late(
                 self._make_current, self._make_isolation, client.raw, has_span=client.tracing
             )
-        self._token = contexts.enter(self.current, self.scope, who)
+        self._token = contexts.switch(self.current, self.scope, layer.set, who)
 
     def make_now(self) -> None:
         """Copy the scopes now, for they are going to be looked at; to be called before the application is."""
@@ -223,7 +223,7 @@ class Scopes:
             del self.current, self.scope
             if outer is not None and is_here:
                 current, isolation = (None, None) if outer is _PRISTINE else outer
-                contexts.leave(current, isolation, self._token)
+                contexts.switch(current, isolation, layer.reset, self._token)
             elif is_here:
                 undisturbed(layer.reset, self._token)
 
