@@ -56,12 +56,21 @@ class FeedbackMail:
         try:
             asyncio.get_running_loop()
         except RuntimeError:  # another event loop than the library's, such as trio's
-            await anyio.to_thread.run_sync(asyncio.run, self._send(message))
+            await anyio.to_thread.run_sync(asyncio.run, self._send_alone(message))
         else:
-            await self._send(message)
+            await self._smtp.send(message, timeout=_SECONDS, **self._server)
 
-    async def _send(self, message: EmailMessage) -> None:
-        await self._smtp.send(message, timeout=_SECONDS, **self._server)
+    async def _send_alone(self, message: EmailMessage) -> None:
+        """Send it in a loop that ends then: it does not wait until the other side has closed TLS, too."""
+        transport: Any = None
+        try:
+            async with self._smtp.SMTP(timeout=_SECONDS, **self._server) as client:
+                transport = client.transport
+                await client.send_message(message)
+        finally:
+            if transport is not None:
+                transport.abort()
+                await asyncio.sleep(0)
 
 
 def _server(smtp_url: str) -> dict[str, Any]:
