@@ -36,8 +36,10 @@ class Answering(Report):
         An application that was made before the SDK was initialised is without it.
         """
         try:
+            if self._failed_with is not None:
+                return  # it was captured, and is answered now
             exc, client = litestar.answering(), self._client
-            if exc is None or exc is self._failed_with:
+            if exc is None:
                 return
             if client is None or not sdk.is_reported_in_litestar(client, exc):
                 return
@@ -114,13 +116,15 @@ class Answering(Report):
 
     def page(self, status: int, headers: Headers, *, closes: bool = False) -> Answer:
         """The page in place of a bare answer; where the server closes after it, the client is told, as by its own."""
-        self._tell_logged(status)
+        if self._logged is not None:
+            self._tell_logged(status)
         situation = self._situation(status, self._failure_id() if status >= 500 else None)
         counters.count(f"pages.{status}")
         self._pages += 1
+        answer = self._config.pages.answer(situation, headers)
         if closes and str(self._scope.get("http_version", "1.1")).startswith("1"):
-            headers = [*headers, _CLOSE]  # HTTP/2 knows no such header
-        return self._config.pages.answer(situation, headers)
+            answer.headers.append(_CLOSE)  # HTTP/2 knows no such header
+        return answer
 
     def is_decided(self) -> bool:
         """Whether it is known by now which event stands for a failure."""

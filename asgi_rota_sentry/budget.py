@@ -60,8 +60,10 @@ class _State:
 
     def add(self, count: int, first: float, last: float) -> None:
         """Count some that are not sent."""
-        self.first = min(self.first, first) if self.count else first
-        self.last = max(self.last, last) if self.count else last
+        if not self.count or first < self.first:
+            self.first = first
+        if not self.count or last > self.last:
+            self.last = last
         self.count += count
 
     def take(self) -> Tally | None:

@@ -102,6 +102,8 @@ def retold(exc: BaseException) -> Iterator[BaseException]:
 
 def should_drop(exc: BaseException) -> bool:
     """Whether this exception makes no event: an answer below 500, or a client that left; counted and logged."""
+    if _is_ordinary(type(exc)) and not _is_unsent(exc):
+        return False  # as nearly all
     if is_disconnect(exc):
         counters.count("errors.disconnects")
         return True
@@ -131,6 +133,8 @@ def answer_status(exc: BaseException) -> int | None:
 
 def is_disconnect(exc: BaseException) -> bool:
     """Whether the exception only says that the client went away; in a group beside the tasks that were cancelled."""
+    if _is_ordinary(type(exc)):
+        return _is_unsent(exc)
     if not is_group(exc):
         return _is_disconnect(_kind(exc)) or _is_unsent(exc)
     left = [leaf for leaf in leaves(exc) if not _is_cancellation(_kind(leaf))]
@@ -153,13 +157,17 @@ def mark_unsent(exc: OSError) -> None:
 
 def _is_unsent(exc: BaseException) -> bool:
     """Whether `send` raised it, or what it was raised from (or in place of, `from None`)."""
-    current: BaseException | None = exc
+    current = exc
     for _ in range(_MOST_CAUSES):
-        if current is None or _UNSENT_MARK in current.__dict__:
-            break
-        is_replaced = current.__suppress_context__ and current.__cause__ is None
-        current = current.__context__ if is_replaced else current.__cause__
-    return current is not None and _UNSENT_MARK in current.__dict__
+        if _UNSENT_MARK in current.__dict__:
+            return True
+        before = current.__cause__
+        if before is None and current.__suppress_context__:
+            before = current.__context__
+        if before is None:
+            return False
+        current = before
+    return False
 
 
 def _kind(exc: BaseException) -> Any:
@@ -182,6 +190,12 @@ def _remembered(look: Callable[[Any], _Found]) -> Callable[[Any], _Found]:
 @_remembered
 def _is_disconnect(kind: Any) -> bool:
     return not _names(kind).isdisjoint(_DISCONNECTS)
+
+
+@_remembered
+def _is_ordinary(kind: Any) -> bool:
+    """Whether the type tells that it stands for no answer and no client that left, and is no group."""
+    return not (issubclass(kind, BaseExceptionGroup) or _is_disconnect(kind) or _answer(kind))
 
 
 @_remembered

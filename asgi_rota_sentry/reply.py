@@ -193,8 +193,7 @@ class Reply:
             return 0
         try:
             if not self.is_holding:
-                may = failed and not self.started and self._pages.may_replace(500, (), self._listener.method)
-                return 500 if may else 0
+                return 500 if failed and not self.started and self._pages.may_answer(self._listener.method) else 0
             complete = self._is_complete()
             if complete or (failed and not self._body):
                 return int(self._held[0].get("status", 500)) if complete else 500

@@ -160,28 +160,30 @@ class Report(Record):
     def _situation(self, status: int, event_id: str | None) -> Situation:
         """What the page in place of a bare answer is told."""
         sent = request.headers_and_cookies(self._scope)
-        who = self._who(sent)
+        who, firsts = self._who(sent), sent[0]
+        are_all = len(firsts) == len(request.raw_headers(self._scope))  # as nearly always
         sentry, client = self._sentry, self._client
+        is_reported = event_id is not None and client is not None and client.reports
         return Situation(
             status=status,
             method=request.method(self._scope),
             path=request.path(self._as_sent()),
             root_path=self._root_path,
-            accept=self._asked(b"accept", sent[0]),
-            accept_language=self._asked(b"accept-language", sent[0]),
+            accept=self._asked(b"accept", firsts, are_all=are_all),
+            accept_language=self._asked(b"accept-language", firsts, are_all=are_all),
             event_id=event_id,
             trace_id=sentry.trace_id if sentry is not None else None,
-            reported=event_id is not None and client is not None and client.reports,
-            kept=client is not None and client.keeps,
+            reported=is_reported,
+            kept=is_reported or (client is not None and client.keeps),
             user_name=who.username,
             user_email=who.email,
             theme=who.preferences.get("theme"),
             language=who.preferences.get("language"),
         )
 
-    def _asked(self, name: bytes, firsts: Mapping[bytes, bytes]) -> str | None:
-        """What the client asks for, on however many lines; `firsts` are the first ones, which are nearly always all."""
-        if name in firsts and len(firsts) == len(request.raw_headers(self._scope)):
+    def _asked(self, name: bytes, firsts: Mapping[bytes, bytes], *, are_all: bool) -> str | None:
+        """What the client asks for, on however many lines; `firsts` are the first ones, which may be all."""
+        if are_all and name in firsts:
             return firsts[name].decode("latin-1")
         return request.joined_header(self._scope, name)
 

@@ -140,7 +140,11 @@ def _first_plain(source: Any, names: tuple[str, ...]) -> str | None:
             value = getattr(source, name, None)
         except Exception:  # noqa: S112 - a property that fails
             continue
-        if value is not None and (found := text(value if type(value) is str else unwrapped(value))):
+        if type(value) is str:
+            found: str | None = value.strip()[:LONGEST]  # as `text`
+        else:
+            found = None if value is None else text(unwrapped(value))
+        if found:
             return found
     return None
 

@@ -75,13 +75,17 @@ class ErrorPages:
                 logger.warning("%s cannot be used, the built-in one serves instead: %s.", folder / name, fault)
         return templates.load(name, self._fields)
 
+    def may_answer(self, method: str) -> bool:
+        """Whether a request that failed without an answer gets a page."""
+        return self._settings.pages != "never" and method != "CONNECT"
+
     def may_replace(self, status: int, headers: Headers, method: str = "GET", beginning: bytes = b"") -> bool:
         """Whether an answer is worth holding back, as far as it is known: its start, and the beginning of its body.
 
         Ask at the start message, and again with each part of the body: the first False lets the answer go, so that a
         stream is not delayed.
         """
-        if not bare.is_error(status) or self._settings.pages == "never" or method == "CONNECT":
+        if not bare.is_error(status) or not self.may_answer(method):
             return False
         if self._settings.pages == "always":
             return not bare.is_stream(headers)

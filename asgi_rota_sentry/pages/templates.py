@@ -27,6 +27,7 @@ BUILT_IN = files("asgi_rota_sentry.pages") / "templates"  # in a ZIP file, perha
 _MARK = re.compile(r"<!--\s*(?:(?P<end>end)|if\s+(?P<negated>not\s+)?(?P<field>\w+))\s*-->")
 _INCLUDE = re.compile(r"<!--\s*include\s+([\w-]+\.\w+)\s*-->")
 _CODE = re.compile(r"<(style|script)\b[^>]*>(.*?)</\1\s*>", re.IGNORECASE | re.DOTALL)
+_ESCAPED = re.compile(r"""[&<>"']""")  # by `html.escape`
 _MOST_FORMS = 16  # of each page, some 10 kB each
 _INDENT = re.compile(r"\n\s+")
 
@@ -91,8 +92,7 @@ class Page:
         filled = tuple(map(bool, map(fields.__getitem__, self._asked)))
         parts, names = self._forms.get(filled) or self._form(filled)
         values = list(map(fields.__getitem__, names))
-        together = "\n".join(values)
-        if escape(together) != together:
+        if _ESCAPED.search("\n".join(values)):
             values = [escape(value) for value in values]
         parts = parts.copy()
         parts[1::2] = [value.encode("utf-8", "replace") for value in values]

@@ -70,7 +70,8 @@ class RequestErrors:
 
     def has_seen(self, exc: BaseException) -> bool:
         """Whether this exception, what it tells again, or each member of this group was captured in this request."""
-        return exc in self._seen or any(each in self._seen for each in retold(exc))
+        seen = self._seen
+        return bool(seen) and (exc in seen or any(each in seen for each in retold(exc)))
 
     def judge(self, exc: BaseException) -> Verdict | None:
         """What becomes of an exception of which no event was begun; None where it makes no event and is not counted.
@@ -122,13 +123,18 @@ class RequestErrors:
             self._pending.append((event_id, _handled(event)))
         return False
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the SDK is yet to tell of any event if it was accepted."""
+        return bool(self._pending or self._verdicts)
+
     def note_accepted(self, last: str | None, *, elsewhere: bool = False) -> None:
         """Take in the ID that the SDK accepted last: when it did, and what the request's scope keeps of it.
 
         What nobody handled `elsewhere`, in a scope of the application's own or in a thread, stands for its exception
         alone: it has ended a task or that thread, and not the request.
         """
-        if last is None or last == self._inherited or not (self._pending or self._verdicts):
+        if last is None or last == self._inherited or not self.is_waiting:
             return
         for entry in list(self._pending):  # at once: another thread of the request may add to it
             if entry[0] == last:
@@ -147,7 +153,7 @@ class RequestErrors:
 
     def event_id_of(self, exc: BaseException) -> str | None:
         """The accepted event of just this exception; None when there is none, or when it was not accepted."""
-        return next((event_id for event_id in self._seen.event_ids(exc) if event_id in self._accepted), None)
+        return self._seen.event_id_of(exc, self._accepted)
 
     def event_id(self, *, unhandled_only: bool = False) -> str | None:
         """The accepted event that stands for the request's failure: the last unhandled one, else the last of all."""

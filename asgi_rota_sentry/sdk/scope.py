@@ -13,7 +13,7 @@ from asgi_rota_sentry.sdk import accepted, contexts, ready
 from asgi_rota_sentry.sdk.capture import remember_exception
 from asgi_rota_sentry.sdk.client import DROPPED, WITHHOLD, Client
 from asgi_rota_sentry.sdk.errors import Event, RequestErrors, log_counted
-from asgi_rota_sentry.sdk.late import LateScope, is_late, transaction_name
+from asgi_rota_sentry.sdk.late import LateScope, transaction_name
 from asgi_rota_sentry.sdk.layer import layer
 from asgi_rota_sentry.sdk.named import source_of
 from asgi_rota_sentry.sdk.scopes import Scopes
@@ -154,7 +154,7 @@ class RequestScope(Scopes):
             self.errors = RequestErrors(self._should_drop, self.client.ignores, self._budget, self._last_event_id())
             if not self._is_open:
                 self.errors.forget(seen=False)  # what runs on may do so for ever
-        else:
+        elif self.errors.is_waiting:
             self.errors.note_accepted(self._last_event_id())
         return self.errors
 
@@ -165,6 +165,6 @@ class RequestScope(Scopes):
     def _last_event_id(self) -> str | None:
         """That of the request's own scope, in whichever context we are; private, else that of this context."""
         scope: Any = getattr(self, "scope", None)
-        if scope is not None and is_late(scope):
+        if type(scope) is LateScope:
             return None  # nothing was captured in it
         return scope._last_event_id if hasattr(scope, "_last_event_id") else sentry_sdk.last_event_id()

@@ -12,7 +12,6 @@ from asgi_rota_sentry.sdk.errors import RequestErrors
 from asgi_rota_sentry.sdk.late import (
     IS_POSSIBLE,
     LateScope,
-    is_late,
     late,
     making,
     stand_in_for_spans,
@@ -107,7 +106,7 @@ class Scopes:
 
     def make_now(self) -> None:
         """Copy the scopes now, for they are going to be looked at; to be called before the application is."""
-        if is_late(self.current):
+        if type(self.current) is LateScope:
             self.current, self.scope = self._make_current(), self._make_isolation()
             contexts.change(self.current, self.scope)
 
@@ -159,23 +158,23 @@ class Scopes:
     def propagation_context(self) -> Any:
         """What the scopes know of the request's trace."""
         scope = getattr(self, "current" if self.client.streaming else "scope", None)
-        return self.new_trace() if scope is None or is_late(scope) else scope.get_active_propagation_context()
+        return self.new_trace() if scope is None or type(scope) is LateScope else scope.get_active_propagation_context()
 
     def note_error(self, *, crashed: bool) -> None:
         """Note an error of which no event tells the session."""
         sessions = self.client.sessions
         if sessions is None:
             return
-        if not is_late(self.scope):
+        if type(self.scope) is LateScope:
+            self._session = self._session or sessions.new(self._began)
+            note_error(self._session, crashed=crashed)
+        else:
             note_error(self.scope._session, crashed=crashed)
-            return
-        self._session = self._session or sessions.new(self._began)
-        note_error(self._session, crashed=crashed)
 
     @property
     def is_waiting(self) -> bool:
         """Whether nobody has looked at the current scope yet."""
-        return is_late(self.current)
+        return type(self.current) is LateScope
 
     def begin_when_seen(
         self, begin: Callable[[Scope], None], stand_ins: Callable[[Scope], tuple[Any, Any]], draw: float | None = None
@@ -185,7 +184,7 @@ class Scopes:
         Who looks for nothing but the span, or the server's segment, gets what `stand_ins` makes. `draw` is what the
         request's trace tells other services.
         """
-        if is_late(self.current):
+        if type(self.current) is LateScope:
             self._draw = draw
             self._begin_span = begin
             stand_in_for_spans(self.current, stand_ins)

@@ -5,7 +5,7 @@ An exception holds its traceback, and so all variables of all its frames, while 
 
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container
 from typing import NamedTuple
 
 from asgi_rota_sentry.expected import first_leaf, leaves
@@ -35,6 +35,10 @@ class Seen:
         self._entries: deque[_Entry] = deque(maxlen=MOST)
         self._keeps = True
 
+    def __bool__(self) -> bool:
+        """Whether there was any."""
+        return bool(self._entries)
+
     def __contains__(self, exc: BaseException) -> bool:
         """Whether this exception, or each member of this group, was seen."""
         entries = self._entries
@@ -42,14 +46,21 @@ class Seen:
 
     def add(self, exc: BaseException, event_id: str) -> None:
         """Note an exception, or the members of a group, and the ID of its event, "" where there is none."""
-        members = {id(leaf): known for leaf in leaves(exc) if (known := self._reference(leaf)) is not None}
+        members = {}
+        for leaf in leaves(exc):
+            known = self._reference(leaf)
+            if known is not None:
+                members[id(leaf)] = known
         if members:
             self._entries.append(_Entry(members, event_id))
 
-    def event_ids(self, exc: BaseException) -> Iterator[str]:
-        """The IDs of the events of this exception, or of a group's first member, in their order."""
+    def event_id_of(self, exc: BaseException, accepted: Container[str]) -> str | None:
+        """The first accepted event of this exception, or of a group's first member; None where there is none."""
         first = first_leaf(exc)
-        return (entry.event_id for entry in self._entries if entry.has(first))
+        for entry in self._entries:
+            if entry.event_id in accepted and entry.has(first):
+                return entry.event_id
+        return None
 
     def keep_no_more(self) -> None:
         """From now on note only what can be noted without keeping it alive."""
