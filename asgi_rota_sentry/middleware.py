@@ -72,7 +72,8 @@ class RotaSentryMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """The ASGI 3 interface."""
         __tracebackhide__ = True
-        # Whoever prints a traceback counts the instructions up to the call of the application: few are before it.
+        # Whoever prints a traceback counts the instructions up to the call of the application: few are before it. And a
+        # call that stands on one line is parsed for that, to underline a part of it.
         kind, around = scope.get("type"), sdk.layer.get(None)
         if kind not in ("http", "websocket") or (around and isinstance(around, Journey) and around.is_answering):
             return await self._pass_on(scope, receive, send)
@@ -88,7 +89,11 @@ class RotaSentryMiddleware:
         try:
             if self.identifies_async:
                 await journey.resolve_identity()
-            result = await app(scope, reply.receive, reply.send)
+            result = await app(
+                scope,
+                reply.receive,
+                reply.send,
+            )
             if reply.is_holding:
                 await reply.conclude(failed=False)
         # Without a name for the exception: the SDK looks at the variables of this frame, which the exception knows.
