@@ -72,8 +72,8 @@ class RotaSentryMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """The ASGI 3 interface."""
         __tracebackhide__ = True
-        # Whoever prints a traceback counts the instructions up to the call of the application: few are before it. And a
-        # call that stands on one line is parsed for that, to underline a part of it.
+        # Whoever prints a traceback counts the instructions up to the call of the application: few are before it. A
+        # call that stands on one line is parsed as well, to have a part of it underlined.
         kind, around = scope.get("type"), sdk.layer.get(None)
         if kind not in ("http", "websocket") or (around and isinstance(around, Journey) and around.is_answering):
             return await self._pass_on(scope, receive, send)

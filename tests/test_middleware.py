@@ -12,6 +12,7 @@ import pytest
 import sentry_sdk
 from fastapi import FastAPI
 from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
+from sentry_sdk.scope import register_external_propagation_context, remove_external_propagation_context
 from sentry_sdk.utils import event_from_exception
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -1091,6 +1092,23 @@ async def test_head_and_options_make_no_span_but_their_errors_an_event(sentry: S
     await fetch(RotaSentryMiddleware(app), "/", "OPTIONS", headers={"sentry-trace": f"{trace}-1234567890abcdef-1"})
     assert server.spans == []
     assert server.events[0]["contexts"]["trace"]["trace_id"] == trace
+
+
+async def test_the_page_tells_the_trace_of_another_tracer_as_the_event_does(sentry: Sentry, fetch: Get) -> None:
+    """With OpenTelemetry around us (the SDK's `OTLPIntegration`) and tracing off, what is told of the trace is its."""
+    server = sentry(options={"traces_sample_rate": None})
+    trace = "1f2e3d4c5b6a79881f2e3d4c5b6a7988"
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError
+
+    register_external_propagation_context(lambda: (trace, "1234567890abcdef"))
+    try:
+        answer = await fetch(RotaSentryMiddleware(app), "/", headers={"accept": "application/json"})
+    finally:
+        remove_external_propagation_context()
+    assert server.events[0]["contexts"]["trace"]["trace_id"] == trace
+    assert answer.json()["trace_id"] == trace
 
 
 async def test_the_length_that_texts_are_cut_to_is_the_user_s(sentry: Sentry) -> None:

@@ -25,6 +25,10 @@ _current: ContextVar[Any] = getattr(_scope, "_current_scope", _ABSENT)
 _isolation: ContextVar[Any] = getattr(_scope, "_isolation_scope", _ABSENT)
 _is_known = _ABSENT not in (_current, _isolation) and hasattr(_scope, "_global_scope")
 
+#: The IDs of the trace and of the span that another tracer has begun, if one does so in place of the SDK
+#: (`OTLPIntegration`); else None.
+external_trace: Callable[[], tuple[str, str] | None] = getattr(_scope, "get_external_propagation_context", lambda: None)
+
 _set_current: Callable[[Any], Any] = _current.set if _is_known else Scope.set_current_scope
 _set_isolation: Callable[[Any], Any] = _isolation.set if _is_known else Scope.set_isolation_scope
 

@@ -115,6 +115,9 @@ class RequestScope(Scopes):
         """The trace that events of this request belong to."""
         if self.is_adopted or (self.client.streaming and not self.is_waiting):
             return self.current.get_trace_context().get("trace_id")
+        # With tracing off what is told of the trace is what another tracer (OpenTelemetry) makes of it, if one does.
+        if not self.client.tracing and (elsewhere := contexts.external_trace()):
+            return elsewhere[0]
         # As its transaction has it, without a look at that: one that is not sampled would have to be made first.
         found: str = self.propagation_context().trace_id
         return found
