@@ -163,10 +163,10 @@ def test_next_is_the_oldest_that_may_go(path: Path) -> None:
     outbox.failed(2, "HTTP 503", time.time() + 60)
     assert title() == "ValueError: in one"
     times = {kept.number: kept.captured_at for kept in outbox.entries()}
-    outbox.set_aside(4, times[3], "HTTP 400")  # in another file, which has gone
-    outbox.set_aside(3, times[3], "HTTP 400")
+    outbox.set_aside(4, times[4] - 1, "", "HTTP 400")  # it was in another file, which has gone
+    outbox.set_aside(4, times[3], "", "HTTP 400")  # it had that number in another file
     assert title() == "ValueError: in two"
-    outbox.done(4, times[4])
+    outbox.done(4, times[4], "")
     assert title() == ""
     assert {kept.number: (kept.state, kept.reason, kept.attempts) for kept in outbox.entries()} == {
         1: (LOCAL, "", 0),

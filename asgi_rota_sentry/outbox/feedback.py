@@ -101,11 +101,11 @@ def insert(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> Non
     connection.executemany(f"INSERT INTO feedback ({', '.join(COLUMNS)}) VALUES ({marks})", rows)  # noqa: S608
 
 
-def mark_delivered(connection: sqlite3.Connection, number: int, captured_at: float) -> None:
+def mark_delivered(connection: sqlite3.Connection, number: int) -> None:
     """Note that the server took the feedback in this envelope, of several for one event the one written first."""
     oldest = (
         "SELECT min(feedback.number) FROM envelope JOIN feedback ON envelope_id = envelope.event_id"
-        " WHERE envelope.number = ? AND captured_at = ? AND kind = 'feedback' AND feedback.state = ?"
+        " WHERE envelope.number = ? AND kind = 'feedback' AND feedback.state = ?"
     )
     statement = f"UPDATE feedback SET state = ?, delivered_at = ? WHERE number = ({oldest})"  # noqa: S608
-    connection.execute(statement, (DELIVERED, time.time(), number, captured_at, KEPT))
+    connection.execute(statement, (DELIVERED, time.time(), number, KEPT))

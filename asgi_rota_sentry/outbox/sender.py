@@ -188,7 +188,8 @@ class Sender:
                 self.pace.drained()
                 self._start_over()
         except OutboxCorruptError as fault:
-            self._mend(fault)
+            with suppress(OutboxError):
+                mend(self.outbox, fault)
         except OutboxError:
             pass
         return _POLL_SECONDS
@@ -224,11 +225,6 @@ class Sender:
             self._send(kept)
         return delay
 
-    def _mend(self, fault: OutboxCorruptError) -> None:
-        with suppress(OutboxError):
-            mend(self.outbox, fault, settled=[(each.captured_at, each.event_id) for each in self._settled.values()])
-            self._settled.clear()
-
     def _tidy(self) -> None:
         with _though_unwritable():
             self._record()
@@ -254,9 +250,9 @@ class Sender:
     def _record(self) -> None:
         for number, settled in list(self._settled.items()):
             if settled.refused:
-                self.outbox.set_aside(number, settled.captured_at, settled.refused)
+                self.outbox.set_aside(number, settled.captured_at, settled.event_id, settled.refused)
             else:
-                self.outbox.done(number, settled.captured_at)
+                self.outbox.done(number, settled.captured_at, settled.event_id)
             del self._settled[number]
 
     def _send(self, kept: Kept) -> None:
