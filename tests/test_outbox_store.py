@@ -190,6 +190,18 @@ def test_a_time_that_no_envelope_is_told_to_wait_for_holds_up_nothing(path: Path
     assert found.number == 1
 
 
+def test_reports_on_one_event_are_no_repeats_of_each_other(path: Path) -> None:
+    """What several visitors wrote about it is several things."""
+    outbox = Outbox(path, Bounds(envelopes=2))
+    for event in (
+        error("one"),
+        envelope("user_report", {"event_id": SOME_ID, "comments": "It broke."}, SOME_ID),
+        envelope("user_report", {"event_id": SOME_ID, "comments": "For me, too."}, SOME_ID),
+    ):
+        outbox.add(event)
+    assert titles(outbox) == ["It broke.", "For me, too."]
+
+
 def test_transactions_go_first_then_repeats_then_errors(path: Path) -> None:
     """When there are too many: the oldest transactions, then the oldest repeats, one of each error to the last."""
     outbox = Outbox(path, Bounds(envelopes=4))
