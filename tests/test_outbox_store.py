@@ -129,6 +129,8 @@ def test_what_is_kept_can_be_listed_and_found(path: Path) -> None:
     assert outbox.find("c0ffee") == outbox.find("c0ffee00-0000") == outbox.find(SOME_ID.upper()) == [second]
     assert outbox.find(f"#{first.number}") == outbox.find("0011") == [first]
     assert outbox.find("dead") == outbox.find("#dead") == []
+    assert outbox.find("\udcff") == outbox.find("#\udcff") == []  # how Python gives bytes that are no text
+    assert FeedbackStore(path).forget(["\udcff"]) == 0
     assert outbox.counts() == {(LOCAL, "error"): 1, (QUEUED, "error"): 1, (QUEUED, "transaction"): 1}
 
 

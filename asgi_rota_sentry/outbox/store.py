@@ -229,6 +229,8 @@ class Outbox:
 
     def find(self, reference: str) -> list[Kept]:
         """The envelopes that `reference` may mean: the start of an event ID, dashes or not, or `#` and a number."""
+        if not reference.isascii():  # as no ID is; SQLite refuses some other texts
+            return []
         if reference.startswith("#"):
             where, given = "number = ?", [reference[1:]]
         else:
