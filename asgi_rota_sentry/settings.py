@@ -6,7 +6,7 @@ from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
 
-from asgi_rota_sentry import values
+from asgi_rota_sentry import takes, values
 
 _PREFIX = "ROTA_SENTRY_"
 
@@ -63,19 +63,19 @@ class Settings:
     profiles_sample_rate: float = _option(0.1, "SENTRY_PROFILES_SAMPLE_RATE", values.share, "a number from 0 to 1")
     send_default_pii: bool = _option(False, "SENTRY_SEND_DEFAULT_PII", values.boolean, "true or false")
     debug: bool = _option(False, "ROTA_SENTRY_DEBUG", values.boolean, "true or false")
-    exclude_paths: tuple[str, ...] = _option(
+    exclude_paths: takes.Names = _option(
         (),
         "ROTA_SENTRY_EXCLUDE_PATHS",
         values.paths,
         "comma-separated paths that begin with /, exact or ending in *, without query",
     )
-    trusted_proxies: tuple[values.Network, ...] = _option(
+    trusted_proxies: takes.Networks = _option(
         (), "ROTA_SENTRY_TRUSTED_PROXIES", values.networks, "comma-separated networks such as 10.0.0.0/8"
     )
     slow_request_seconds: float = _option(
         1.0, "ROTA_SENTRY_SLOW_REQUEST_SECONDS", values.positive, "a number of seconds above 0"
     )
-    slow_request_routes: tuple[tuple[str, float], ...] = _option(
+    slow_request_routes: takes.Limits = _option(
         (),
         "ROTA_SENTRY_SLOW_REQUEST_ROUTES",
         values.limits,
@@ -86,7 +86,7 @@ class Settings:
         60, "ROTA_SENTRY_ERRORS_PER_MINUTE", values.count, "a whole number, 0 for no limit"
     )
     answer_lifespan: bool = _option(False, "ROTA_SENTRY_ANSWER_LIFESPAN", values.boolean, "true or false")
-    outbox_path: str = _option(
+    outbox_path: takes.File = _option(
         ".asgi_rota_sentry/outbox.sqlite3", "ROTA_SENTRY_OUTBOX", values.path, "a file's path, empty for no outbox"
     )
     outbox_max_mib: float = _option(50.0, "ROTA_SENTRY_OUTBOX_MAX_MIB", values.positive, "a number of MiB above 0")
@@ -99,7 +99,7 @@ class Settings:
     )
     outbox_transactions: bool = _option(False, "ROTA_SENTRY_OUTBOX_TRANSACTIONS", values.boolean, "true or false")
     pages: str = _option("bare", "ROTA_SENTRY_PAGES", values.one_of("bare", "always", "never"), "bare, always or never")
-    pages_dir: str | None = _option(None, "ROTA_SENTRY_PAGES_DIR", values.folder, "an existing folder, or nothing")
+    pages_dir: takes.Folder = _option(None, "ROTA_SENTRY_PAGES_DIR", values.folder, "an existing folder, or nothing")
     home_url: str = _option("/", "ROTA_SENTRY_HOME_URL", values.link, "a URL or a path, empty to leave it out")
     dashboard_url: str = _option(
         "/dashboard/", "ROTA_SENTRY_DASHBOARD_URL", values.link, "a URL or a path, empty to leave it out"
@@ -146,7 +146,7 @@ class Settings:
     test_error_path: str = _option(
         "/test-sentry-error/", "ROTA_SENTRY_TEST_ERROR_PATH", values.route, "a path that begins with /"
     )
-    session_cookies: tuple[str, ...] = _option(
+    session_cookies: takes.Names = _option(
         ("sessionid", "session"), "ROTA_SENTRY_SESSION_COOKIES", values.names, "comma-separated names of cookies"
     )
     trail_requests: int = _option(20, "ROTA_SENTRY_TRAIL_REQUESTS", values.count, "a whole number, 0 for no trail")
@@ -156,16 +156,16 @@ class Settings:
         None, "ROTA_SENTRY_TRAIL_REDIS_URL", values.redis_url, "a URL such as redis://host:6379/0, or nothing"
     )
 
-    scrub_keys: tuple[str, ...] = _option(
+    scrub_keys: takes.Names = _option(
         (), "ROTA_SENTRY_SCRUB_KEYS", values.keys, "comma-separated names, each with a letter or digit"
     )
-    scrub_patterns: tuple[str, ...] = _option(
+    scrub_patterns: takes.Names = _option(
         (),
         "ROTA_SENTRY_SCRUB_PATTERNS",
         values.patterns,
         "regular expressions separated by white space, each with at most two open repeats and none inside another",
     )
-    scrub_exempt: tuple[str, ...] = _option(
+    scrub_exempt: takes.Names = _option(
         (), "ROTA_SENTRY_SCRUB_EXEMPT", values.keys, "comma-separated names or dotted paths such as request.data.pin"
     )
 

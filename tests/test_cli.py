@@ -222,7 +222,7 @@ def test_the_state_of_the_outbox(run: Run, story: str, path: Path) -> None:
     """Counts by state and kind, the oldest, the size, the last error."""
     outbox = Outbox(path)
     number = outbox.find(story)[0].number
-    outbox.set_aside(number, outbox.find(f"#{number}")[0].captured_at, "HTTP 400 \x1b[31mno")
+    outbox.set_aside(number, outbox.find(f"#{number}")[0].captured_at, story, "HTTP 400 \x1b[31mno")
     status, out, _ = run("outbox")
     assert status == 0
     assert "2 kept" in out.splitlines()[0]

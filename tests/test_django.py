@@ -423,6 +423,25 @@ def test_the_system_checks_look_for_the_wrapper(
     assert [message.id for message in messages if "asgi_rota_sentry" in str(message.id)] == found
 
 
+@pytest.mark.parametrize("place", ["{name}", "{name}/settings", ""])
+def test_the_system_checks_find_the_asgi_module_beside_or_above_the_settings(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Also where the settings are a package with a module for each stage."""
+    from django.core.checks import run_checks
+
+    name = f"rota_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / name / "settings").mkdir(parents=True)
+    module = tmp_path / place.format(name=name) / "asgi.py"
+    module.write_text("application = get_asgi_application()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", f"{name}.settings.production")
+    found = [message.id for message in run_checks() if "asgi_rota_sentry" in str(message.id)]
+    assert found == ["asgi_rota_sentry.W004"]
+    module.write_text("application = RotaSentryMiddleware(get_asgi_application())\n")
+    assert [message.id for message in run_checks() if "asgi_rota_sentry" in str(message.id)] == []
+
+
 WITHOUT_AUTHENTICATION = """
 import django
 from django.conf import settings

@@ -331,6 +331,32 @@ async def test_what_must_be_forgotten_is_gone_for_good(
     assert [kept.event_id for kept in Outbox(path).entries(kinds=["feedback"])] == [ids[1]]
 
 
+async def test_of_several_user_reports_on_one_event_only_the_one_is_forgotten(
+    start: Start, fetch: Get, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of them wait under the event's ID; the words of the others stay and are sent."""
+    app = start(feedback_user_report=True)
+    told = [
+        {"message": "It broke.", "name": "Ada", "email": "ada@example.com"},
+        {"message": "It broke.", "name": "Grace"},
+        {"message": "For me, too."},
+    ]
+    answers = [await fetch(app, PATH, "POST", json={**each, "event_id": EVENT}) for each in told]
+    ids = [answer.json()["id"] for answer in answers]
+    sentry_sdk.flush()
+    outbox = Outbox(path)
+
+    def waiting() -> list[Any]:
+        return [json.loads(outbox.get(kept.number).envelope().items[0].get_bytes()) for kept in outbox.entries()]  # type: ignore[union-attr]
+
+    assert len(waiting()) == 3
+    assert main(["feedback", "--outbox", str(path), "--forget", ids[0]]) == 0
+    capsys.readouterr()
+    assert [each["name"] for each in waiting()] == ["", "Grace"]
+    assert main(["feedback", "--outbox", str(path), "--forget", ids[1], ids[2]]) == 0
+    assert waiting() == []
+
+
 def test_without_a_file_the_list_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Looking does not make a file."""
     assert main(["feedback", "--outbox", str(tmp_path / "none")]) == 1

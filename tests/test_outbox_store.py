@@ -129,6 +129,8 @@ def test_what_is_kept_can_be_listed_and_found(path: Path) -> None:
     assert outbox.find("c0ffee") == outbox.find("c0ffee00-0000") == outbox.find(SOME_ID.upper()) == [second]
     assert outbox.find(f"#{first.number}") == outbox.find("0011") == [first]
     assert outbox.find("dead") == outbox.find("#dead") == []
+    assert outbox.find("\udcff") == outbox.find("#\udcff") == []  # how Python gives bytes that are no text
+    assert FeedbackStore(path).forget(["\udcff"]) == 0
     assert outbox.counts() == {(LOCAL, "error"): 1, (QUEUED, "error"): 1, (QUEUED, "transaction"): 1}
 
 
@@ -163,10 +165,10 @@ def test_next_is_the_oldest_that_may_go(path: Path) -> None:
     outbox.failed(2, "HTTP 503", time.time() + 60)
     assert title() == "ValueError: in one"
     times = {kept.number: kept.captured_at for kept in outbox.entries()}
-    outbox.set_aside(4, times[3], "HTTP 400")  # in another file, which has gone
-    outbox.set_aside(3, times[3], "HTTP 400")
+    outbox.set_aside(4, times[4] - 1, "", "HTTP 400")  # it was in another file, which has gone
+    outbox.set_aside(4, times[3], "", "HTTP 400")  # it had that number in another file
     assert title() == "ValueError: in two"
-    outbox.done(4, times[4])
+    outbox.done(4, times[4], "")
     assert title() == ""
     assert {kept.number: (kept.state, kept.reason, kept.attempts) for kept in outbox.entries()} == {
         1: (LOCAL, "", 0),
@@ -188,6 +190,18 @@ def test_a_time_that_no_envelope_is_told_to_wait_for_holds_up_nothing(path: Path
     found = outbox.next()
     assert found is not None
     assert found.number == 1
+
+
+def test_reports_on_one_event_are_no_repeats_of_each_other(path: Path) -> None:
+    """What several visitors wrote about it is several things."""
+    outbox = Outbox(path, Bounds(envelopes=2))
+    for event in (
+        error("one"),
+        envelope("user_report", {"event_id": SOME_ID, "comments": "It broke."}, SOME_ID),
+        envelope("user_report", {"event_id": SOME_ID, "comments": "For me, too."}, SOME_ID),
+    ):
+        outbox.add(event)
+    assert titles(outbox) == ["It broke.", "For me, too."]
 
 
 def test_transactions_go_first_then_repeats_then_errors(path: Path) -> None:

@@ -21,13 +21,14 @@ from sentry_sdk.transport import HttpTransport
 
 from asgi_rota_sentry import Settings, init
 from asgi_rota_sentry.outbox import LOCAL, QUEUED, SET_ASIDE, Outbox, OutboxMissingError, health, transport_for
-from asgi_rota_sentry.outbox.feedback import COLUMNS, FeedbackStore
+from asgi_rota_sentry.outbox.feedback import COLUMNS, DELIVERED, KEPT, FeedbackStore
 from asgi_rota_sentry.outbox.leadership import Leadership
 from asgi_rota_sentry.outbox.pace import Pace
 from tests import waiting
 from tests.ingest import HANG, RESET, Ingest, ingest, unused_port
 
 Start = Callable[..., Outbox]
+SOME_ID = "c0ffee" + "0" * 26
 
 
 @pytest.fixture
@@ -70,8 +71,8 @@ def crash(told: str = "told") -> str:
     return event_id
 
 
-def feedback(message: str) -> None:
-    payload = {"event_id": os.urandom(16).hex(), "contexts": {"feedback": {"message": message}}}
+def feedback(message: str, event_id: str = "") -> None:
+    payload = {"event_id": event_id or os.urandom(16).hex(), "contexts": {"feedback": {"message": message}}}
     envelope = Envelope({"event_id": payload["event_id"]}, [Item(PayloadRef(json=payload), type="feedback")])
     transport = sentry_sdk.get_client().transport
     assert transport is not None
@@ -619,6 +620,80 @@ def test_a_damaged_file_is_replaced_and_what_is_readable_is_saved(
     assert len(arrived) - len(set(arrived)) <= 2  # what was on its way just then may go twice
     assert set(arrived) <= set(event_ids)
     assert any("was damaged" in line for line in warnings())
+
+
+def damage_an_index(path: Path) -> None:
+    """Random bytes where new envelopes are to be noted; the envelopes themselves can still be read."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        query = "SELECT rootpage FROM sqlite_master WHERE name = 'envelope_state'"
+        (page,) = connection.execute(query).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        connection.execute("INSERT INTO note VALUES ('touched', 1)")  # so that nobody trusts the pages in memory
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(os.urandom(size))
+
+
+def hold_the_next(server: Ingest, status: int = 200) -> tuple[threading.Event, threading.Event]:
+    """Two events: that the next envelope arrived, and that it may be answered."""
+    arrived, may_answer = threading.Event(), threading.Event()
+
+    def hold(_: Envelope) -> Any:
+        server.choose = lambda _: None
+        arrived.set()
+        may_answer.wait(20)
+        return status, {}
+
+    server.choose = hold
+    return arrived, may_answer
+
+
+@pytest.mark.parametrize("refused", [False, True])
+@pytest.mark.parametrize("writer_finds_it", [False, True])
+def test_what_is_on_its_way_while_the_file_is_mended_goes_once(
+    start: Start, path: Path, server: Ingest, *, refused: bool, writer_finds_it: bool
+) -> None:
+    """In the new file it has another number; what was counted before counts on."""
+    start(server.dsn)
+    event_ids = [crash("before"), crash("before, too")]
+    wait_until(lambda: health().sent == 2)
+    arrived, may_answer = hold_the_next(server, 400 if refused else 200)
+    on_its_way = crash("on its way")
+    assert arrived.wait(20)
+    damage_an_index(path)
+    if writer_finds_it:
+        event_ids.append(crash("after"))
+        sentry_sdk.get_client().transport._writer.flush(20)  # type: ignore[union-attr]
+        assert Path(f"{path}.damaged").exists()
+    may_answer.set()
+    wait_until(lambda: health().sent + health().set_aside == len(event_ids) + 1)
+    assert Path(f"{path}.damaged").exists()
+    assert health().queued == 0
+    assert sorted(server.event_ids()) == sorted(event_ids + [on_its_way] * (not refused))
+    assert [envelope.headers["event_id"] for _, envelope, _ in server.seen].count(on_its_way) == 1
+    assert (health().sent, health().set_aside) == (len(server.event_ids()), int(refused))
+
+
+@pytest.mark.parametrize("writer_finds_it", [False, True])
+def test_feedback_on_its_way_while_the_file_is_mended_is_listed_as_delivered(
+    start: Start, path: Path, server: Ingest, *, writer_finds_it: bool
+) -> None:
+    start(server.dsn)
+    crash("before")
+    wait_until(lambda: health().sent == 1)
+    arrived, may_answer = hold_the_next(server)
+    FeedbackStore(path).add(dict.fromkeys(COLUMNS, "") | {"written_at": 1e12, "envelope_id": SOME_ID, "state": KEPT})
+    feedback("It broke.", SOME_ID)
+    assert arrived.wait(20)
+    damage_an_index(path)
+    if writer_finds_it:
+        crash("after")
+        sentry_sdk.get_client().transport._writer.flush(20)  # type: ignore[union-attr]
+    may_answer.set()
+    wait_until(lambda: health().sent == 2 + writer_finds_it)
+    assert Path(f"{path}.damaged").exists()
+    assert [row["state"] for row in FeedbackStore(path).newest()] == [DELIVERED]
 
 
 def test_a_file_of_random_bytes_is_replaced(start: Start, path: Path, server: Ingest) -> None:

@@ -200,6 +200,14 @@ def test_policy_allows_a_search_elsewhere() -> None:
     assert "form-action 'self' https://find.example.com:8443" in policy
 
 
+def test_a_search_with_a_query_of_its_own_keeps_it() -> None:
+    """A form that is sent with GET replaces the query of its action, so what stands there is a field of the form."""
+    page = html(ErrorPages(Settings(search_url='/find?site=rota&in=a%26b"&q=')), status=404, path="/shifts/")
+    form = tree(page).find(".//form[@role='search']")
+    fields = [(field.get("type"), field.get("name"), field.get("value")) for field in form.iter("input")]
+    assert fields == [("hidden", "site", "rota"), ("hidden", "in", 'a&b"'), ("search", "q", "shifts")]
+
+
 # ---- the 404 page
 
 

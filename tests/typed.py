@@ -1,6 +1,9 @@
 """A program that uses all public names, as a user with a strict type checker would write it; it is never run."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -56,6 +59,20 @@ def asgi2(scope: dict[str, Any]) -> Callable[[Receive, Send], Awaitable[None]]:
 
 
 settings = Settings(traces_sample_rate=0.2, exclude_paths=("/healthz",), slow_request_routes=(("/reports/*", 2.0),))
+settings = Settings(
+    exclude_paths=["/healthz"],
+    trusted_proxies=["10.0.0.0/8", ip_network("fd00::/8")],
+    slow_request_routes={"/reports/*": 2.0},
+    session_cookies="sessionid,session",
+    scrub_keys={"pin"},
+    outbox_path=Path("outbox.sqlite3"),
+    pages_dir=Path("pages"),
+)
+excluded: tuple[str, ...] = settings.exclude_paths
+proxies: tuple[IPv4Network | IPv6Network, ...] = settings.trusted_proxies
+limits: tuple[tuple[str, float], ...] = settings.slow_request_routes
+path: str = settings.outbox_path
+settings = replace(settings, exclude_paths=["/healthz", "/ready"])
 init(settings, before_send=lambda event, hint: event)
 options: dict[str, Any] = sentry_options(settings)
 try:

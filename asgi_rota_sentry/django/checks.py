@@ -86,10 +86,20 @@ def _position(wanted: type) -> int | None:
 def _asgi_module() -> tuple[str, str | None]:
     """The module of the ASGI application and its source; it is not imported, for that may start the application."""
     application = getattr(settings, "ASGI_APPLICATION", None) or ""
-    project = os.environ.get("DJANGO_SETTINGS_MODULE", "").rpartition(".")[0]
-    name = application.rpartition(".")[0] or (f"{project}.asgi" if project else "asgi")
-    try:
-        spec = importlib.util.find_spec(name)
-        return name, Path(spec.origin).read_text() if spec is not None and spec.origin else None
-    except (ImportError, OSError, ValueError):
-        return name, None
+    named = application.rpartition(".")[0]
+    for name in [named] if named else _usual_names():
+        try:
+            spec = importlib.util.find_spec(name)
+            if spec is not None and spec.origin:
+                return name, Path(spec.origin).read_text()
+        except (ImportError, OSError, ValueError):
+            continue
+    return "", None
+
+
+def _usual_names() -> Iterator[str]:
+    """Beside the settings, as `startproject` has it, or above: they may be a package (`config.settings.production`)."""
+    package = os.environ.get("DJANGO_SETTINGS_MODULE", "")
+    while package := package.rpartition(".")[0]:
+        yield f"{package}.asgi"
+    yield "asgi"

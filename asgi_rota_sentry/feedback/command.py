@@ -34,8 +34,7 @@ def add_parser(subparsers: Any) -> None:
 def _feedback(args: argparse.Namespace, settings: Settings) -> int:
     store = FeedbackStore(file_of(settings), create=False)
     if args.forget:
-        # As every ID is; SQLite refuses some other texts.
-        gone = store.forget(each for each in args.forget if each.isascii())
+        gone = store.forget(args.forget)
         print(f"Forgot {gone}.")
         return 0 if gone == len(args.forget) else 1
     found = store.newest(args.limit)

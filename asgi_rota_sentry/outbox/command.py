@@ -76,7 +76,7 @@ def _found(outbox: Outbox, reference: str) -> Kept | None:
     if not reference.replace("-", "").strip():  # which is how every ID begins
         _say("Expected an event ID, its beginning, or # and a number.")
         return None
-    found = outbox.find(reference) if reference.isascii() else []  # no ID has more than that; SQLite refuses some
+    found = outbox.find(reference)
     if len(found) > 1 and len({kept.event_id for kept in found}) > 1:
         _say(f"{printable(reference)} may be any of {len(found)}; give more of the ID.")
         return None

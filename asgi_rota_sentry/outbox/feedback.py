@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from asgi_rota_sentry.outbox.database import Database
+from asgi_rota_sentry.outbox.summary import of_report
 
 KEPT = "kept"
 """State: its envelope was given to the outbox."""
@@ -82,17 +83,25 @@ class FeedbackStore:
         return found
 
     def forget(self, feedback_ids: Iterable[str]) -> int:
-        """Delete these for good, with what still waits in the outbox under their envelopes' IDs; returns how many."""
+        """Delete these for good, with what still waits of them in the outbox; returns how many."""
         gone = 0
         with self._database.use(write=True) as connection:
-            for each in feedback_ids:
-                waiting = "SELECT envelope_id FROM feedback WHERE id = ?"
-                connection.execute(
-                    f"DELETE FROM envelope WHERE kind = 'feedback' AND event_id IN ({waiting})",  # noqa: S608
-                    (each,),
-                )
+            for each in filter(str.isascii, feedback_ids):  # as every ID is; SQLite refuses some other texts
+                _forget_waiting(connection, each)
                 gone += connection.execute("DELETE FROM feedback WHERE id = ?", (each,)).rowcount
         return gone
+
+
+def _forget_waiting(connection: sqlite3.Connection, feedback_id: str) -> None:
+    """Delete what waits under its envelope's ID; other reports on the same event have that ID, too, and stay."""
+    same = "= (SELECT envelope_id FROM feedback WHERE id = ?)"
+    query = f"SELECT id, envelope_id, name, email, message FROM feedback WHERE envelope_id {same}"  # noqa: S608
+    reports = {each: of_report(*values) for each, *values in connection.execute(query, (feedback_id,))}
+    others = set(reports.values()) - {reports.get(feedback_id)}
+    query = f"SELECT number, fingerprint FROM envelope WHERE kind = 'feedback' AND event_id {same}"  # noqa: S608
+    waiting = connection.execute(query, (feedback_id,)).fetchall()
+    gone = [(number,) for number, fingerprint in waiting if fingerprint not in others]
+    connection.executemany("DELETE FROM envelope WHERE number = ?", gone)
 
 
 def insert(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> None:
@@ -101,11 +110,11 @@ def insert(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> Non
     connection.executemany(f"INSERT INTO feedback ({', '.join(COLUMNS)}) VALUES ({marks})", rows)  # noqa: S608
 
 
-def mark_delivered(connection: sqlite3.Connection, number: int, captured_at: float) -> None:
+def mark_delivered(connection: sqlite3.Connection, number: int) -> None:
     """Note that the server took the feedback in this envelope, of several for one event the one written first."""
     oldest = (
         "SELECT min(feedback.number) FROM envelope JOIN feedback ON envelope_id = envelope.event_id"
-        " WHERE envelope.number = ? AND captured_at = ? AND kind = 'feedback' AND feedback.state = ?"
+        " WHERE envelope.number = ? AND kind = 'feedback' AND feedback.state = ?"
     )
     statement = f"UPDATE feedback SET state = ?, delivered_at = ? WHERE number = ({oldest})"  # noqa: S608
-    connection.execute(statement, (DELIVERED, time.time(), number, captured_at, KEPT))
+    connection.execute(statement, (DELIVERED, time.time(), number, KEPT))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.outbox.bounds import Dropped
+from asgi_rota_sentry.outbox.destination import Destination
 from asgi_rota_sentry.outbox.drops import Complaint
 from asgi_rota_sentry.outbox.errors import OutboxCorruptError, OutboxError
 from asgi_rota_sentry.outbox.leadership import Leadership
@@ -74,7 +75,7 @@ class Sender:
     """Sends what is in `outbox` through `deliver`, while this process leads.
 
     `blocked` names the categories that the server does not want now. `dropped` is told what became too old.
-    `destination` is the server and project, for the log.
+    `destination` is the server and project that it sends to.
     """
 
     def __init__(
@@ -93,8 +94,7 @@ class Sender:
         self._dropped = dropped
         self._leadership = Leadership(outbox.path)
         self._complaint = Complaint()
-        self._complaint_of_two = Complaint()
-        self._destination = destination
+        self._destination = Destination(outbox, destination)
         self.reset()
 
     def reset(self) -> None:
@@ -107,7 +107,7 @@ class Sender:
         self._settled: dict[int, Settled] = {}
         self._tidied_at = 0.0
         self._leads = False
-        self._noted = False
+        self._destination.reset()
 
     def start(self) -> None:
         """Start the thread, or wake it up."""
@@ -177,8 +177,10 @@ class Sender:
         """Send one envelope; returns the seconds after which to look again."""
         try:
             if not self._may_lead():
-                self._leads = self._noted = False
-                self._compare()
+                self._leads = False
+                self._destination.reset()
+                if self._leadership.is_elsewhere():
+                    self._destination.compare()
                 return 2 * _POLL_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
             self._tidy()
             kept = self.outbox.next(self._blocked(), self._settled)
@@ -188,7 +190,8 @@ class Sender:
                 self.pace.drained()
                 self._start_over()
         except OutboxCorruptError as fault:
-            self._mend(fault)
+            with suppress(OutboxError):
+                mend(self.outbox, fault)
         except OutboxError:
             pass
         return _POLL_SECONDS
@@ -204,15 +207,6 @@ class Sender:
         self._complaint.over("What the outbox %s keeps can be sent again.", self.outbox.path)
         return leads
 
-    def _compare(self) -> None:
-        """Say so once where the process that leads sends to another DSN: what is captured here goes there, too."""
-        other = self.outbox.notes().get("destination", self._destination)
-        if other != self._destination and self._leadership.is_elsewhere():
-            message = (
-                "What the outbox %s keeps is sent to %s by another process, not to %s: each needs a file of its own."
-            )
-            self._complaint_of_two.raise_once(message, self.outbox.path, other, self._destination)
-
     def _in_turn(self, kept: Kept) -> float:
         """Send this one if it is time; returns the seconds to wait."""
         if not self._leads:
@@ -224,17 +218,10 @@ class Sender:
             self._send(kept)
         return delay
 
-    def _mend(self, fault: OutboxCorruptError) -> None:
-        with suppress(OutboxError):
-            mend(self.outbox, fault, settled=[(each.captured_at, each.event_id) for each in self._settled.values()])
-            self._settled.clear()
-
     def _tidy(self) -> None:
         with _though_unwritable():
             self._record()
-            if not self._noted:
-                self.outbox.note("destination", self._destination)
-                self._noted = True
+            self._destination.note()
             if time.monotonic() - self._tidied_at > _TIDY_SECONDS:
                 self._tidied_at = time.monotonic()
                 self._dropped(self.outbox.tidy())
@@ -254,9 +241,9 @@ class Sender:
     def _record(self) -> None:
         for number, settled in list(self._settled.items()):
             if settled.refused:
-                self.outbox.set_aside(number, settled.captured_at, settled.refused)
+                self.outbox.set_aside(number, settled.captured_at, settled.event_id, settled.refused)
             else:
-                self.outbox.done(number, settled.captured_at)
+                self.outbox.done(number, settled.captured_at, settled.event_id)
             del self._settled[number]
 
     def _send(self, kept: Kept) -> None:

@@ -2,11 +2,12 @@
 
 import time
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asgi_rota_sentry.outbox import notes
 from asgi_rota_sentry.outbox.bounds import Bounds, Dropped, make_room
 from asgi_rota_sentry.outbox.database import Database
 from asgi_rota_sentry.outbox.feedback import mark_delivered
@@ -140,20 +141,21 @@ class Outbox:
             found = connection.execute(query, given).fetchone()
         return Kept(*found) if found else None
 
-    def done(self, number: int, captured_at: float) -> None:
-        """The server took this one: it goes. The time makes sure that it is the same one, even in a new file."""
+    def done(self, number: int, captured_at: float, event_id: str) -> None:
+        """The server took this one: it goes. Time and ID find it in a new file, too, where its number is another."""
         with self._database.use(write=True) as connection:
-            mark_delivered(connection, number, captured_at)
-            connection.execute("DELETE FROM envelope WHERE number = ? AND captured_at = ?", (number, captured_at))
-            _count(connection, "sent", 1)
-            _note(connection, "last_success", time.time())
+            number = _number_now(connection, number, captured_at, event_id)
+            mark_delivered(connection, number)
+            connection.execute("DELETE FROM envelope WHERE number = ?", (number,))
+            notes.count(connection, "sent", 1)
+            notes.write(connection, "last_success", time.time())
 
     def remove_if_only(self, numbers: Collection[int]) -> bool:
         """Start a new file if this one keeps nothing but these, which were sent; needs no room on disk.
 
         Not where it has what visitors wrote: that could not go on into the new file for certain.
         """
-        notes = self.notes()
+        noted = self.notes()
         with self._database.use(write=True) as connection:
             envelopes = f"SELECT number FROM envelope WHERE number NOT IN ({_marks(numbers)})"  # noqa: S608
             query = f"SELECT EXISTS ({envelopes}) OR EXISTS (SELECT number FROM feedback)"  # noqa: S608
@@ -162,8 +164,7 @@ class Outbox:
                 self._database.remove()
         if others:
             return False
-        for name, value in {**notes, "sent": notes.get("sent", 0) + len(numbers), "last_success": time.time()}.items():
-            self.note(name, value)
+        self.take_over({**noted, "sent": noted.get("sent", 0) + len(numbers), "last_success": time.time()})
         return True
 
     def failed(self, number: int, reason: str, not_before: float) -> None:
@@ -173,15 +174,15 @@ class Outbox:
                 "UPDATE envelope SET attempts = attempts + 1, reason = ?, not_before = ? WHERE number = ?",
                 (_text(reason), not_before, number),
             )
-            _note_error(connection, reason)
+            notes.write_error(connection, _text(reason))
 
-    def set_aside(self, number: int, captured_at: float, reason: str) -> None:
-        """Sending this one will never succeed: it stays to be looked at. The time is as for `done`."""
+    def set_aside(self, number: int, captured_at: float, event_id: str, reason: str) -> None:
+        """Sending this one will never succeed: it stays to be looked at. Time and ID are as for `done`."""
         with self._database.use(write=True) as connection:
-            given = "state = ?, reason = ? WHERE number = ? AND captured_at = ?"
-            values = (SET_ASIDE, _text(reason), number, captured_at)
-            connection.execute(f"UPDATE envelope SET attempts = attempts + 1, {given}", values)  # noqa: S608
-            _note_error(connection, reason)
+            number = _number_now(connection, number, captured_at, event_id)
+            given = "attempts = attempts + 1, state = ?, reason = ? WHERE number = ?"
+            connection.execute(f"UPDATE envelope SET {given}", (SET_ASIDE, _text(reason), number))  # noqa: S608
+            notes.write_error(connection, _text(reason))
 
     def tidy(self) -> list[Dropped]:
         """Drop what is too old or too much; returns what went."""
@@ -190,7 +191,7 @@ class Outbox:
 
     def _make_room(self, connection: Any) -> list[Dropped]:
         dropped = make_room(connection, self.bounds)
-        _count(connection, "dropped", sum(each.quantity for each in dropped))
+        notes.count(connection, "dropped", sum(each.quantity for each in dropped))
         return dropped
 
     def release(self, states: Iterable[str] = (LOCAL,)) -> int:
@@ -228,6 +229,8 @@ class Outbox:
 
     def find(self, reference: str) -> list[Kept]:
         """The envelopes that `reference` may mean: the start of an event ID, dashes or not, or `#` and a number."""
+        if not reference.isascii():  # as no ID is; SQLite refuses some other texts
+            return []
         if reference.startswith("#"):
             where, given = "number = ?", [reference[1:]]
         else:
@@ -246,12 +249,17 @@ class Outbox:
     def notes(self) -> dict[str, Any]:
         """What is counted and remembered: sent, dropped, last_success, last_error, last_error_at, and others."""
         with self._database.use() as connection:
-            return dict(connection.execute("SELECT name, value FROM note").fetchall())
+            return notes.read(connection)
 
     def note(self, name: str, value: float | str) -> None:
         """Remember something."""
         with self._database.use(write=True) as connection:
-            _note(connection, name, value)
+            notes.write(connection, name, value)
+
+    def take_over(self, found: Mapping[str, Any]) -> None:
+        """Go on with the notes of a file that this one takes the place of."""
+        with self._database.use(write=True) as connection:
+            notes.take_over(connection, found)
 
     def newest(self) -> int:
         """The number of the newest envelope; 0 when there is none."""
@@ -274,16 +282,8 @@ def _among(column: str, values: Collection[Any]) -> str:
     return f"{column} IN ({_marks(values)})" if values else "true"
 
 
-def _note(connection: Any, name: str, value: float | str) -> None:
-    connection.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, value))
-
-
-def _note_error(connection: Any, reason: str) -> None:
-    _note(connection, "last_error", _text(reason))
-    _note(connection, "last_error_at", time.time())
-
-
-def _count(connection: Any, name: str, more: int) -> None:
-    if more:
-        statement = "INSERT INTO note VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
-        connection.execute(statement, (name, more))
+def _number_now(connection: Any, number: int, captured_at: float, event_id: str) -> int:
+    """The number under which this one is kept now; 0 when it is no more."""
+    query = "SELECT number FROM envelope WHERE captured_at = ? AND event_id = ? ORDER BY number != ? LIMIT 1"
+    found = connection.execute(query, (captured_at, event_id, number)).fetchone()
+    return int(found[0]) if found else 0

@@ -70,7 +70,7 @@ def summarise(envelope: Envelope) -> Summary:
     title = " ".join(_title(kind, content).split())[:_TITLE_LENGTH]
     event_id = str(envelope.headers.get("event_id") or content.get("event_id") or content.get("check_in_id") or "")
     category = kind if kind in ("feedback", "transaction", "profile") else str(item.data_category)
-    fingerprint = event_id if kind == "feedback" else _fingerprint(kind, content, title)
+    fingerprint = _of_feedback(event_id, content) if kind == "feedback" else _fingerprint(kind, content, title)
     return Summary(kind, category, event_id, title, _user(content), fingerprint, _RANKS.get(kind, 0))
 
 
@@ -81,6 +81,22 @@ def main_item(envelope: Envelope) -> Item | None:
     if known:
         return min(known, key=lambda item: order.index(item.type or ""))
     return envelope.items[0] if envelope.items else None
+
+
+def of_report(event_id: str, name: str, email: str, comments: str) -> str:
+    """The fingerprint of a `user_report`, of which an event may have several: each is another by its words."""
+    return _digest([event_id, name, email, comments])
+
+
+def _of_feedback(event_id: str, content: dict[str, Any]) -> str:
+    """An ID of its own, but for a `user_report`: that has its event's."""
+    if "comments" not in content:
+        return event_id
+    return of_report(event_id, *(str(content.get(name) or "") for name in ("name", "email", "comments")))
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha1("\n".join(parts).encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
 
 
 def _exceptions(content: dict[str, Any]) -> list[dict[str, Any]]:
@@ -143,4 +159,4 @@ def _fingerprint(kind: str, content: dict[str, Any], title: str) -> str:
         ]
     elif kind != "session":
         parts.append(title)
-    return hashlib.sha1("\n".join(parts).encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+    return _digest(parts)

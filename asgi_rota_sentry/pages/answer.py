@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -47,6 +47,7 @@ class ErrorPages:
         self._settings = settings
         self._languages = languages.load(settings.pages_dir)
         self._tags = frozenset(self._languages)
+        self._search_fields = _hidden(situation.search_fields(settings))
         self._fields = self._names_of_fields()
         self._translated = lru_cache(maxsize=_MOST_PREPARED)(self._translate)
         self._prepared = lru_cache(maxsize=_MOST_PREPARED)(self._prepare)
@@ -58,7 +59,7 @@ class ErrorPages:
         """The names of all fields that a template may have."""
         texts, example = self._languages[languages.DEFAULT], Situation(status=404)
         return {
-            *situation.fixed_values(self._settings, languages.DEFAULT, texts),
+            *self._fixed_values(languages.DEFAULT),
             *situation.outcome_values(situation.outcome(example), texts),
             *situation.own_values(self._settings, example, texts, ()),
         }
@@ -180,11 +181,20 @@ class ErrorPages:
 
     def _translate(self, name: str, language: str) -> templates.Page:
         """The template with what is the same for all who speak the language; made once."""
+        return self._pages[name].filled(self._fixed_values(language))
+
+    def _fixed_values(self, language: str) -> dict[str, str]:
         fixed = situation.fixed_values(self._settings, language, self._languages[language])
-        return self._pages[name].filled(fixed)
+        return fixed | {"search_fields": self._search_fields}
 
     def _prepare(self, language: str, common: Outcome) -> tuple[templates.Page, list[tuple[bytes, bytes]]]:
         """The page of an error but for what is one visitor's alone, and its headers; made once."""
         page = self._translated("404.html" if common.status == 404 else "500.html", language)
         told = situation.outcome_values(common, self._languages[language])
         return page.filled(told), self._headers(page, language)
+
+
+def _hidden(fields: Iterable[tuple[str, str]]) -> templates.Html:
+    """Fields of a form that nobody sees."""
+    page = templates.load("hidden.html", ("name", "value"))
+    return templates.Html("".join(page.render({"name": name, "value": value}).decode() for name, value in fields))

@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from asgi_rota_sentry.settings import Settings
 
@@ -121,6 +121,12 @@ def fixed_values(settings: Settings, language: str, texts: Mapping[str, str]) ->
         "search_url": settings.search_url,
         "support_email": settings.support_email or "",
     }
+
+
+def search_fields(settings: Settings) -> list[tuple[str, str]]:
+    """What the query of `search_url` has besides `q`: a form that is sent with GET replaces its action's query."""
+    query = parse_qsl(urlsplit(settings.search_url).query, keep_blank_values=True)
+    return [(name, value) for name, value in query if name != "q"]
 
 
 def outcome_values(common: Outcome, texts: Mapping[str, str]) -> dict[str, str]:

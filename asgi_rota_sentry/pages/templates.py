@@ -4,7 +4,7 @@ A template is HTML with three marks, each in an HTML comment:
 
     <!--include form.html-->                    another file, put in when the template is loaded
     <!--if support_email--> … <!--end-->        left out when the field is empty; `if not` for the opposite
-    $event_id                                   the field's value, escaped
+    $event_id                                   the field's value, escaped (but `Html`)
 
 Style sheets and scripts stand in the page itself, without fields, and are allowed by their hash (Content Security
 Policy Level 3, https://www.w3.org/TR/CSP3/).
@@ -30,6 +30,12 @@ _CODE = re.compile(r"<(style|script)\b[^>]*>(.*?)</\1\s*>", re.IGNORECASE | re.D
 _ESCAPED = re.compile(r"""[&<>"']""")  # by `html.escape`
 _MOST_FORMS = 16  # of each page, some 10 kB each
 _INDENT = re.compile(r"\n\s+")
+
+
+class Html(str):
+    """A field's value that is HTML, made by a template: it is not escaped once more."""
+
+    __slots__ = ()
 
 
 class TemplateError(ValueError):
@@ -132,7 +138,8 @@ class _Piece(NamedTuple):
         literals, names = [self.literals[0]], []
         for name, literal in zip(self.names, self.literals[1:], strict=True):
             if name in fields:
-                literals[-1] += escape(fields[name]) + literal
+                value = fields[name]
+                literals[-1] += (value if isinstance(value, Html) else escape(value)) + literal
             else:
                 names.append(name)
                 literals.append(literal)
