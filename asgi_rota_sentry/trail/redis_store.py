@@ -68,7 +68,9 @@ class RedisStore:
 
     def reset(self) -> None:
         """Begin anew, as a forked child must: its parent's thread does not live here."""
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(_MOST_WAITING)
+        # Of C, without a lock of Python's: while a job is put in, the collector may come round to reading a story, for
+        # of a task that failed and was never asked asyncio tells the log, and the SDK makes an event of that.
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._secret = b""
@@ -111,9 +113,8 @@ class RedisStore:
     def close(self) -> None:
         """Finish what waits, and end the thread."""
         if self._thread is not None and self._thread.is_alive():
-            with suppress(queue.Full):
-                self._jobs.put_nowait(None)
-                self._thread.join(2 * _ANSWER_SECONDS)
+            self._jobs.put(None)
+            self._thread.join(2 * _ANSWER_SECONDS)
         self._redis.close()
 
     def _put(self, job: _Job) -> bool:
@@ -122,11 +123,10 @@ class RedisStore:
             return False
         if self._thread is None:
             start_once(self._starting, self._start)
-        try:
-            self._jobs.put_nowait(job)
-        except queue.Full:
+        if self._jobs.qsize() >= _MOST_WAITING:
             counters.count("trail.dropped")
             return False
+        self._jobs.put(job)
         return True
 
     def _start(self) -> None:
@@ -185,13 +185,15 @@ class RedisStore:
         return self._secret
 
     def _pause(self, fault: Exception) -> None:
-        """Leave Redis alone for a while, longer with each failure."""
+        """Leave Redis alone for a while, longer with each failure; then its address may be another server's."""
         pause = _pause_after(self._failures)
         self._paused_until = time.monotonic() + pause
         if not self._failures:
             _logger.warning("The trail's Redis fails (%s); it is left alone, first for %g s.", fault, pause)
         self._failures += 1
         counters.count("trail.failures")
+        with suppress(Exception):
+            self._redis.connection_pool.disconnect()  # of a primary that has become a replica, which says so for ever
 
     def _waiting(self, most: float) -> list[_Job | None]:
         """What waits, at most so many, taken out of the line."""
