@@ -16,8 +16,12 @@ from typing import Any
 import anyio
 import pytest
 import redis
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
-from asgi_rota_sentry import RotaSentryMiddleware, SettingsError
+from asgi_rota_sentry import RotaSentryMiddleware, SettingsError, record_action
 from asgi_rota_sentry.trail import Trail
 from tests.conftest import Get, MemoryTransport
 from tests.e2e.redis_server import RedisServer, redis_server
@@ -145,6 +149,35 @@ def test_nothing_in_redis_tells_the_cookie_and_all_of_it_expires(server: RedisSe
         lives = {name: client.pttl(name) for name in names if not name.endswith(b":secret")}
         assert len(lives) == 3
         assert all(0 < life <= 60_000 for life in lives.values())
+
+
+@pytest.mark.anyio
+async def test_no_secret_gets_into_redis(server: RedisServer, sentry: Sentry, fetch: Get) -> None:
+    """By key, by form and by the user's own patterns; what is none is told as it was."""
+    told = sentry(trail_redis_url=server.url, scrub_patterns=["rota-[0-9]+"])
+
+    async def reset(request: Request) -> PlainTextResponse:
+        record_action("form", "Chose password=hunter22x", password="hunter33x", week=3, badge="rota-4711")
+        if "fail" in request.url.path:
+            raise ValueError
+        return PlainTextResponse("done")
+
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/{rest:path}", reset)]))
+    with closing(app.trail), closing(redis.Redis.from_url(server.url)) as client:
+        headers = {"cookie": "session=abc"}
+        await fetch(app, "/reset/MQ/c9x2lk-5b6c7d8e9f0a1b2c3d4e5f6071829304/", headers=headers)
+        wait_until(lambda: len(client.keys("*:s:*")) == 1, 10)
+        (name,) = client.keys("*:s:*")
+        (kept,) = client.lrange(name, 0, -1)
+        for secret in (b"hunter22x", b"hunter33x", b"5b6c7d8e9f0a1b2c", b"rota-4711"):
+            assert secret not in kept
+        await fetch(app, "/fail/", headers=headers)
+    earlier = told.events[0]["breadcrumbs"]["values"][:2]
+    assert [crumb["message"] for crumb in earlier] == [
+        "Chose password=[Filtered]",
+        "GET /reset/MQ/[Filtered]/ (200 OK)",
+    ]
+    assert earlier[0]["data"] == {"password": "[Filtered]", "week": 3, "badge": "[Filtered]"}
 
 
 def test_one_pipeline_a_request_off_its_path(server: RedisServer) -> None:
