@@ -151,6 +151,19 @@ def test_nothing_in_redis_tells_the_cookie_and_all_of_it_expires(server: RedisSe
         assert all(0 < life <= 60_000 for life in lives.values())
 
 
+def test_a_story_that_goes_on_in_another_expires_as_well(server: RedisServer) -> None:
+    """Also where the request that renewed the cookie is never noted, as the process ends between the two."""
+    with trail_of(server, seconds=60) as trail, closing(redis.Redis.from_url(server.url)) as client:
+        first, second, other = (key_of(trail, name) for name in ("first", "second", "other"))
+        trail.renew(first, second)
+        visit(trail, other, "/a/", owner="jane")
+        trail.renew(other, first)
+        assert story(trail, first) == ["GET /a/"]
+        names = client.keys()
+        lives = [client.pttl(name) for name in names if not name.endswith(b":secret")]
+        assert all(0 < life <= 60_000 for life in lives)
+
+
 @pytest.mark.anyio
 async def test_no_secret_gets_into_redis(server: RedisServer, sentry: Sentry, fetch: Get) -> None:
     """By key, by form and by the user's own patterns; what is none is told as it was."""
