@@ -35,6 +35,8 @@ _DISCONNECTS = frozenset(
         "falcon.errors.WebSocketDisconnected",
     }
 )
+# What daphne raises where nothing can be sent any more, whoever closed the websocket.
+_CLOSED_SOCKET = "autobahn.exception.Disconnected"
 # What Litestar says in place of an exception, in each of its layers that it comes through.
 _RETELLER, _RETELLING = (
     "litestar.exceptions.base_exceptions.LitestarException",
@@ -147,8 +149,13 @@ def is_of_background(exc: BaseException) -> bool:
     return any(frame.f_globals.get("__name__") == _BACKGROUND for frame, _ in frames)
 
 
-def mark_unsent(exc: OSError) -> None:
-    """Note on an exception that `send` raised it: a client that left, where any other `OSError` is an error.
+def is_of_closed_socket(exc: BaseException) -> bool:
+    """Whether the server says that the websocket is closed; by itself it does not tell by whom."""
+    return _CLOSED_SOCKET in _names(_kind(exc))
+
+
+def mark_unsent(exc: Exception) -> None:
+    """Note on an exception that `send` raised it: a client that left, where any other of its kind is an error.
 
     On the exception itself, so that nothing has to keep it, and other layers' captures are told, too.
     """

@@ -14,6 +14,7 @@ from asgi_rota_sentry.identity import Identify
 from asgi_rota_sentry.journey import Journey, here
 from asgi_rota_sentry.metering import Metering
 from asgi_rota_sentry.pages import ErrorPages
+from asgi_rota_sentry.scrubbing import Scrubber
 from asgi_rota_sentry.settings import Settings, given_or_none
 from asgi_rota_sentry.slow import SlowRequests
 from asgi_rota_sentry.types import AnyASGIApp, ASGIApp, Receive, Scope, Send
@@ -57,6 +58,11 @@ class RotaSentryMiddleware:
             length=self.settings.trail_requests,
             seconds=self.settings.trail_minutes * 60,
             redis_url=self.settings.trail_redis_url,
+            scrubber=Scrubber(
+                keys=self.settings.scrub_keys,
+                patterns=self.settings.scrub_patterns,
+                exempt=self.settings.scrub_exempt,
+            ),
         )
         self.budget = Budget(self.settings.errors_per_minute, sdk.capture_tally)
         self.slow = SlowRequests(self.settings.slow_request_seconds, self.settings.slow_request_routes)

@@ -23,6 +23,8 @@ _STARTS = {
     "websocket.close": 403,
 }
 
+_LEAVINGS = frozenset({"http.disconnect", "websocket.disconnect"})
+
 # What becomes of a held answer.
 _HOLD, _RELEASE, _REPLACE = "hold", "release", "replace"
 
@@ -75,14 +77,16 @@ class Reply:
         "ends",
         "is_followed",
         "is_holding",
+        "socket_left",
         "started",
         "take",
     )
 
     def __init__(self, receive: Receive, send: Send, pages: ErrorPages | None, listener: Listener) -> None:
         self.started = self.ends = self.ended = self.is_holding = self.is_followed = self._trailers = False
-        #: Whether a message could not be sent; and whether the server said that nobody waits for the answer any more.
-        self.client_gone = self.client_left = False
+        #: Whether a message could not be sent; and whether the server said that nobody waits for the answer any more,
+        #: or that the websocket is closed.
+        self.client_gone = self.client_left = self.socket_left = False
         self._body = b""
         self._held: Sequence[Message] = ()
         self.take = receive
@@ -100,11 +104,12 @@ class Reply:
             await self.conclude(failed=False)
         message = await self.take()
         try:
-            is_disconnect = message.get("type") == "http.disconnect"
+            is_disconnect = message.get("type") in _LEAVINGS
         except Exception:
             return message  # no message at all: for the application to refuse
         if is_disconnect:
-            self.client_left = True
+            self.socket_left = message["type"] != "http.disconnect"
+            self.client_left = not self.socket_left
         return message
 
     async def send(self, message: Message) -> None:
@@ -131,7 +136,7 @@ class Reply:
         send = self._send  # by itself: what is no method is looked up at a fifth of the price
         try:
             await send(message)
-        except OSError as exc:
+        except (OSError, RuntimeError) as exc:
             self._lose(exc)
             raise
         if is_last:
@@ -151,13 +156,18 @@ class Reply:
             return not message.get("more_trailers", False)
         return bool(kind == "http.response.pathsend")
 
-    def _lose(self, exc: OSError) -> None:
-        """The client is gone, and this exception says no more than that."""
-        self.client_gone = True
+    def _lose(self, exc: OSError | RuntimeError) -> None:
+        """The client is gone, and this exception says no more than that; a `RuntimeError` may say anything."""
         try:
-            expected.mark_unsent(exc)
+            if isinstance(exc, OSError) or self._is_refused(exc):
+                self.client_gone = True
+                expected.mark_unsent(exc)
         except Exception:
             faults.report("noting a client that left")
+
+    def _is_refused(self, exc: RuntimeError) -> bool:
+        """Whether it only says that the client has closed the websocket, and the application has not done so before."""
+        return not self.ended and (self.socket_left or expected.is_of_closed_socket(exc))
 
     def _begin(self, message: Message, kind: Any) -> bool:
         """Note what the response begins with; whether it is to be held."""

@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import pytest
 import sentry_sdk
+from autobahn.exception import Disconnected
 from django.core.exceptions import RequestAborted
 from fastapi import FastAPI
 from litestar import Litestar, get
@@ -696,6 +697,78 @@ async def test_what_send_raised_is_no_event_in_whatever_it_comes(sentry: Sentry,
     await Wire(gone_at=1).run(stack(app), http())
     assert server.events == []
     assert [(span["failed"], is_cancelled(span)) for span in server.spans] == [(False, True)]
+
+
+_ACCEPT = {"type": "websocket.accept"}
+_CLOSE = {"type": "websocket.close", "code": 4001}
+_LEFT = {"type": "websocket.disconnect", "code": 1001}
+# As uvicorn and daphne tell that nothing can be sent any more: neither is an `OSError`.
+_BY_UVICORN = RuntimeError, "Unexpected ASGI message 'websocket.send', after sending 'websocket.close'."
+_BY_DAPHNE = Disconnected, "Attempt to send on a closed protocol"
+
+
+class _ClosedSocket(Wire):
+    """A websocket that takes one message, and is closed then."""
+
+    refusal: tuple[type[Exception], str] = _BY_UVICORN
+
+    async def send(self, message: Any) -> None:
+        if len(self.sent) and message["type"] != "websocket.close":
+            raise self.refusal[0](self.refusal[1])
+        await super().send(message)
+
+
+@pytest.mark.parametrize(("refusal", "is_told"), [(_BY_UVICORN, True), (_BY_DAPHNE, False), (_BY_DAPHNE, True)])
+async def test_a_message_to_a_websocket_that_the_client_closed_is_no_event(
+    sentry: Sentry, refusal: Any, *, is_told: bool
+) -> None:
+    """What is sent to a group may be for one who has just left, as another task is told, or nobody yet."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(_ACCEPT)
+        if is_told:
+            await receive()
+        await send({"type": "websocket.send", "text": "to all"})
+
+    wire = _ClosedSocket([{"type": "websocket.connect"}, _LEFT])
+    wire.refusal = refusal
+    await wire.run(RotaSentryMiddleware(app), websocket())
+    assert ("raised", refusal[0].__name__) == wire.log[-3][:2]
+    assert server.events == []
+    assert [(span["failed"], is_cancelled(span)) for span in server.spans] == [(False, True)]
+
+
+@pytest.mark.parametrize("refusal", [_BY_UVICORN, _BY_DAPHNE])
+async def test_a_message_after_the_application_s_own_close_is_an_error(sentry: Sentry, refusal: Any) -> None:
+    """It could have known; the client's leaving that follows a close changes nothing."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(_ACCEPT)
+        await send(_CLOSE)
+        await receive()
+        await send({"type": "websocket.send", "text": "too late"})
+
+    wire = _ClosedSocket([{"type": "websocket.connect"}, _LEFT])
+    wire.refusal = refusal
+    await wire.run(RotaSentryMiddleware(app), websocket())
+    assert [event["exception"]["values"][-1]["type"] for event in server.events] == [refusal[0].__name__]
+
+
+async def test_a_runtime_error_of_an_open_websocket_is_an_error(sentry: Sentry) -> None:
+    """A message that the server does not know."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(_ACCEPT)
+        await send({"type": "websocket.send", "text": "odd"})
+
+    await _ClosedSocket([{"type": "websocket.connect"}, _LEFT]).run(RotaSentryMiddleware(app), websocket())
+    assert [event["exception"]["values"][-1]["type"] for event in server.events] == ["RuntimeError"]
 
 
 async def _refused() -> None:

@@ -47,6 +47,7 @@ local owner, before = redis.call('GET', ARGV[1] .. 'o:' .. id), redis.call('GET'
 if owner and before and owner ~= before then return 1 end
 local earlier = redis.call('LRANGE', ARGV[1] .. 's:' .. from, 0, -1)
 for index = #earlier, 1, -1 do redis.call('LPUSH', ARGV[1] .. 's:' .. id, earlier[index]) end
+redis.call('PEXPIRE', ARGV[1] .. 's:' .. id, ARGV[4])
 if before then set(ARGV[1] .. 'o:' .. id, before) end
 set(KEYS[2], 'i' .. id)
 return 1

@@ -4,7 +4,7 @@ Nothing of it happens on a request's way: a request leaves a job with a thread, 
 Only an event reads, and waits a tenth of a second for it at most: reading ahead for every request, of which few fail,
 would double the work. The read stands in the same queue, so it sees what the same process has noted before. A Redis
 that fails is left alone for a while; stories then begin anew. One that is late is not waited for again for a while, so
-that a slow one cannot hold up each event.
+that a slow one cannot hold up each event. The secrets are taken out before, as Redis is not this process.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ import secrets
 import threading
 import time
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import redis
@@ -24,14 +25,16 @@ from redis.retry import Retry
 
 from asgi_rota_sentry import counters, forks
 from asgi_rota_sentry.outbox.writer import start_once, start_thread
+from asgi_rota_sentry.scrubbing import Scrubber
 from asgi_rota_sentry.trail import redis_scripts as scripts
-from asgi_rota_sentry.trail.breadcrumbs import Item, Visit, kept
+from asgi_rota_sentry.trail.breadcrumbs import Entry, Item, Visit, kept
 
 PREFIX = "asgi_rota_sentry:trail:"
 
 _logger = logging.getLogger("asgi_rota_sentry")
 _MOST_WAITING = 2_000
 _MOST_AT_ONCE = 200
+_MOST_PATHS = 1024
 _ANSWER_SECONDS = 0.5
 _READ_SECONDS = 0.1
 _SECRET_SECONDS = 60.0
@@ -52,15 +55,17 @@ class _Reading:
 
 
 class RedisStore:
-    """The stories of visitors in the Redis of `url`, `length` requests of each, kept for `seconds`.
+    """The stories of visitors in the Redis of `url`, `length` requests of each, kept for `seconds`, scrubbed.
 
     One server, or one that answers for all keys: the scripts touch several keys, which a Redis Cluster does not allow.
     """
 
-    def __init__(self, url: str, *, length: int, seconds: float) -> None:
+    def __init__(self, url: str, *, length: int, seconds: float, scrubber: Scrubber) -> None:
         self._redis = redis.Redis.from_url(
             url, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=_ANSWER_SECONDS, retry=Retry(NoBackoff(), 0)
         )
+        self._scrubber = scrubber
+        self._path = lru_cache(_MOST_PATHS)(scrubber.text)
         self._length = length
         self._milliseconds = max(1, int(seconds * 1000))
         self.reset()
@@ -68,7 +73,9 @@ class RedisStore:
 
     def reset(self) -> None:
         """Begin anew, as a forked child must: its parent's thread does not live here."""
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(_MOST_WAITING)
+        # Of C, without a lock of Python's: while a job is put in, the collector may come round to reading a story, for
+        # of a task that failed and was never asked asyncio tells the log, and the SDK makes an event of that.
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._secret = b""
@@ -111,9 +118,8 @@ class RedisStore:
     def close(self) -> None:
         """Finish what waits, and end the thread."""
         if self._thread is not None and self._thread.is_alive():
-            with suppress(queue.Full):
-                self._jobs.put_nowait(None)
-                self._thread.join(2 * _ANSWER_SECONDS)
+            self._jobs.put(None)
+            self._thread.join(2 * _ANSWER_SECONDS)
         self._redis.close()
 
     def _put(self, job: _Job) -> bool:
@@ -122,11 +128,10 @@ class RedisStore:
             return False
         if self._thread is None:
             start_once(self._starting, self._start)
-        try:
-            self._jobs.put_nowait(job)
-        except queue.Full:
+        if self._jobs.qsize() >= _MOST_WAITING:
             counters.count("trail.dropped")
             return False
+        self._jobs.put(job)
         return True
 
     def _start(self) -> None:
@@ -170,10 +175,20 @@ class RedisStore:
         if not own:
             return [*common, "", self._milliseconds]
         owner, entries = own
-        item = json.dumps((owner, entries), separators=(",", ":"))
+        item = json.dumps((owner, list(map(self._scrubbed, entries))), separators=(",", ":"))
         # As any text that is an ID: what cannot be written would have all of Redis taken for broken.
         whose = (owner or "").encode("utf-8", "surrogatepass")
         return [*common, whose, self._milliseconds, self._length, item]
+
+    def _scrubbed(self, entry: Entry) -> Entry:
+        """The same without secrets, as an event would tell it."""
+        if entry[0] == "request":
+            _, at, method, path, status = entry
+            return "request", at, method, self._path(path), status
+        _, at, category, message, data = entry
+        action = {"category": category, "message": message, "data": data}
+        (found,) = self._scrubber.payload({"breadcrumbs": {"values": [action]}})["breadcrumbs"]["values"]
+        return "action", at, found["category"], found["message"], found["data"]
 
     def _shared_secret(self) -> bytes:
         """The secret that all processes key their hashes with: the first one makes it up and leaves it in Redis."""
@@ -185,13 +200,15 @@ class RedisStore:
         return self._secret
 
     def _pause(self, fault: Exception) -> None:
-        """Leave Redis alone for a while, longer with each failure."""
+        """Leave Redis alone for a while, longer with each failure; then its address may be another server's."""
         pause = _pause_after(self._failures)
         self._paused_until = time.monotonic() + pause
         if not self._failures:
             _logger.warning("The trail's Redis fails (%s); it is left alone, first for %g s.", fault, pause)
         self._failures += 1
         counters.count("trail.failures")
+        with suppress(Exception):
+            self._redis.connection_pool.disconnect()  # of a primary that has become a replica, which says so for ever
 
     def _waiting(self, most: float) -> list[_Job | None]:
         """What waits, at most so many, taken out of the line."""

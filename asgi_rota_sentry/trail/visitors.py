@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
+from asgi_rota_sentry.scrubbing import Scrubber
 from asgi_rota_sentry.trail.breadcrumbs import Breadcrumb, Entry, Item, Visit, remembered
 from asgi_rota_sentry.trail.cookies import session_cookie, set_session_cookie
 from asgi_rota_sentry.trail.hashing import Key, hashed_here, hashed_with
@@ -36,12 +37,20 @@ class Trail:
     """What led to an event: the visitor's latest requests and actions, kept in this process or in Redis.
 
     `cookies` are the names of the session cookies. Bounded by `visitors` (in this process; the least recently seen goes
-    first), `length` (requests of each) and `seconds` (their age). With `redis_url` all processes share the stories;
-    raises `ImportError` where the package `redis` is missing, `ValueError` for a URL that is none.
+    first), `length` (requests of each) and `seconds` (their age). With `redis_url` all processes share the stories,
+    out of which the `scrubber` has taken the secrets; raises `ImportError` where the package `redis` is missing,
+    `ValueError` for a URL that is none.
     """
 
     def __init__(
-        self, cookies: Sequence[str], *, visitors: int, length: int, seconds: float, redis_url: str | None = None
+        self,
+        cookies: Sequence[str],
+        *,
+        visitors: int,
+        length: int,
+        seconds: float,
+        redis_url: str | None = None,
+        scrubber: Scrubber | None = None,
     ) -> None:
         self._wanted = tuple(f"{name}=".encode("latin-1") for name in cookies) if visitors and length else ()
         #: Whether anything is remembered.
@@ -56,7 +65,7 @@ class Trail:
 
             # The hash is keyed again with a secret of all processes before it gets into Redis.
             self._hash = hashed_with(b"asgi_rota_sentry")
-            self._store = RedisStore(redis_url, length=length, seconds=seconds)
+            self._store = RedisStore(redis_url, length=length, seconds=seconds, scrubber=scrubber or Scrubber())
         else:
             self._hash = hashed_here()
             self._store = MemoryStore(visitors=visitors, length=length)

@@ -4,6 +4,8 @@ import gc
 import multiprocessing
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +16,12 @@ from typing import Any
 import anyio
 import pytest
 import redis
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
-from asgi_rota_sentry import RotaSentryMiddleware, SettingsError
+from asgi_rota_sentry import RotaSentryMiddleware, SettingsError, record_action
 from asgi_rota_sentry.trail import Trail
 from tests.conftest import Get, MemoryTransport
 from tests.e2e.redis_server import RedisServer, redis_server
@@ -145,6 +151,48 @@ def test_nothing_in_redis_tells_the_cookie_and_all_of_it_expires(server: RedisSe
         assert all(0 < life <= 60_000 for life in lives.values())
 
 
+def test_a_story_that_goes_on_in_another_expires_as_well(server: RedisServer) -> None:
+    """Also where the request that renewed the cookie is never noted, as the process ends between the two."""
+    with trail_of(server, seconds=60) as trail, closing(redis.Redis.from_url(server.url)) as client:
+        first, second, other = (key_of(trail, name) for name in ("first", "second", "other"))
+        trail.renew(first, second)
+        visit(trail, other, "/a/", owner="jane")
+        trail.renew(other, first)
+        assert story(trail, first) == ["GET /a/"]
+        names = client.keys()
+        lives = [client.pttl(name) for name in names if not name.endswith(b":secret")]
+        assert all(0 < life <= 60_000 for life in lives)
+
+
+@pytest.mark.anyio
+async def test_no_secret_gets_into_redis(server: RedisServer, sentry: Sentry, fetch: Get) -> None:
+    """By key, by form and by the user's own patterns; what is none is told as it was."""
+    told = sentry(trail_redis_url=server.url, scrub_patterns=["rota-[0-9]+"])
+
+    async def reset(request: Request) -> PlainTextResponse:
+        record_action("form", "Chose password=hunter22x", password="hunter33x", week=3, badge="rota-4711")
+        if "fail" in request.url.path:
+            raise ValueError
+        return PlainTextResponse("done")
+
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/{rest:path}", reset)]))
+    with closing(app.trail), closing(redis.Redis.from_url(server.url)) as client:
+        headers = {"cookie": "session=abc"}
+        await fetch(app, "/reset/MQ/c9x2lk-5b6c7d8e9f0a1b2c3d4e5f6071829304/", headers=headers)
+        wait_until(lambda: len(client.keys("*:s:*")) == 1, 10)
+        (name,) = client.keys("*:s:*")
+        (kept,) = client.lrange(name, 0, -1)
+        for secret in (b"hunter22x", b"hunter33x", b"5b6c7d8e9f0a1b2c", b"rota-4711"):
+            assert secret not in kept
+        await fetch(app, "/fail/", headers=headers)
+    earlier = told.events[0]["breadcrumbs"]["values"][:2]
+    assert [crumb["message"] for crumb in earlier] == [
+        "Chose password=[Filtered]",
+        "GET /reset/MQ/[Filtered]/ (200 OK)",
+    ]
+    assert earlier[0]["data"] == {"password": "[Filtered]", "week": 3, "badge": "[Filtered]"}
+
+
 def test_one_pipeline_a_request_off_its_path(server: RedisServer) -> None:
     """Noting costs microseconds, and what waits goes in one round trip."""
     with trail_of(server, length=20) as trail, closing(redis.Redis.from_url(server.url)) as client:
@@ -212,6 +260,84 @@ def test_a_redis_that_was_never_there_changes_nothing(tmp_path: Path) -> None:
         key = key_of(trail, "abc")
         visit(trail, key, "/a/")
         assert story(trail, key) == []
+
+
+def test_after_a_failover_the_new_primary_is_asked(tmp_path: Path) -> None:
+    """The connection to the old one, which lives on as a replica, is given up; the address leads to the new one."""
+    here = tmp_path / "primary.sock"
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    with redis_server(tmp_path / "old") as old, redis_server(tmp_path / "new") as new:
+        here.symlink_to(old.socket)
+        with trail_of(old, redis_url=f"unix://{here}") as trail, closing(redis.Redis.from_url(old.url)) as client:
+            key = key_of(trail, "abc")
+            visit(trail, key, "/before/")
+            assert story(trail, key) == ["GET /before/"]
+            client.replicaof("127.0.0.1", new.port)
+            here.unlink()
+            here.symlink_to(new.socket)
+
+            def is_told() -> bool:
+                visit(trail, key, "/after/")
+                return "GET /after/" in story(trail, key)
+
+            wait_until(is_told, 20)
+
+
+# What is collected while a request is noted is a task that failed and was never asked: asyncio tells the log of it.
+_COLLECTED = """
+import asyncio, gc, logging, sys, threading
+from sentry_sdk.transport import Transport
+from asgi_rota_sentry import RotaSentryMiddleware, Settings, init
+
+class Sink(Transport):
+    def capture_envelope(self, envelope): pass
+
+logging.lastResort = None
+given = {"dsn": "http://key@127.0.0.1:9/1", "outbox_path": "", "errors_per_minute": 0, "release": "1"}
+init(Settings(**given, trail_redis_url=sys.argv[1], session_cookies=("session",)), transport=Sink())
+
+kept = []
+
+async def app(scope, receive, send):
+    kept.extend((number, None, None) for number in range(50))  # Python then has no tuples in store, and makes new ones
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+async def nothing(*_): return {"type": "http.request"}
+
+def collected(phase, info):
+    if phase == "stop" or threading.current_thread() is not threading.main_thread():
+        return
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "note":
+        frame = frame.f_back
+    if frame is not None:
+        logging.getLogger("asyncio").error("Task exception was never retrieved", exc_info=RuntimeError("unasked"))
+
+async def main():
+    wrapped = RotaSentryMiddleware(app, Settings(**given, trail_redis_url=sys.argv[1], session_cookies=("session",)))
+    headers = [(b"cookie", b"session=abc")]
+    for number in range(300):
+        scope = {"type": "http", "method": "GET", "headers": headers, "path": f"/{number}/"}
+        await asyncio.create_task(wrapped(scope, nothing, nothing))
+        if number == 10:
+            await asyncio.sleep(0.5)  # by now Redis has answered
+            gc.callbacks.append(collected)
+        if number > 10:
+            gc.set_threshold(3 + number % 50)
+
+asyncio.run(main())
+gc.callbacks.clear()
+print("done")
+"""
+
+
+def test_what_the_collector_runs_may_read_while_a_request_is_noted(server: RedisServer) -> None:
+    """An event is made in the midst of it, and waits for no lock that its own thread holds."""
+    arguments = [sys.executable, "-c", _COLLECTED, server.url]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-2000:]
 
 
 def _note_in_child(trail: Trail, key: bytes) -> None:
