@@ -4,8 +4,9 @@ import logging
 import time
 
 from asgi_rota_sentry import counters, faults, litestar, sdk
+from asgi_rota_sentry.held import Headers, headers_of
 from asgi_rota_sentry.pages import Answer
-from asgi_rota_sentry.reply import Headers, Reply, headers_of
+from asgi_rota_sentry.reply import Reply
 from asgi_rota_sentry.report import Report
 from asgi_rota_sentry.types import Message
 

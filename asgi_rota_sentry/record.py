@@ -11,11 +11,11 @@ from asgi_rota_sentry import faults, forwarded, identity, sdk, semantics, trail
 from asgi_rota_sentry.budget import Budget
 from asgi_rota_sentry.enrichment import Enrichment, Event
 from asgi_rota_sentry.feedback import FeedbackRoute
+from asgi_rota_sentry.held import Headers
 from asgi_rota_sentry.identity import Identify, Identity
 from asgi_rota_sentry.metering import Metering
 from asgi_rota_sentry.pages import ErrorPages
 from asgi_rota_sentry.person import Person, User
-from asgi_rota_sentry.reply import Headers
 from asgi_rota_sentry.request_body import Body
 from asgi_rota_sentry.settings import Settings
 from asgi_rota_sentry.slow import SlowRequests

@@ -4,14 +4,12 @@ Every message passes at once and unchanged, save one case: an error answer that 
 known to be the framework's own bare answer.
 """
 
-from collections.abc import MutableMapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from asgi_rota_sentry import expected, faults
+from asgi_rota_sentry.held import Headers, HeldAnswer, Verdict, is_to_be_held
 from asgi_rota_sentry.pages import Answer, ErrorPages
 from asgi_rota_sentry.types import Message, Receive, Send
-
-MOST_HELD = 64 * 1024
 
 # The messages that answer a request, and the HTTP status that stands for each: 0 where the message tells it; else that
 # of a websocket's handshake (RFC 6455, section 4.1; closed before it was accepted: 403, as the ASGI specification has
@@ -24,11 +22,6 @@ _STARTS = {
 }
 
 _LEAVINGS = frozenset({"http.disconnect", "websocket.disconnect"})
-
-# What becomes of a held answer.
-_HOLD, _RELEASE, _REPLACE = "hold", "release", "replace"
-
-Headers = Sequence[tuple[bytes, bytes]]
 
 
 class Listener(Protocol):
@@ -65,7 +58,6 @@ class Reply:
     """
 
     __slots__ = (
-        "_body",
         "_held",
         "_listener",
         "_pages",
@@ -87,8 +79,7 @@ class Reply:
         #: Whether a message could not be sent; and whether the server said that nobody waits for the answer any more,
         #: or that the websocket is closed.
         self.client_gone = self.client_left = self.socket_left = False
-        self._body = b""
-        self._held: Sequence[Message] = ()
+        self._held: HeldAnswer | None = None
         self.take = receive
         self._send = send
         self._pages = pages
@@ -115,8 +106,8 @@ class Reply:
     async def send(self, message: Message) -> None:
         """The `send` that the application gets."""
         __tracebackhide__ = True
-        if self.is_holding:
-            await self._while_holding(message)
+        if self._held is not None:
+            await self._while_holding(self._held, message)
             return
         try:
             kind = message.get("type")
@@ -176,9 +167,7 @@ class Reply:
             if status >= 500 or status == 404:
                 if status >= 500 and self.is_followed:
                     self._listener.on_error()
-                if self._may_replace(message):
-                    self.is_holding = True
-                    self._held = [dict(message)]
+                if self._pages is not None and self._hold(message, self._pages):
                     return True
             if "trailers" in message:
                 self._trailers = bool(message["trailers"])
@@ -188,13 +177,22 @@ class Reply:
             faults.report("looking at an answer")
         return False
 
+    def _hold(self, start: Message, pages: ErrorPages) -> bool:
+        """Hold the answer that starts like this back, if it may be bare; whether it is held."""
+        method = self._listener.method
+        if not is_to_be_held(start, pages, method):
+            return False
+        self._held = HeldAnswer(start, pages, method)
+        self.is_holding = True
+        return True
+
     async def conclude(self, *, failed: bool) -> None:
         """Answer what is still open when the application has returned or raised."""
-        status = self._status_of_page(failed=failed)
+        held, status = self._held, self._status_of_page(failed=failed)
         if status:
-            headers = headers_of(self._held[0]) if self.is_holding else ()
-            await self._replace(status, headers, closes=failed and not self._is_complete())
-        elif self.is_holding:
+            is_complete = held is not None and held.is_complete
+            await self._replace(status, () if held is None else held.headers, closes=failed and not is_complete)
+        elif held is not None:
             await self._release()
 
     def _status_of_page(self, *, failed: bool) -> int:
@@ -202,60 +200,45 @@ class Reply:
         if self._pages is None:
             return 0
         try:
-            if not self.is_holding:
+            held = self._held
+            if held is None:
                 return 500 if failed and not self.started and self._pages.may_answer(self._listener.method) else 0
-            complete = self._is_complete()
-            if complete or (failed and not self._body):
-                return int(self._held[0].get("status", 500)) if complete else 500
+            if held.is_complete:
+                return held.status
+            return 500 if failed and held.is_empty else 0
         except Exception:
             faults.report("looking at an answer")
         return 0
 
-    def _is_complete(self) -> bool:
-        """Whether the answer that is held has been told to its end."""
-        return len(self._held) > 1 and not self._held[-1].get("more_body", False)
-
-    async def _while_holding(self, message: Message) -> None:
+    async def _while_holding(self, held: HeldAnswer, message: Message) -> None:
         __tracebackhide__ = True
-        held = cast(list[Message], self._held)  # which it is from the first one on
-        held.append(dict(message) if isinstance(message, MutableMapping) else message)
+        held.add(message)
         try:
-            verdict = self._judge(message)
+            verdict = held.judge()
+            # Of a failure the page tells the event: it waits until there is one.
+            is_due = verdict is Verdict.BARE and (held.status < 500 or self._listener.is_decided())
         except Exception:
             faults.report("looking at an answer")
-            verdict = _RELEASE
-        if verdict == _RELEASE:
+            verdict, is_due = Verdict.OWN, False
+        if is_due:
+            await self._replace(held.status, held.headers)
+        elif verdict not in (Verdict.OPEN, Verdict.BARE):
             await self._release()
-        elif verdict == _REPLACE:
-            start = self._held[0]
-            await self._replace(start.get("status", 500), headers_of(start))
-
-    def _judge(self, message: Message) -> str:
-        """What becomes of the held answer, now that this message of it has come."""
-        if not isinstance(message, MutableMapping) or message.get("type") != "http.response.body":
-            return _RELEASE
-        self._body += message.get("body") or b""
-        if message.get("more_body", False):
-            hopeful = len(self._body) <= MOST_HELD and self._may_replace(self._held[0])
-            return _HOLD if hopeful else _RELEASE
-        if not self._is_bare():
-            return _RELEASE
-        return _REPLACE if self._held[0].get("status", 500) < 500 or self._listener.is_decided() else _HOLD
 
     async def _release(self) -> None:
         """Send what was held, as it was."""
-        held = self._held
-        self._let_go()
-        for message in held:
+        held = self._let_go()
+        for message in held.messages if held is not None else ():
             await self.send(message)
 
-    def _let_go(self) -> None:
-        """From here on every message passes."""
+    def _let_go(self) -> HeldAnswer | None:
+        """From here on every message passes; returns what was held."""
+        held, self._held = self._held, None
         self.is_holding = False
         self._pages = None
-        self._held = ()
+        return held
 
-    async def _replace(self, status: int, headers: Any, *, closes: bool = False) -> None:
+    async def _replace(self, status: int, headers: Headers, *, closes: bool = False) -> None:
         """Send the page in place of the application's answer.
 
         After it the server `closes` the connection where it would have answered itself, for the application raised: so
@@ -272,27 +255,3 @@ class Reply:
         self._let_go()
         await self.send(start)
         await self.send(body)
-
-    def _may_replace(self, message: Message) -> bool:
-        if self._pages is None or message.get("trailers") or _is_iterator(message.get("headers")):
-            return False
-        status, headers = message.get("status", 200), list(headers_of(message))
-        return self._pages.may_replace(status, headers, self._listener.method, self._body)
-
-    def _is_bare(self) -> bool:
-        start = self._held[0]
-        if self._pages is None:
-            return False
-        return self._pages.is_bare(start.get("status", 200), list(headers_of(start)), self._body, self._listener.method)
-
-
-def headers_of(message: Message) -> Headers:
-    """The headers as far as they can be looked at: an iterator would be empty when the server reads it."""
-    found = message.get("headers")
-    if type(found) is list:  # as nearly all
-        return found
-    return () if not found or _is_iterator(found) else found
-
-
-def _is_iterator(found: Any) -> bool:
-    return type(found) is not list and hasattr(found, "__next__")
