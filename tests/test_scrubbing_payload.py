@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import tracemalloc
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -377,3 +378,15 @@ def test_a_transaction_within_itself_is_scrubbed():
     own["list"] += [own, own, own]
     left = Scrubber().payload(event_with(type="transaction", contexts={"own": own}, tags={"auth": SECRET}))
     assert SECRET not in texts(left)
+
+
+def test_what_is_no_name_is_not_kept():
+    """A text without blanks in which a telling word stands is no name: an upload in a form is not kept in memory."""
+    scrubber = Scrubber()
+    tracemalloc.start()
+    try:
+        for number in range(40):
+            scrubber.text(f"{number}pin" + "a" * 60_000)
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()

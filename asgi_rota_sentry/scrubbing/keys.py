@@ -112,11 +112,13 @@ class Names:
 
     def verdict(self, name: str) -> Verdict:
         """What the value under this name is."""
+        if len(name) > _LONGEST_NAME:
+            return Verdict.PLAIN
         known = self._known.get(name)
         if known is None:
             if len(self._known) >= _CACHE_SIZE:
                 self._known.clear()
-            known = self._known[name] = self._decide(name) if len(name) <= _LONGEST_NAME else Verdict.PLAIN
+            known = self._known[name] = self._decide(name)
         return known
 
     def is_exempt(self, name: str) -> bool:
