@@ -316,6 +316,17 @@ def test_a_hostile_statement_is_read_once(unit):
     assert min(spent(["1"] * 9) for _ in range(3)) < 3 * min(spent([]) for _ in range(3)) + 0.1
 
 
+def test_time_grows_with_the_names_and_no_faster():
+    """Four times the names with a secret in each take about four times as long, never sixteen."""
+
+    def spent(count: int) -> float:
+        start = time.thread_time()
+        Scrubber().payload({"extra": {f"{number} token=fk": 1 for number in range(count)}})
+        return time.thread_time() - start
+
+    assert min(spent(16_000) for _ in range(2)) < 8 * min(spent(4_000) for _ in range(2)) + 0.05
+
+
 def test_a_pattern_of_the_users_is_linear_too():
     """A pattern with open repeats is searched in windows: four times the text takes no more than about four times."""
     scrubber = Scrubber(patterns=[r"[a-z]+[0-9]+X"])
