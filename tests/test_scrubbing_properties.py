@@ -258,6 +258,17 @@ UNITS = [
     *("[SQL: pin=?][parameters: (", "[SQL: pin=?][parameters: (1,", "[parameters: ", "[SQL: ", "key (pin)=(", "Key (a"),
     *("mysql -p", "curl -u a:", "curl', '-u', '", "sshpass', '-p', '", "kty 'd': '", "bot123456789:AA"),
     *("duplicate entry '", "Duplicate entry 'a' for key 'pin'"),
+    *(
+        "redis-cli -a ",
+        "docker login ",
+        "ldapadd x ",
+        "zip -P ",
+        "%C3%A9",
+        "\\u5bc6\\u7801=",
+        "contrase%C3%B1a=",
+        "\uff1a",
+    ),
+    *("token IN ('a',", "password=deque(['", "ParameterKey=pin,", "name: key\n value=", "wrong password hunter2 "),
     *("\npin\n  x", "\npin\n  input_value='", "input_value=", "'loc': (", "'loc': ['pin'], 'input': [", "'input': \\"),
 ]
 BENIGN = "The quick brown fox jumps over the lazy dog; shift 12 of SCW1001 starts at 09:30 on 2026-03-01. "
