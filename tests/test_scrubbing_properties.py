@@ -264,6 +264,7 @@ UNITS = [
         "ldapadd x ",
         "zip -P ",
         "%C3%A9",
+        "\\xc3\\xa9",
         "\\u5bc6\\u7801=",
         "contrase%C3%B1a=",
         "\uff1a",

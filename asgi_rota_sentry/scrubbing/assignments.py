@@ -33,17 +33,22 @@ _LOOK_BACK = 64
 _ESCAPES = frozenset("bfnrtv")
 # The end of what a URL makes of a sign, its `%` aside: of `%3Fpin` the name is `pin`, and so of `%253Fpin`.
 _ESCAPED_SIGN = re.compile(r"(?:25){0,4}[0-9A-Fa-f]{2}")
-# A letter beyond ASCII in a URL or a form (RFC 3986) and in JSON: `contrase%C3%B1a`, `contrase\u00f1a`.
-_LETTER = r"(?:%[C-Fc-f][0-9A-Fa-f](?:%[89ABab][0-9A-Fa-f]){1,3}|\\{1,8}u(?!00[0-7])[0-9a-fA-F]{4})"
+# A letter beyond ASCII in a URL or a form (RFC 3986), in the repr of bytes, and in JSON: `contrase%C3%B1a`,
+# `contrase\xc3\xb1a`, `contrase\u00f1a`.
+_BYTE = r"(?:%|\\{1,8}x)"
+_LETTER = rf"(?:{_BYTE}[C-Fc-f][0-9A-Fa-f](?:{_BYTE}[89ABab][0-9A-Fa-f]){{1,3}}|\\{{1,8}}u(?!00[0-7])[0-9a-fA-F]{{4}})"
 _ESCAPED_LETTER = re.compile(_LETTER)
 _REST_OF_ESCAPED = re.compile(rf"(?:[\w\-.$]|{_LETTER})*+")
+_IN_BYTES = re.compile(r"\\+x")
 _IN_JSON = re.compile(r"\\+u([0-9a-fA-F]{4})")
 # What may stand between a name and its value: a closing quote or bracket (also escaped for a URL, a page or JSON), then
 # the sign.
 _SIGN = re.compile(
     r"""(?P<closed>\\{0,8}["'`]|%22|%27|&quot;|&\#(?:3[49]|x2[27]);|\\{1,4}u002[27])?(?:\]|%5[Dd]){0,2}
         (?:(?:\[[0-9]{0,4}\]|%5[Bb][0-9]{0,4}%5[Dd])(?==\S|%3[Dd]))?(?:\\{0,8}["'])?(?:\s(?:is|was))?\s{0,8}
-        (?P<sign>=>|:=|==?=?|!=|->|→|::(?=\s)|:(?!/)|\uff1a|%3[AaDd]|%25?3[AaDd]|&\#61;|&equals;|&\#x3[DdAa];)(?:\s|%20){0,8}""",
+        (?P<sign>=>|:=|==?=?|!=|->|→
+            |::(?=\s(?:[\w+/]{4})*+(?:[\w+/]{2}==|[\w+/]{3}=)?(?:[\s\\]|$))  # LDIF (RFC 2849): Base64 follows
+            |:(?!/|:\s)|\uff1a|%3[AaDd]|%25?3[AaDd]|&\#61;|&equals;|&\#x3[DdAa];)(?:\s|%20){0,8}""",
     re.VERBOSE,
 )
 _SAID = re.compile(r"""(?:\s(?:is|was|to|of|value|for|set)){0,2}\s["'`(]?(?=[^\s])""", re.IGNORECASE)
@@ -93,7 +98,7 @@ def _any_of(stems: Iterable[str]) -> re.Pattern[str]:
 
 def _unescaped(name: str) -> str:
     """The name with its letters as they were before they were escaped."""
-    return _IN_JSON.sub(lambda found: chr(int(found[1], 16)), unquote(name))
+    return _IN_JSON.sub(lambda found: chr(int(found[1], 16)), unquote(_IN_BYTES.sub("%", name)))
 
 
 class Assignments:
