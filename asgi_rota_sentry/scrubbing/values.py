@@ -19,16 +19,16 @@ _QUOTE = re.compile(
 )
 _YAML_BLOCK = re.compile(r"[|>][+-]?[ \t]{0,4}\r?\n\s{1,32}(?=\S)")
 _PLAIN_REST = {
-    '"': re.compile(r'(?:[^"\\\n]|\\.)*+', re.DOTALL),
-    "'": re.compile(r"(?:[^'\\\n]|\\.)*+", re.DOTALL),
+    '"': re.compile(r'(?:[^"\\\n]++|\\.)*+', re.DOTALL),
+    "'": re.compile(r"(?:[^'\\\n]++|\\.)*+", re.DOTALL),
     "`": re.compile(r"[^`\n]*+"),
 }
 # Up to what ends a value without quotes; a comma or a closing bracket only does where something else begins after it.
 _UNQUOTED = re.compile(
-    r"""(?:[^\s&;"'`<>\\,)\]}%?]|\\(?![nrt"'])|%(?!26|22|27)|,(?!\s|$|[\w.\-]{1,64}[=:]|["'])|[)\]}](?!$|[\s,.;:)\]}]))*+"""
+    r"""(?:[^\s&;"'`<>\\,)\]}%?]++|\\(?![nrt"'])|%(?!26|22|27)|,(?!\s|$|[\w.\-]{1,64}[=:]|["'])|[)\]}](?!$|[\s,.;:)\]}]))*+"""
 )
 _RANDOM = re.compile(r"[A-Za-z0-9_\-.~+/%]*+={0,2}")
-_TO_LINE_END = re.compile(r"""(?:[^\r\n"'\\]|\\(?![nr"']))*+""")
+_TO_LINE_END = re.compile(r"""(?:[^\r\n"'\\]++|\\(?![nr"']))*+""")
 _SCHEME = re.compile(
     r"(?:basic|bearer|token|digest|negotiate|ntlm|apikey|api-key|hmac|aws4-hmac-sha256|hawk|signature)\s{1,4}",
     re.IGNORECASE,
