@@ -383,6 +383,28 @@ def test_a_transaction_within_itself_is_scrubbed():
     assert SECRET not in texts(left)
 
 
+@pytest.mark.parametrize(
+    ("name", "local"),
+    [
+        ("credentials", {"username": "'scw1001'", "password": f"'{SECRET}'"}),
+        ("token", {"sub": "'scw1001'", "jti": f"'{SECRET}'", "user": {"password": f"'{SECRET}'"}}),
+        ("auth", [{"email": "'scw1001'", "key": f"'{SECRET}'"}]),
+    ],
+)
+def test_who_gave_a_secret_stays_known(name, local):
+    """Credentials and claims go as a whole, and elsewhere their secret; the user who stands in them does not."""
+    user = {"id": "scw1001", "username": "scw1001"}
+    given = event_with(
+        user=user, message=f"{SECRET} of scw1001 was refused", extra={"form": {"who": "scw1001", "what": SECRET}}
+    )
+    given["exception"] = stack(vars={name: local})["exception"]
+    left = Scrubber().payload(given)
+    assert left["exception"]["values"][0]["stacktrace"]["frames"][0]["vars"] == {name: FILTERED}
+    assert left["user"] == user
+    assert left["message"] == f"{FILTERED} of scw1001 was refused"
+    assert left["extra"] == {"form": {"who": "scw1001", "what": FILTERED}}
+
+
 def test_what_is_no_name_is_not_kept():
     """A text without blanks in which a telling word stands is no name: an upload in a form is not kept in memory."""
     scrubber = Scrubber()

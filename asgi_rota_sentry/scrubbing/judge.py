@@ -13,7 +13,7 @@ from asgi_rota_sentry.scrubbing.randomness import looks_random
 from asgi_rota_sentry.scrubbing.spans import FILTERED, merged, replaced
 from asgi_rota_sentry.scrubbing.text import TextScrubber
 from asgi_rota_sentry.scrubbing.values import is_count, is_folder, is_said, is_trivial
-from asgi_rota_sentry.scrubbing.vocabulary import FIELD_NAMES
+from asgi_rota_sentry.scrubbing.vocabulary import FIELD_NAMES, WHO
 
 UNPAIRED = "", Verdict.PLAIN
 _NOTHING: Mapping[int, Verdict] = {}
@@ -208,13 +208,18 @@ def _is_harmless(name: str, value: Any) -> bool:
 
 
 def _leaves(value: Any) -> Iterator[str]:
-    """The texts and numbers in a removed value, each by itself, at most 200."""
+    """The texts and numbers in a removed value, each by itself, at most 200; not who it is that gave a password.
+
+    Otherwise the user would be removed wherever else he stands in the event.
+    """
     waiting, seen = [value], 0
     while waiting and seen < _MOST_LEAVES:
         seen += 1
         item = waiting.pop()
         if isinstance(item, Mapping):
-            waiting += item.values()
+            waiting += [
+                inner for key, inner in item.items() if not (type(inner) is str and bare(str(key)).lower() in WHO)
+            ]
         elif isinstance(item, list | tuple | set | frozenset):
             waiting += item
         elif isinstance(item, str | int) and not isinstance(item, bool):

@@ -194,3 +194,5 @@ FIELD_NAMES = word_set(
     "password2 password_confirmation confirm_password token api_key secret csrfmiddlewaretoken csrf_token pin otp "
     "new_password new_password1 new_password2 old_password"
 )
+# What stands beside a password or in a token's claims (RFC 7519, section 4.1) and tells who it is.
+WHO = word_set("username user user_id userid sub email mail login first_name last_name role roles host iss aud")
