@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import tracemalloc
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -354,10 +355,13 @@ def without_secrets(value: Any) -> Any:
         {"contexts": {"own": {"note": 4111111111111111}}},
         {"contexts": {"own": {"values": [1, [4111111111111111]]}}},
         {"contexts": {"own": {"name": "password", "value": SECRET}}},
+        {"contexts": {"own": {"Name": "password", "Value": SECRET}}},
+        {"contexts": {"own": {"ParameterKey": "Password", "ParameterValue": SECRET}}},
         {"contexts": {"own": {"loc": ["password"], "input": SECRET}}},
         {"contexts": {"own": {"sql": "UPDATE t SET pin = ? WHERE id = ?", "params": [SECRET, 7]}}},
         {"contexts": {"own": {7: {"password": SECRET}}}},
         {"contexts": {"own": {"args": ["--password", SECRET]}}},
+        {"contexts": {"own": {"args": ["redis-cli", "-a", SECRET]}}},
         {"contexts": {"own": {"pair": ("password", SECRET)}}},
         {"contexts": {"own": {"deep": [[[{"a": {"b": [{"password": SECRET}]}}]]]}}},
     ],
@@ -377,3 +381,37 @@ def test_a_transaction_within_itself_is_scrubbed():
     own["list"] += [own, own, own]
     left = Scrubber().payload(event_with(type="transaction", contexts={"own": own}, tags={"auth": SECRET}))
     assert SECRET not in texts(left)
+
+
+@pytest.mark.parametrize(
+    ("name", "local"),
+    [
+        ("credentials", {"username": "'scw1001'", "password": f"'{SECRET}'"}),
+        ("token", {"sub": "'scw1001'", "jti": f"'{SECRET}'", "user": {"password": f"'{SECRET}'"}}),
+        ("auth", [{"email": "'scw1001'", "key": f"'{SECRET}'"}]),
+    ],
+)
+def test_who_gave_a_secret_stays_known(name, local):
+    """Credentials and claims go as a whole, and elsewhere their secret; the user who stands in them does not."""
+    user = {"id": "scw1001", "username": "scw1001"}
+    given = event_with(
+        user=user, message=f"{SECRET} of scw1001 was refused", extra={"form": {"who": "scw1001", "what": SECRET}}
+    )
+    given["exception"] = stack(vars={name: local})["exception"]
+    left = Scrubber().payload(given)
+    assert left["exception"]["values"][0]["stacktrace"]["frames"][0]["vars"] == {name: FILTERED}
+    assert left["user"] == user
+    assert left["message"] == f"{FILTERED} of scw1001 was refused"
+    assert left["extra"] == {"form": {"who": "scw1001", "what": FILTERED}}
+
+
+def test_what_is_no_name_is_not_kept():
+    """A text without blanks in which a telling word stands is no name: an upload in a form is not kept in memory."""
+    scrubber = Scrubber()
+    tracemalloc.start()
+    try:
+        for number in range(40):
+            scrubber.text(f"{number}pin" + "a" * 60_000)
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()

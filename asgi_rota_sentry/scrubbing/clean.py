@@ -17,7 +17,7 @@ from asgi_rota_sentry.scrubbing.parameters import PARAMETERS, STATEMENTS
 from asgi_rota_sentry.scrubbing.walk import LEFT_ALONE, TOLD
 
 _PLAIN = Verdict.PLAIN  # an enumeration's members take long to look up
-_PAIRED = frozenset({"value", "loc", "kty"})
+_PAIRED = frozenset({"value", "loc", "kty", "Value", "ParameterValue"})
 _MOST_PARTS = 2_000
 _DEEPEST = 40
 

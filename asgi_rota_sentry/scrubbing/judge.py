@@ -13,7 +13,7 @@ from asgi_rota_sentry.scrubbing.randomness import looks_random
 from asgi_rota_sentry.scrubbing.spans import FILTERED, merged, replaced
 from asgi_rota_sentry.scrubbing.text import TextScrubber
 from asgi_rota_sentry.scrubbing.values import is_count, is_folder, is_said, is_trivial
-from asgi_rota_sentry.scrubbing.vocabulary import FIELD_NAMES
+from asgi_rota_sentry.scrubbing.vocabulary import FIELD_NAMES, WHO
 
 UNPAIRED = "", Verdict.PLAIN
 _NOTHING: Mapping[int, Verdict] = {}
@@ -22,8 +22,14 @@ _THIRD = {verdict: {2: verdict} for verdict in Verdict}
 # What Django's `_update` goes over: `(<django.db.models.fields.CharField: pin>, None, '4821')`.
 _FIELD = re.compile(r"<[\w.]{1,128}Field: (\w{1,64})>")
 _PASSWORD = ("password", "'password'")
+# A name and the key of its value; those with capitals are Amazon's.
+_NAMED = (
+    *(("name", "value"), ("key", "value"), ("header", "value"), ("field", "value")),
+    *(("Name", "Value"), ("Key", "Value"), ("ParameterKey", "ParameterValue")),
+)
 _MOST_LEAVES = 200
 _FEW = 8
+_SHORT_OPTION = len("'-p'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class Judge:
     def pair_of(self, node: Mapping[Any, Any]) -> tuple[str, Verdict]:
         """What `{"name": "password", "value": …}` says about `value`, `{"loc": ["pin"], "input": …}` about `input`.
 
+        So does `{"ParameterKey": "Password", "ParameterValue": …}`.
         A JWK says it by its form (RFC 7518): `{"kty": "RSA", "d": …}`, a form's field by the type `password`.
         """
         if "loc" in node and "input" in node and (verdict := validation.of_entry(node, self.names)):
@@ -61,10 +68,12 @@ class Judge:
         kind = node.get("type")
         if isinstance(kind, str) and kind in _PASSWORD:  # no other: an exception has a type, too
             return "value", Verdict.SECRET
-        for key in ("name", "key", "header", "field"):
+        if bare(str(node.get("Type"))) == "SecureString":  # of Amazon's Parameter Store
+            return "Value", Verdict.SECRET
+        for key, paired in _NAMED:
             name = node.get(key)
-            if isinstance(name, str) and name:
-                return "value", self.names.verdict(name)
+            if isinstance(name, str) and name and paired in node:
+                return paired, self.names.verdict(name)
         return UNPAIRED
 
     def parameters_of(self, node: Mapping[Any, Any]) -> Judged | None:
@@ -113,7 +122,9 @@ class Judge:
             previous = None
             if type(item) is str and "-" in item[:2]:
                 previous = item if "=" not in item else None
-                if "-p" in item[:3] and commands.is_password_option(bare(item), items):
+                if len(item) <= _SHORT_OPTION and commands.asks_for_password(index, items):
+                    found[index + 1] = Verdict.SECRET
+                elif "-p" in item[:3] and commands.is_password_option(bare(item), items):
                     found[index] = Verdict.SECRET
         return found or _NOTHING
 
@@ -197,13 +208,18 @@ def _is_harmless(name: str, value: Any) -> bool:
 
 
 def _leaves(value: Any) -> Iterator[str]:
-    """The texts and numbers in a removed value, each by itself, at most 200."""
+    """The texts and numbers in a removed value, each by itself, at most 200; not who it is that gave a password.
+
+    Otherwise the user would be removed wherever else he stands in the event.
+    """
     waiting, seen = [value], 0
     while waiting and seen < _MOST_LEAVES:
         seen += 1
         item = waiting.pop()
         if isinstance(item, Mapping):
-            waiting += item.values()
+            waiting += [
+                inner for key, inner in item.items() if not (type(inner) is str and bare(str(key)).lower() in WHO)
+            ]
         elif isinstance(item, list | tuple | set | frozenset):
             waiting += item
         elif isinstance(item, str | int) and not isinstance(item, bool):

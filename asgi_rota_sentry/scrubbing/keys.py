@@ -7,7 +7,7 @@ and `author` has nothing to do with `auth`. The words after the telling one deci
 import re
 from collections.abc import Iterable
 from enum import IntEnum
-from unicodedata import combining, normalize
+from unicodedata import normalize
 
 from asgi_rota_sentry.scrubbing import vocabulary as v
 
@@ -22,6 +22,7 @@ class Verdict(IntEnum):
 
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
+_ACCENTS = re.compile("[\u0300-\u036f]")
 _REPR = re.compile(r"""[bBuU]?(['"])(.*)\1""", re.DOTALL)
 _LONGEST_NAME = 96
 # Where the process is, not what it knows. `PWD` is also ODBC's password: see `values.is_folder`.
@@ -38,9 +39,10 @@ def bare(name: str) -> str:
 def words(name: str) -> list[str]:
     """The lower-case words of a name in any spelling."""
     if not name.isascii():
-        # `contraseña` is `contrasena`; the stroke of `hasło` is no mark of its own.
-        name = "".join(character for character in normalize("NFKD", name) if not combining(character))
-        name = name.replace("ł", "l").replace("Ł", "L")
+        # `contraseña` is `contrasena`; the stroke of `hasło` is no mark of its own. What is no accent is put together
+        # again: the marks and letters of `パスワード` and `비밀번호` are parts of the writing.
+        name = _ACCENTS.sub("", normalize("NFKD", name)).replace("ł", "l").replace("Ł", "L")
+        name = normalize("NFC", name)
     return [word.lower() for word in _WORDS.findall(name)]
 
 
@@ -112,11 +114,13 @@ class Names:
 
     def verdict(self, name: str) -> Verdict:
         """What the value under this name is."""
+        if len(name) > _LONGEST_NAME:
+            return Verdict.PLAIN
         known = self._known.get(name)
         if known is None:
             if len(self._known) >= _CACHE_SIZE:
                 self._known.clear()
-            known = self._known[name] = self._decide(name) if len(name) <= _LONGEST_NAME else Verdict.PLAIN
+            known = self._known[name] = self._decide(name)
         return known
 
     def is_exempt(self, name: str) -> bool:

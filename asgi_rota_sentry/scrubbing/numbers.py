@@ -15,9 +15,10 @@ _NINO = re.compile(
     r"(?<![A-Za-z0-9])(?:([A-Z]{2})[ -]?[0-9]{2}[ -]?[0-9]{2}[ -]?[0-9]{2}[ -]?[A-D]"
     r"|([a-z]{2}) [0-9]{2} [0-9]{2} [0-9]{2} [a-d])(?![A-Za-z0-9])"
 )
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ \-]?[A-Za-z0-9]{4})")
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ \-+\u00a0\u2009\u202f]?[A-Za-z0-9]{4})")
+_IBAN_SEPARATORS = " -+\u00a0\u2009\u202f"  # the last ones are how a page keeps it on one line
 _NINE_DIGITS = re.compile(r"[0-9](?:(?:%20|[^A-Za-z0-9:]{0,2})[0-9]){8}")
-_LETTERS_AND_DIGITS = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[ -]?[0-9]{2}[ -]?[0-9A-Za-z]{2}")
+_LETTERS_AND_DIGITS = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[ -]?[0-9]{2}[ +\u00a0\u2009\u202f-]?[0-9A-Za-z]{2}")
 _GROUPINGS = frozenset(
     {(4, 4, 4, 4), (4, 6, 5), (4, 4, 4, 4, 3), (4, 6, 4), (4, 4, 4, 1), (6, 13), (4, 4, 4, 3), (4, 5, 6)}
 )
@@ -115,7 +116,7 @@ def _ibans(text: str) -> Iterator[Span]:
             character = text[position]
             if character.isascii() and character.isalnum():
                 taken.append(character)
-            elif character not in " -" or text[position - 1] in " -":
+            elif character not in _IBAN_SEPARATORS or text[position - 1] in _IBAN_SEPARATORS:
                 break
             position += 1
         if text[position : position + 1].isalnum() and text[position : position + 1].isascii():

@@ -10,6 +10,11 @@ from asgi_rota_sentry.scrubbing.vocabulary import FIELD_NAMES
 
 _LOOK_BACK = 24
 _TUPLE = re.compile(r"""(?P<quote>\\{0,8}["']),\s{0,2}(?=[bBuU]?\\{0,8}["'])""")
+_SQL = re.compile(
+    r"""\\{0,8}["'`\]]?\s{1,4}(?:NOT\s{1,4})?
+        (?:(?:I?LIKE\s{1,4}|<>\s{0,4})(?=[EN]?\\{0,8}')|IN\s{0,4}(?=\(\s{0,4}[EN]?\\{0,8}'))""",
+    re.VERBOSE,
+)
 _XML = re.compile(r"(?:\s[^<>]{0,128})?>\s{0,8}(?:<!\[CDATA\[|(?=[^<\s]))")
 _MULTIPART = re.compile(
     r"""["'](?:;[^\r\n\\]{0,128})?(?:\r?\n|\\r\\n)(?:[^\r\n\\]{1,128}(?:\r?\n|\\r\\n)){0,3}(?:\r?\n|\\r\\n)"""
@@ -19,19 +24,27 @@ _OPTION = re.compile(r"""["']?,?\s{1,4}["']?(?=[^\s\-"'])""")
 _NAMED = re.compile(r"""(?:name|key|header|field)\\{0,8}["']?\s{0,2}[:=]\s{0,2}[bBuU]?\\{0,8}["']?$""", re.IGNORECASE)
 _TYPED = re.compile(r"""\btype\\{0,8}["']?\s{0,2}[:=]\s{0,2}\\{0,8}["']?$""", re.IGNORECASE)
 _ITS_VALUE = re.compile(
-    r"""\\{0,8}["']?(?:[,;&]|\s)[^<>{}\n]{0,64}?\bvalue\\{0,8}["']?\s{0,2}[:=]\s{0,2}""", re.IGNORECASE
+    r"""\\{0,8}["']?(?:[,;&]|\s|\\{1,8}[nrt]){1,4}[^<>{}\n]{0,64}?(?:\b|\\[nrt])(?:parameter)?value\\{0,8}["']?\s{0,2}[:=]\s{0,2}""",
+    re.IGNORECASE,
 )
 
 
 def find(text: str, start: int, end: int) -> values.Value | None:
     """The value of the name at `start` to `end`, in whichever of these forms."""
     return (
-        _in_a_pair(text, start, end)
+        _in_sql(text, end)
+        or _in_a_pair(text, start, end)
         or _as_an_option(text, start, end)
         or _in_markup(text, start, end)
         or _in_a_form(text, start, end)
         or _in_a_value(text, start, end)
     )
+
+
+def _in_sql(text: str, end: int) -> values.Value | None:
+    """`"token" IN ('x', 'y')`, `password LIKE 'x%'`, where the values stand in the statement itself."""
+    operator = _SQL.match(text, end)
+    return values.read(text, operator.end(), sign="IN", closed=True, source=False) if operator else None
 
 
 def _in_a_pair(text: str, start: int, end: int) -> values.Value | None:

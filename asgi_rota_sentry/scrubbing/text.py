@@ -36,6 +36,8 @@ class TextScrubber:
             if "/" in text or "@" in text:
                 found += urls.find(text)
             found += self._assignments.find(text, low, source=source)
+            if not source and ("%" in text or "\\u" in text or "\\x" in text):
+                found += self._assignments.find_escaped(text)
             plain = text
             if "\\" in text:
                 plain = _unescaped(text)

@@ -109,6 +109,7 @@ _SCHEME = re.compile(
     r"(?<![A-Za-z0-9])(bearer|basic|token|apikey|negotiate|ntlm)(?:[ \t]{1,4}|%20|\+|: ?)([A-Za-z0-9._~+/\-]{6,}+=*+)",
     re.IGNORECASE,
 )
+_BLANK = re.compile(r"\+|%20")  # in a form or a URL
 # The private parts of a key as JSON (RFC 7518, section 6).
 _JWK = re.compile(r"""["'](?:d|p|q|dp|dq|qi|k)\\{0,8}["']:\s?\\{0,8}["']([\w-]{16,}+)""")
 _PROSE = word_set(
@@ -149,7 +150,7 @@ def _private_keys(text: str) -> Iterator[Span]:
     start = text.find("-----BEGIN")
     while start >= 0:
         label = text[start : start + 64]
-        if "PRIVATE KEY" not in label[10:].split("-----", 1)[0]:
+        if "PRIVATE KEY" not in _BLANK.sub(" ", label[10:].split("-----", 1)[0]):
             start = text.find("-----BEGIN", start + 10)
             continue
         end = text.find("-----END", start)
@@ -163,7 +164,8 @@ def _jwts(text: str) -> Iterator[Span]:
     for found in _JWT.finditer(text):
         whole = found[0].rstrip(".")
         parts = re.split(r"[.:]", whole, maxsplit=2)
-        if len(whole) >= 16 and len(parts) > 1 and len(parts[0]) > 5 and len(parts[1]) > 3:
+        # A JWE for the one key that both sides have is without its second part (RFC 7516, section 5.1).
+        if len(whole) >= 16 and len(parts[0]) > 5 and max(map(len, parts[1:]), default=0) > 3:
             yield Span(found.start(), found.start() + len(whole), "JWT")
 
 

@@ -15,20 +15,20 @@ class Value(NamedTuple):
 
 
 _QUOTE = re.compile(
-    r"""(?:(?:\w{1,32}\.)?Secret\w{0,32}\(\s?)?[bBuUrRfF]{0,2}(\\{0,8}["'`]|%22|%27|&quot;|&\#(?:3[49]|x2[27]);|\\{1,4}u002[27])"""
+    r"""(?:(?:\w{1,32}\.)?Secret\w{0,32}\(\s?)?(?:[bBuUrRfF]{0,2}|[ENX]|_[a-z0-9]{2,8}\s?)(\\{0,8}["'`]|%22|%27|&quot;|&\#(?:3[49]|x2[27]);|\\{1,4}u002[27])"""
 )
 _YAML_BLOCK = re.compile(r"[|>][+-]?[ \t]{0,4}\r?\n\s{1,32}(?=\S)")
 _PLAIN_REST = {
-    '"': re.compile(r'(?:[^"\\\n]|\\.)*+', re.DOTALL),
-    "'": re.compile(r"(?:[^'\\\n]|\\.)*+", re.DOTALL),
+    '"': re.compile(r'(?:[^"\\\n]++|\\.)*+', re.DOTALL),
+    "'": re.compile(r"(?:[^'\\\n]++|\\.)*+", re.DOTALL),
     "`": re.compile(r"[^`\n]*+"),
 }
 # Up to what ends a value without quotes; a comma or a closing bracket only does where something else begins after it.
 _UNQUOTED = re.compile(
-    r"""(?:[^\s&;"'`<>\\,)\]}%?]|\\(?![nrt"'])|%(?!26|22|27)|,(?!\s|$|[\w.\-]{1,64}[=:]|["'])|[)\]}](?!$|[\s,.;:)\]}]))*+"""
+    r"""(?:[^\s&;"'`<>\\,)\]}%?]++|\\(?![nrt"'])|%(?!26|22|27)|,(?!\s|$|[\w.\-]{1,64}[=:]|["'])|[)\]}](?!$|[\s,.;:)\]}]))*+"""
 )
 _RANDOM = re.compile(r"[A-Za-z0-9_\-.~+/%]*+={0,2}")
-_TO_LINE_END = re.compile(r"""(?:[^\r\n"'\\]|\\(?![nr"']))*+""")
+_TO_LINE_END = re.compile(r"""(?:[^\r\n"'\\]++|\\(?![nr"']))*+""")
 _SCHEME = re.compile(
     r"(?:basic|bearer|token|digest|negotiate|ntlm|apikey|api-key|hmac|aws4-hmac-sha256|hawk|signature)\s{1,4}",
     re.IGNORECASE,
@@ -41,7 +41,9 @@ _PARAMETERS = re.compile(
 )
 _HARMLESS = re.compile(
     r"""(?:none|null|nil|undefined|true|false|nan|\.{2,}|…|[*•●x]{3,}|[?]|%\(?\w{0,64}\)?s|\$\d{1,3}|:\w{1,64}|\$?\{{1,2}\s?[\w.\-]{0,64}\s?\}{1,2}|\$\([\w\s.\-]{0,64}\)
-        |(?-i:[a-z_])[\w.]{0,64}\([^()=]{0,64}\)|[A-Z][\w.]{0,64}\((?:['"]?[*]{3,}['"]?)?\)
+        |(?!(?:bytearray|deque|frozenset|set|dict_values)\(\W{0,2}b?(?:["'][^"']|[0-9]))  # these show what is in them
+            (?-i:[a-z_])[\w.]{0,64}\([^()=]{0,64}\)
+        |[A-Z][\w.]{0,64}\((?:['"]?[*]{3,}['"]?)?\)
         |\[(?:filtered|redacted|removed|masked|hidden|secret)[^\[\]]{0,32}\]
         |<(?:[\w .|/\-]{0,64}|[\w.]{1,64}:\s(?:[0-9]{1,9}|[\w.]{1,64}\sobject\s\([0-9]{1,9}\))
             |[\w.]{1,64}\s?(?:\[\]|\{\}|\(\)))>

@@ -20,6 +20,7 @@ SECRET_WORDS = word_set(
     cardno cardnum cardholder ccnum ccnumber ccv sortcode bsb hmac pesel tfn cnpj dni steuernummer
     sozialversicherungsnummer ibannumber tin itin passw motdepasse senha wachtwoord heslo lozinka salasana losenord
     haslo hasla sekret contrasenas passworter kennworter geheimnis geheimnisse geheimzahl zugangsdaten mdp
+    kodeord passord sifre
     cyfrinair cyfrineiriau cyfrinach jelszo parola adgangskode пароль 密码 密碼 パスワード 비밀번호 passkey passkeys
     """
 )
@@ -88,7 +89,7 @@ SECRET_PAIRS = (
     | _pairs("identification ins sin tfn", "number no")
     | _pairs("id", "rsa dsa ecdsa ed")
     | _pairs("identity", "card")
-    | _pairs("de", "passe")
+    | _pairs("de palavra", "passe")
     | _pairs("taxpayer passport govt government", "id")
     | _pairs("dl healthcare medicare medicaid", "number no")
     | _pairs("access", "signature")
@@ -160,7 +161,7 @@ HARMLESS_PAIRS = (
     | _pairs("account message call service", "sid")
     | _pairs("gpio map led", "pin")
     | _pairs("num total max", "tokens")
-    | _pairs("next continuation page syntax parser lexer unexpected current previous", "token")
+    | _pairs("next continuation page pagination syntax parser lexer unexpected current previous", "token")
 )
 # What follows `pin` where it is stuck to a wall.
 PIN_ELSEWHERE = word_set("to on top bar board drop location map icon color colour message post up down layout")
@@ -193,3 +194,5 @@ FIELD_NAMES = word_set(
     "password2 password_confirmation confirm_password token api_key secret csrfmiddlewaretoken csrf_token pin otp "
     "new_password new_password1 new_password2 old_password"
 )
+# What stands beside a password or in a token's claims (RFC 7519, section 4.1) and tells who it is.
+WHO = word_set("username user user_id userid sub email mail login first_name last_name role roles host iss aud")

@@ -136,10 +136,11 @@ class Walk(Leaves):
     def _mapping(self, node: Mapping[Any, Any], layout: Layout) -> Mapping[Any, Any]:  # noqa: C901, PLR0912
         changed: dict[Any, Any] = {}
         changes: Changes = {}
-        renamed: dict[Any, str] = {}
+        renamed: dict[str, Any] = {}
         own, texts, shortest, source = self._own_of(node, layout), self.texts, self._shortest, layout.source
         names, remembered, told = self._memory.names, self._memory.texts, self._memory.told
-        paired, pair = self._judge.pair_of(node) if "value" in node or "loc" in node or "kty" in node else UNPAIRED
+        is_pair = "value" in node or "loc" in node or "kty" in node or "Value" in node or "ParameterValue" in node
+        paired, pair = self._judge.pair_of(node) if is_pair else UNPAIRED
         for key, value in node.items():
             if key in own:
                 continue
@@ -180,8 +181,9 @@ class Walk(Leaves):
         self.changes = changes
         if not renamed:
             return {**node, **changed}
-        changes.update((key, Change("in a name", whole=False)) for key in renamed)
-        return {renamed.get(key, key): changed.get(key, value) for key, value in node.items()}
+        new_names = {key: new for new, key in renamed.items()}
+        changes.update((key, Change("in a name", whole=False)) for key in new_names)
+        return {new_names.get(key, key): changed.get(key, value) for key, value in node.items()}
 
     def _child(self, key: Any, value: Any, verdict: Verdict, layout: Layout) -> Any:
         """The value under this key of a mapping."""
@@ -198,15 +200,15 @@ class Walk(Leaves):
         self._path.pop()
         return new
 
-    def _key(self, key: Any, renamed: dict[Any, str]) -> Verdict:
-        """What a key says that was not met before; a secret in the key itself is noted in `renamed`."""
+    def _key(self, key: Any, renamed: dict[str, Any]) -> Verdict:
+        """What a key says that was not met before; one with a secret in it is noted in `renamed` under its new name."""
         if not isinstance(key, str | bytes):
             return Verdict.PLAIN
         text = key if isinstance(key, str) else repr(key)
         verdict = self._judge.names.verdict(text)
         new = self._leaf(text)
         if new != text:
-            renamed[key] = f"{new} {len(renamed) + 1}" if new in renamed.values() else new
+            renamed[f"{new} {len(renamed) + 1}" if new in renamed else new] = key
         elif isinstance(key, str):
             self._memory.keep_name(key, verdict)
         return verdict
