@@ -25,6 +25,10 @@ _DEEPEST = 12
 _SHORTEST_PART = 3
 # The attributes of a log that are what the application put into its text.
 _PARAMETERS = "sentry.message.parameter"
+# What the SDK's own attributes of logs and metrics begin with; what else is there is the application's own.
+_ATTRIBUTES_OF_THE_SDK = frozenset(
+    {"code", "http", "logger", "process", "sentry", "server", "thread", "url", "user", "user_agent"}
+)
 _FIXED_CONTEXTS = frozenset({"runtime", "os", "device", "app", "preferences"})
 # These tell of paths and queries; what else is there is the application's own.
 _CONTEXTS_OF_PATHS = frozenset({"trace", "request", "breakdown", "slow_request", "error_budget"})
@@ -135,10 +139,21 @@ class Withheld:
 
     def _attributes(self, payload: Event, key: str) -> None:
         if self._may_tell(payload[key]):
+            of_others = self.path if "is_segment" in payload else self._value
             payload[key] = {
-                name: self._clean(value, self.text if name.startswith(_PARAMETERS) else self.path, _DEEPEST)
+                name: self._clean(value, self._for_attribute(name, of_others), _DEEPEST)
                 for name, value in payload[key].items()
             }
+
+    def _for_attribute(self, name: str, of_others: _Clean) -> _Clean:
+        """What cleans this attribute of a log, a metric or a span; `of_others` those that are the application's own."""
+        if name.startswith(_PARAMETERS):
+            return self.text
+        return self.path if name.partition(".")[0] in _ATTRIBUTES_OF_THE_SDK else of_others
+
+    def _value(self, value: str) -> str:
+        """A value that the application gave: a name, or a text that may be a path."""
+        return FILTERED if value in self._whole else self.path(value)
 
     def _as_path(self, event: Event, key: str) -> None:
         self._at(event, key, self.path)

@@ -553,9 +553,10 @@ async def test_nothing_personal_leaves_in_logs_metrics_and_streamed_spans(
         sentry_sdk.logger.info("nobody yet")
         for person in (Person(username="jane.doe", email="jane@example.com"), Person("8", "bob", "bob@example.com")):
             scope["user"] = person
-            names = {"mail": person.email, "name": person.username, "attributes": {"at": "/of/bob/"}}
+            given = {"at": "/of/bob/", "who": person.username}
+            names = {"mail": person.email, "name": person.username, "attributes": given}
             sentry_sdk.logger.info("Mail to {mail}, {name}", **names)
-            sentry_sdk.metrics.count("mails", 1, attributes={"to": person.email, "user": person.id})
+            sentry_sdk.metrics.count("mails", 1, attributes={**given, "to": person.email, "user": person.id})
             if lifecycle == "stream":
                 told_of = {"to": person.email, "all": [person.email]}
                 with sentry_sdk.traces.start_span(name=f"mail {person.email}", attributes=told_of):
@@ -578,7 +579,9 @@ async def test_nothing_personal_leaves_in_logs_metrics_and_streamed_spans(
     if not pii:
         assert [entry["body"] for entry in mails] == ["Mail to [Filtered], [Filtered]"] * 2
         assert mails[1]["attributes"]["sentry.message.parameter.name"]["value"] == "[Filtered]"  # `bob`, a plain word
-        assert mails[1]["attributes"]["at"]["value"] == "/of/bob/"  # which may be part of any path
+        for entry in (mails[1], [one for one in metrics if one["name"] == "mails"][1]):
+            assert entry["attributes"]["who"]["value"] == "[Filtered]"
+            assert entry["attributes"]["at"]["value"] == "/of/bob/"  # which may be part of any path
     assert [one["attributes"]["user"]["value"] for one in metrics if one["name"] == "mails"] == ["SCW1001", "8"]
 
 

@@ -373,6 +373,38 @@ async def test_a_session_crashes_by_what_nobody_handles(
     assert session_counts(server.items("sessions")) == {outcome: 1, "exited": 1}
 
 
+@pytest.mark.parametrize(
+    ("options", "outcome"),
+    [
+        ({"sample_rate": 0.0}, "crashed"),
+        ({"error_sampler": lambda *_: 0.0}, "crashed"),
+        ({"before_send": lambda *_: None}, "exited"),
+    ],
+    ids=["sample_rate", "error_sampler", "before_send"],
+)
+async def test_a_session_crashes_also_where_the_event_is_not_sampled(
+    sentry: Sentry, fetch: Get, options: dict[str, Any], outcome: str
+) -> None:
+    """As by the SDK's layer: of an error that was captured, and raised again, within the budget and beyond it.
+
+    What the user's hook keeps out crashes none.
+    """
+    server = sentry(release="rota@1", errors_per_minute=1, options=options)
+
+    async def view(request: Request) -> Response:
+        try:
+            return Response(str(int("abc")))
+        except ValueError as exc:
+            sentry_sdk.capture_exception(exc)
+            raise
+
+    app = RotaSentryMiddleware(Starlette(routes=[Route("/", view)]))
+    for _ in range(3):
+        await fetch(app, "/")
+    assert server.events == []
+    assert session_counts(server.items("sessions")) == {outcome: 3}
+
+
 async def test_a_session_that_the_application_begins_ends_with_the_request(sentry: Sentry) -> None:
     """It is sent, and the request's own is counted, as by the SDK's layer."""
     for wrap in (RotaSentryMiddleware, SentryAsgiMiddleware):

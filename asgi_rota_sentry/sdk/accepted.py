@@ -1,4 +1,4 @@
-"""Who is to hear that the event which is just being captured was accepted.
+"""Who is to hear whether the event which is just being captured was accepted.
 
 The SDK notes that on the isolation scope that the event was captured in, which need not be the request's: an
 application opens one of its own, and each thread has one.
@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from asgi_rota_sentry import faults
 
-#: What is called with the ID of an accepted event.
-Hear = Callable[[str], object]
+#: What is called with the ID of an accepted event, or None for one that was not.
+Hear = Callable[[str | None], object]
 
 
 class _Captures(threading.local):
@@ -23,7 +23,7 @@ _captures = _Captures()
 
 
 def tell(hear: Hear) -> None:
-    """Have this called if the event that is being captured here is accepted."""
+    """Have this called when the event that is being captured here was accepted, or was not."""
     if _captures.hearers is not None:
         _captures.hearers.append(hear)
 
@@ -37,10 +37,9 @@ def captured(capture: Callable[[], str | None]) -> str | None:
         event_id = capture()
     finally:
         _captures.hearers = around
-    if event_id is not None:
-        for hear in hearers:
-            try:
-                hear(event_id)
-            except Exception:
-                faults.report("noting an accepted event")  # in the midst of the application's own call
+    for hear in hearers:
+        try:
+            hear(event_id)
+        except Exception:
+            faults.report("noting an accepted event")  # in the midst of the application's own call
     return event_id

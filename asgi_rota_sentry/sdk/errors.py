@@ -23,6 +23,9 @@ for _name in ("ignore_logger", "ignore_logger_for_events", "ignore_logger_for_se
 
 Event = dict[str, Any]
 
+# Stands for the ID of an event where an exception was counted, and there was none to stand for it.
+_COUNTED = "counted"
+
 
 class RequestErrors:
     """What was captured in one request, exceptions and events; the last of them, for a request may last for days.
@@ -42,6 +45,7 @@ class RequestErrors:
         "_pending",
         "_seen",
         "_should_drop",
+        "_told",
         "_verdicts",
         "captured",
         "ignored",
@@ -67,6 +71,8 @@ class RequestErrors:
         # The last accepted event of those that are handled, and of those that are not.
         self._last: dict[bool, str] = {}
         self._verdicts: dict[str, Verdict] = {}
+        # The events that the session knows of, also those that the SDK's `sample_rate` has left out.
+        self._told: deque[str] = deque(maxlen=MOST)
 
     def has_seen(self, exc: BaseException) -> bool:
         """Whether this exception, what it tells again, or each member of this group was captured in this request."""
@@ -105,9 +111,11 @@ class RequestErrors:
         """Count an exception beyond the budget."""
         event_id = verdict.stands_for or ""
         self.captured += 1
-        self._seen.add(exc, event_id)
+        self._seen.add(exc, event_id or _COUNTED)
         if event_id:
             self._accept(event_id, handled=handled)
+        if not verdict.is_unwanted:
+            self._told.append(event_id or _COUNTED)
         counters.count("errors.over_budget")
 
     def is_unwanted(self, event: Event, exc: BaseException | None) -> bool:
@@ -143,6 +151,15 @@ class RequestErrors:
                     self._accept(last, handled=entry[1], is_own=entry[1] or not elsewhere)
         if last in self._verdicts:
             self._budget.accepted(self._verdicts.pop(last), last)
+
+    def note_told(self, event_id: str, session: Any, errors: int, _: str | None) -> None:
+        """Note if the session, which knew of so many errors before, was told of this event when it was captured."""
+        if session.errors > errors:
+            self._told.append(event_id)
+
+    def was_told(self, exc: BaseException) -> bool:
+        """Whether the session knows of this exception, by an event of it or by its count."""
+        return self._seen.event_id_of(exc, self._told) is not None
 
     def note_dropped(self, event_id: str) -> None:
         """Note that the user's own hook dropped this event."""

@@ -85,7 +85,7 @@ class RequestScope(Scopes):
         errors = self._errors_by_now()
         verdict = errors.judge(exc)
         if verdict is None:
-            if not handled and errors.event_id_of(exc) is not None:
+            if not handled and errors.was_told(exc):
                 self.note_error(crashed=True)  # its event was made where it was logged, or captured by hand
             return True
         if verdict.is_full:
@@ -142,6 +142,9 @@ class RequestScope(Scopes):
             own, around = getattr(self, "scope", None), contexts.scopes()
             elsewhere = own is not None and around is not None and around[1] is not own
             accepted.tell(partial(errors.note_accepted, elsewhere=elsewhere))
+            session = getattr(around[1] if around is not None else own, "_session", None)
+            if info and session is not None:
+                accepted.tell(partial(errors.note_told, event.get("event_id") or "", session, session.errors))
             if info and self.client.withholds_last:
                 hint[DROPPED] = partial(errors.note_dropped, event.get("event_id") or "")
         withhold = self._teller.enrich(event)
