@@ -59,7 +59,9 @@ class Answering(Report):
             if self._span is not None and self._span.sampled:
                 self._span.set_status_code(status)
             if self._config.trail.remembers and not self._is_excluded:
-                self._remember(status, headers_of(message), self._answered_at)
+                headers = message.get("headers")
+                headers = headers if type(headers) is list else headers_of(message)  # as nearly all, without a call
+                self._remember(status, headers, self._answered_at)
             if self._logged is not None:
                 self._tell_logged(status)
         except Exception:

@@ -205,13 +205,14 @@ class Record:
         With its status the request stands where it was answered: after the click that it came from was noted.
         """
         stories, scope, key = self._config.trail, self._scope, self._visitor
-        renewed = stories.renewed_key(headers)
-        if renewed is not None:
-            stories.renew(key, renewed)
-            key = renewed or key
+        for name, _ in headers:
+            if name in trail.SET_COOKIE:  # as few do
+                key = stories.renewed(key, headers)
+                break
         if not key:
             return
-        whose = self._owner()
+        # As `_owner`, without the call.
+        whose = identity.owner(scope) if self._config.identify is identity.read else self._owner()
         method, path, root_path = scope.get("method"), scope.get("path"), scope.get("root_path")
         if path != self._path:
             path = self._as_sent().get("path")

@@ -156,6 +156,11 @@ def visits() -> Drive:
     return lambda number: trail.note(key, (None, 0.0, "GET", f"/{number}", "", 200, None))
 
 
+def session_cookies() -> Drive:
+    trail = Trail(["session"], visitors=10, length=20, seconds=60.0)
+    return lambda number: trail.key(b"session=%d" % number)
+
+
 def events() -> Drive:
     known = KnownEvents()
     return lambda number: known.remember({"event_id": f"{number:032}", "user": {"id": f"{number}"}})
@@ -212,6 +217,7 @@ DRIVES: dict[Callable[[], Drive], tuple[int, int]] = {
     kinds_of_errors: (2_000, 24_000),
     kinds_of_faults: (2_000, 14_000),
     visits: (3_000, 500),
+    session_cookies: (24_000, 30_000),
     events: (5_000, 11_000),
     feedback: (3_000, 7_500),
     span_names: (3_000, 5_000),

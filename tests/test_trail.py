@@ -92,10 +92,20 @@ def test_the_cookie_itself_is_not_kept() -> None:
 def test_what_a_response_does_to_the_session_is_seen(cookies: list[bytes], expected: str | None) -> None:
     """A new value, the deletion, or nothing; of several cookies the last counts."""
     trail = trail_of()
-    found = trail.renewed_key([(b"content-type", b"text/plain"), *((b"Set-Cookie", cookie) for cookie in cookies)])
-    assert (
-        found == (expected.encode() if not expected else key_of(trail, expected)) if expected is not None else not found
-    )
+    old = key_of(trail, "old")
+    visit(trail, old, "/before/")
+    key = trail.renewed(old, [(b"content-type", b"text/plain"), *((b"Set-Cookie", cookie) for cookie in cookies)])
+    assert key == (key_of(trail, expected) if expected else old)
+    assert story(trail, key) == ([] if expected == "" else ["GET /before/"])
+
+
+def test_a_visitor_is_known_by_the_session_cookie_alone() -> None:
+    """Whatever else is in the header, and however often it comes."""
+    trail = trail_of()
+    headers = (b"session=abc", b"session=abc; theme=dark", b"theme=light; session=abc")
+    assert {trail.key(header) for header in headers * 2} == {trail.key(b"session=abc")}
+    assert trail.key(b"theme=dark; session=abd") not in (None, trail.key(b"session=abc"))
+    assert trail.key(b"theme=dark") is trail.key(b"theme=dark") is None
 
 
 def test_the_story_is_bounded_in_requests_in_age_and_in_visitors() -> None:

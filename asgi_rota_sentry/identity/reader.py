@@ -114,16 +114,20 @@ def owner(scope: Scope) -> str | None:
     What stands for a user without an ID is as `owner_of` says. Cheap enough for every request of a session: of a user
     with an ID nothing else is read.
     """
-    user = scope.get("user")
-    if user is not None and _is_plainly_somebody(user):
-        try:
-            found: int | str = user.id
+    user: Any = scope.get("user")
+    try:
+        if (
+            _plain_kinds[type(user)]  # from here on as `_is_plainly_somebody`, without the call
+            and getattr(user, "is_authenticated", True) is True
+            and getattr(user, "is_anonymous", False) is False
+        ):
+            found: Any = user.id
             if type(found) is str and (found := found.strip()):
                 return found[:LONGEST]
             if type(found) is int:
                 return str(found)[:LONGEST]
-        except Exception:  # noqa: S110 - the closer look tells
-            pass
+    except Exception:  # noqa: S110 - a property that fails, or no ID: the closer look tells
+        pass
     known = None
     for candidate in _candidates(scope):
         user = _loaded(candidate)

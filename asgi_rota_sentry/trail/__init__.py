@@ -10,9 +10,10 @@ from asgi_rota_sentry.trail.breadcrumbs import (
     exception,
 )
 from asgi_rota_sentry.trail.hashing import Key
-from asgi_rota_sentry.trail.visitors import Trail
+from asgi_rota_sentry.trail.visitors import SET_COOKIE, Trail
 
 __all__ = [
+    "SET_COOKIE",
     "Breadcrumb",
     "Entry",
     "Key",

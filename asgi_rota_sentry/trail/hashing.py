@@ -10,7 +10,8 @@ from typing import Any
 Key = Any
 Hash = Callable[[bytes], Key]
 
-_IS_SIPHASH = sys.hash_info.algorithm.startswith("siphash") and sys.hash_info.width == 64
+#: Whether Python's own hash of bytes is a keyed one, of 64 bits.
+IS_SIPHASH = sys.hash_info.algorithm.startswith("siphash") and sys.hash_info.width == 64
 
 
 def hashed_here() -> Hash:
@@ -20,7 +21,7 @@ def hashed_here() -> Hash:
     quarter of the time. As an environment may give its key away (`PYTHONHASHSEED`), ours is added.
     """
     key = secrets.token_bytes(32)
-    if not _IS_SIPHASH:
+    if not IS_SIPHASH:
         return hashed_with(key)
 
     def hash_here(cookie: bytes) -> int:

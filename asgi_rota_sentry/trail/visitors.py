@@ -3,18 +3,22 @@
 A visitor is known by a keyed hash of the session cookie; the cookie itself is never kept.
 """
 
+import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from asgi_rota_sentry.scrubbing import Scrubber
 from asgi_rota_sentry.trail.breadcrumbs import Breadcrumb, Entry, Item, Visit, remembered
 from asgi_rota_sentry.trail.cookies import session_cookie, set_session_cookie
-from asgi_rota_sentry.trail.hashing import Key, hashed_here, hashed_with
+from asgi_rota_sentry.trail.hashing import IS_SIPHASH, Key, hashed_here, hashed_with
 from asgi_rota_sentry.trail.memory import MemoryStore
 
 _ENDED = b""
-_SET_COOKIE = frozenset({b"set-cookie", b"Set-Cookie"})
+_UNKNOWN: Any = object()
+_MOST_KEYS = 10_000  # of some 150 bytes each
+#: The names of the header by which a response sets a cookie.
+SET_COOKIE = frozenset({b"set-cookie", b"Set-Cookie"})
 
 
 class Store(Protocol):
@@ -72,21 +76,33 @@ class Trail:
         #: Remember one request, bounded. An owner other than the remembered one begins a new story: the browser changed
         #: hands.
         self.note: Callable[[Key, Visit], None] = self._store.note
+        # By a keyed hash of a whole Cookie header the key in it: most visitors send the same header again.
+        self._salt = secrets.token_bytes(16)
+        self._keys: dict[int, Key | None] = {}
 
     def key(self, cookies: bytes) -> Key | None:
         """The visitor's key from the value of a Cookie header: a keyed hash of the session cookie; None without one."""
-        found = session_cookie(cookies, self._wanted)
-        return None if found is None else self._hash(found)
+        header = hash(self._salt + cookies)
+        known = self._keys.get(header, _UNKNOWN)
+        return self._find(header, cookies) if known is _UNKNOWN else known
 
-    def renewed_key(self, headers: Collection[tuple[bytes, bytes]]) -> Key | None:
-        """The key of a session cookie that a response sets; empty when it deletes it, None when it does neither."""
-        for name, _ in headers:
-            if name in _SET_COOKIE:
-                break
-        else:
-            return None
+    def _find(self, header: int, cookies: bytes) -> Key | None:
+        found = session_cookie(cookies, self._wanted)
+        key = None if found is None else self._hash(found)
+        if IS_SIPHASH:  # else two headers might have the same hash
+            if len(self._keys) >= _MOST_KEYS:
+                self._keys.clear()
+            self._keys[header] = key
+        return key
+
+    def renewed(self, key: Key | None, headers: Collection[tuple[bytes, bytes]]) -> Key | None:
+        """The key under which a visitor's story goes on after a response that sets cookies; it may also end there."""
         found = set_session_cookie(headers, self._wanted)
-        return self._hash(found) if found else found
+        if found is None:
+            return key
+        new = self._hash(found) if found else _ENDED
+        self.renew(key, new)
+        return new or key
 
     def earlier(self, key: Key | None, viewer: str | None = None, *, besides: float = 0.0) -> list[Breadcrumb]:
         """The visitor's breadcrumbs from earlier requests, oldest first; not of the one that was answered at `besides`.
