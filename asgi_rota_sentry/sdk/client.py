@@ -4,13 +4,17 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
+import sentry_sdk
+from sentry_sdk import scope as _scope
+from sentry_sdk.client import NonRecordingClient
 from sentry_sdk.consts import DEFAULT_OPTIONS
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
 from asgi_rota_sentry import faults, forks
-from asgi_rota_sentry.sdk import batched, children, contexts, metrics, ready, settled
+from asgi_rota_sentry.sdk import batched, children, metrics, ready, settled
 from asgi_rota_sentry.sdk.breadcrumbs import Breadcrumb, in_order
 from asgi_rota_sentry.sdk.collection import Collection
+from asgi_rota_sentry.sdk.contexts import ARE_KNOWN, CURRENT, ISOLATION
 from asgi_rota_sentry.sdk.session import SessionCounts
 
 _PROFILING = ("profiles_sample_rate", "profiles_sampler", "profile_session_sample_rate")
@@ -199,12 +203,28 @@ _last: tuple[Any, Client | None] = None, None
 
 
 def current_client() -> Client | None:
-    """The facts of the client that is in force here, or None when the SDK is not initialised."""
+    """The facts of the client that is in force here, as `sentry_sdk.get_client` finds it; None where there is none.
+
+    In a context that has no scopes yet, as servers start each request, the SDK would find it by way of two exceptions,
+    and where there is none it would make one that does nothing.
+    """
     last, client = _last
-    raw = contexts.client(last)
-    if raw is last:
-        return client
-    return None if raw is None else _client_of(raw)
+    if ARE_KNOWN:
+        scope = CURRENT.get()
+        if scope is None or type(scope.client) is NonRecordingClient:
+            scope = ISOLATION.get()
+            if scope is None or type(scope.client) is NonRecordingClient:
+                # As nearly always: it is the whole process's.
+                scope = _scope._global_scope
+                found = None if scope is None else scope.client
+                if found is last:
+                    return client
+                if found is None or type(found) is NonRecordingClient:
+                    return None
+    raw = sentry_sdk.get_client()
+    if not raw.is_active():
+        return None
+    return client if raw is last else _client_of(raw)
 
 
 def _client_of(raw: Any) -> Client:
