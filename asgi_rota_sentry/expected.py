@@ -104,8 +104,6 @@ def retold(exc: BaseException) -> Iterator[BaseException]:
 
 def should_drop(exc: BaseException) -> bool:
     """Whether this exception makes no event: an answer below 500, or a client that left; counted and logged."""
-    if _is_ordinary(type(exc)) and not _is_unsent(exc):
-        return False  # as nearly all
     if is_disconnect(exc):
         counters.count("errors.disconnects")
         return True
@@ -118,8 +116,8 @@ def should_drop(exc: BaseException) -> bool:
 
 def is_expected(exc: BaseException) -> bool:
     """Whether the exception only stands for an HTTP answer below 500 (a 404, a denied permission)."""
-    if not is_group(exc):  # as nearly all
-        return _answers_below_500(exc)
+    if _is_ordinary(type(exc)):  # as nearly all
+        return False
     return all(_answers_below_500(leaf) for leaf in leaves(exc))
 
 

@@ -187,7 +187,7 @@ class Journey(Answering):
             self._cancel()
         except Exception:
             faults.report("leaving a cancelled request")
-        if self.reply.is_holding and not isinstance(exc, GeneratorExit):
+        if self.reply.held is not None and not isinstance(exc, GeneratorExit):
             await self._release_at_last()
 
     async def _release_at_last(self) -> None:

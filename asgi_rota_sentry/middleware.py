@@ -58,11 +58,7 @@ class RotaSentryMiddleware:
             length=self.settings.trail_requests,
             seconds=self.settings.trail_minutes * 60,
             redis_url=self.settings.trail_redis_url,
-            scrubber=Scrubber(
-                keys=self.settings.scrub_keys,
-                patterns=self.settings.scrub_patterns,
-                exempt=self.settings.scrub_exempt,
-            ),
+            scrubber=Scrubber.from_settings(self.settings),
         )
         self.budget = Budget(self.settings.errors_per_minute, sdk.capture_tally)
         self.slow = SlowRequests(self.settings.slow_request_seconds, self.settings.slow_request_routes)
@@ -100,7 +96,7 @@ class RotaSentryMiddleware:
                 reply.receive,
                 reply.send,
             )
-            if reply.is_holding:
+            if reply.held is not None:
                 await reply.conclude(failed=False)
         # Without a name for the exception: the SDK looks at the variables of this frame, which the exception knows.
         except Exception:

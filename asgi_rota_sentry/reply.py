@@ -58,7 +58,6 @@ class Reply:
     """
 
     __slots__ = (
-        "_held",
         "_listener",
         "_pages",
         "_send",
@@ -67,19 +66,20 @@ class Reply:
         "client_left",
         "ended",
         "ends",
+        "held",
         "is_followed",
-        "is_holding",
         "socket_left",
         "started",
         "take",
     )
 
     def __init__(self, receive: Receive, send: Send, pages: ErrorPages | None, listener: Listener) -> None:
-        self.started = self.ends = self.ended = self.is_holding = self.is_followed = self._trailers = False
+        self.started = self.ends = self.ended = self.is_followed = self._trailers = False
         #: Whether a message could not be sent; and whether the server said that nobody waits for the answer any more,
         #: or that the websocket is closed.
         self.client_gone = self.client_left = self.socket_left = False
-        self._held: HeldAnswer | None = None
+        #: The answer that is held back, as long as one is.
+        self.held: HeldAnswer | None = None
         self.take = receive
         self._send = send
         self._pages = pages
@@ -91,7 +91,7 @@ class Reply:
         What it waits for may come only when the client has the answer (its leaving, most of all): none is held then.
         """
         __tracebackhide__ = True
-        if self.is_holding:
+        if self.held is not None:
             await self.conclude(failed=False)
         message = await self.take()
         try:
@@ -106,8 +106,8 @@ class Reply:
     async def send(self, message: Message) -> None:
         """The `send` that the application gets."""
         __tracebackhide__ = True
-        if self._held is not None:
-            await self._while_holding(self._held, message)
+        if self.held is not None:
+            await self._while_holding(self.held, message)
             return
         try:
             kind = message.get("type")
@@ -182,13 +182,12 @@ class Reply:
         method = self._listener.method
         if not is_to_be_held(start, pages, method):
             return False
-        self._held = HeldAnswer(start, pages, method)
-        self.is_holding = True
+        self.held = HeldAnswer(start, pages, method)
         return True
 
     async def conclude(self, *, failed: bool) -> None:
         """Answer what is still open when the application has returned or raised."""
-        held, status = self._held, self._status_of_page(failed=failed)
+        held, status = self.held, self._status_of_page(failed=failed)
         if status:
             is_complete = held is not None and held.is_complete
             await self._replace(status, () if held is None else held.headers, closes=failed and not is_complete)
@@ -200,7 +199,7 @@ class Reply:
         if self._pages is None:
             return 0
         try:
-            held = self._held
+            held = self.held
             if held is None:
                 return 500 if failed and not self.started and self._pages.may_answer(self._listener.method) else 0
             if held.is_complete:
@@ -233,8 +232,7 @@ class Reply:
 
     def _let_go(self) -> HeldAnswer | None:
         """From here on every message passes; returns what was held."""
-        held, self._held = self._held, None
-        self.is_holding = False
+        held, self.held = self.held, None
         self._pages = None
         return held
 

@@ -55,9 +55,7 @@ def name_of_route(scope: Scope, app: Any, status: int, known: Any, source: str) 
         scope = endpoints.with_route(scope)
         is_routed = "route" in scope
     is_routed = is_routed or "litestar_app" in scope
-    # As `routers.has_router`, without the call.
-    inside = routers.known.get(id(app)) or routers.look_into(app)
-    is_asked = is_routed or "path_template" in scope or inside[2] is not None
+    is_asked = is_routed or "path_template" in scope or routers.has_router(app)
     if is_asked:
         found = template(scope, app)
         if found is not None:

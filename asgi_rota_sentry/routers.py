@@ -24,8 +24,8 @@ _DEEPEST = 10
 _MOST_KNOWN = 100
 
 Finder = Callable[[Any, Scope], str | None]
-#: By the identity of an application, which is kept so that it stays its own: the framework in it, and how to ask it.
-known: dict[int, tuple[Any, Any, Finder | None]] = {}
+# By the identity of an application, which is kept so that it stays its own: the framework in it, and how to ask it.
+_known: dict[int, tuple[Any, Any, Finder | None]] = {}
 
 
 def braced(pattern: str) -> str:
@@ -35,20 +35,19 @@ def braced(pattern: str) -> str:
 
 def has_router(app: Any) -> bool:
     """Whether the application is, or has inside, one whose router `find` asks."""
-    return (known.get(id(app)) or look_into(app))[2] is not None
+    return (_known.get(id(app)) or _look_into(app))[2] is not None
 
 
 def find(app: Any, scope: Scope) -> str | None:
     """The route's template in the form of the other frameworks, or None where it is none of these frameworks."""
-    _, framework, finder = known.get(id(app)) or look_into(app)
+    _, framework, finder = _known.get(id(app)) or _look_into(app)
     return None if finder is None else finder(framework, scope)
 
 
-def look_into(app: Any) -> tuple[Any, Any, Finder | None]:
-    """What is to be `known` of this application from now on."""
-    if len(known) >= _MOST_KNOWN:
-        known.clear()
-    found = known[id(app)] = (app, *_framework(app))
+def _look_into(app: Any) -> tuple[Any, Any, Finder | None]:
+    if len(_known) >= _MOST_KNOWN:
+        _known.clear()
+    found = _known[id(app)] = (app, *_framework(app))
     return found
 
 
@@ -69,7 +68,7 @@ def _framework(app: Any) -> tuple[Any, Finder | None]:
 
 def mount(app: Any, scope: Scope) -> str | None:
     """The template of what serves all that is below a prefix: Falcon's sinks and files, what BlackSheep mounts."""
-    _, framework, finder = known.get(id(app)) or look_into(app)
+    _, framework, finder = _known.get(id(app)) or _look_into(app)
     if finder is None:
         return None
     path = str(scope.get("path") or "/")
@@ -88,7 +87,7 @@ def mount(app: Any, scope: Scope) -> str | None:
 
 def sees_prefix(app: Any) -> bool:
     """Whether the framework knows nothing of a mount around it, so that its templates are those of the whole path."""
-    _, _, finder = known.get(id(app)) or look_into(app)
+    _, _, finder = _known.get(id(app)) or _look_into(app)
     return finder is _falcon
 
 

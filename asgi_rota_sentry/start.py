@@ -45,12 +45,7 @@ def sentry_options_for(settings: Settings, own: Mapping[str, Any]) -> dict[str, 
     """The options of `sentry_sdk.init` for these settings and the user's own options."""
     if "dsn" in own:
         settings = replace(settings, dsn=own["dsn"])
-    scrubber = Scrubber(
-        keys=settings.scrub_keys,
-        patterns=settings.scrub_patterns,
-        exempt=settings.scrub_exempt,
-        longest=LONGEST if own.get("max_value_length") is None else None,
-    )
+    scrubber = Scrubber.from_settings(settings, longest=LONGEST if own.get("max_value_length") is None else None)
     hooks = sdk.Hooks(should_drop=expected.should_drop, scrub=scrubber.payload, tells_nothing=scrubber.tells_nothing)
     return sdk.build_options(settings, own, transport=transport_for(settings, options=own), hooks=hooks)
 

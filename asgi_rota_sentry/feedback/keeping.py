@@ -20,9 +20,7 @@ class Keeper:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._scrubber = Scrubber(
-            keys=settings.scrub_keys, patterns=settings.scrub_patterns, exempt=settings.scrub_exempt
-        )
+        self._scrubber = Scrubber.from_settings(settings)
         self._store: FeedbackStore | None = None
         if settings.outbox_path:
             self._store = FeedbackStore(

@@ -40,8 +40,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     if not isinstance(event, dict):
         sys.stderr.write(f"{args.file} holds no JSON object; expected one event.\n")
         return 2
-    scrubber = Scrubber(keys=settings.scrub_keys, patterns=settings.scrub_patterns, exempt=settings.scrub_exempt)
-    report = scrubber.report(event)
+    report = Scrubber.from_settings(settings).report(event)
     sys.stdout.write(_as_json(event, report) if args.json else _as_text(event, report))
     return 0
 

@@ -1,7 +1,7 @@
 """`Scrubber`, which ties the parts together: two walks over a payload, then its `_meta`."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asgi_rota_sentry.scrubbing import layout, meta
 from asgi_rota_sentry.scrubbing.again import Again, present, worth_seeking
@@ -16,6 +16,9 @@ from asgi_rota_sentry.scrubbing.quiet import tell
 from asgi_rota_sentry.scrubbing.spans import FILTERED
 from asgi_rota_sentry.scrubbing.text import TextScrubber
 from asgi_rota_sentry.scrubbing.walk import Walk
+
+if TYPE_CHECKING:  # which checks the patterns by this package
+    from asgi_rota_sentry.settings import Settings
 
 _KEPT_ON_FAULT = ("event_id", "timestamp", "start_timestamp", "platform", "level", "type", "sdk", "trace_id", "span_id")
 
@@ -58,6 +61,13 @@ class Scrubber:
         self._memory = Memory()
         self._longest = longest
         self._exempt_paths = frozenset(entry for entry in exempt if "." in entry)
+
+    @classmethod
+    def from_settings(cls, settings: "Settings", *, longest: int | None = None) -> "Scrubber":
+        """With the user's own names, patterns and exemptions."""
+        return cls(
+            keys=settings.scrub_keys, patterns=settings.scrub_patterns, exempt=settings.scrub_exempt, longest=longest
+        )
 
     def payload(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """The payload without secrets: an event, transaction, feedback, check-in, log, metric, span or session.

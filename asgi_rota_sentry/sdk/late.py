@@ -139,11 +139,6 @@ def take_out_spans(scope: Scope) -> None:
                 write(scope, None)
 
 
-def is_late(scope: Scope) -> bool:
-    """Whether nobody has looked at this scope yet."""
-    return type(scope) is LateScope
-
-
 def was_late(scope: Scope) -> bool:
     """Whether this scope was late once, and somebody has looked."""
     return type(scope) is _MadeScope

@@ -10,7 +10,7 @@ from sentry_sdk.tracing import Transaction
 
 from asgi_rota_sentry.sdk import chance
 from asgi_rota_sentry.sdk.client import ORIGIN, Client
-from asgi_rota_sentry.sdk.late import is_late, make_now, making
+from asgi_rota_sentry.sdk.late import LateScope, make_now, making
 from asgi_rota_sentry.sdk.scope import RequestScope
 from asgi_rota_sentry.sdk.unsampled import UnsampledSpan
 
@@ -36,7 +36,7 @@ class _StandIn(Transaction):
         if name.startswith("__"):
             raise AttributeError(name)
         with making():  # threads may ask at once
-            if self._current is not None and is_late(self._current):
+            if type(self._current) is LateScope:
                 make_now(self._current)  # which may have a name for it
                 return getattr(self, name)
             if name == "name":
