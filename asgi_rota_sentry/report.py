@@ -11,7 +11,8 @@ from asgi_rota_sentry.pages import Situation
 from asgi_rota_sentry.person import Person
 from asgi_rota_sentry.record import Record
 
-# From when on what runs after the last byte is work in the background, and not the end of the request.
+# From when on what runs after the last byte is work in the background, and not the end of the request, even where no
+# spans of it would be lost.
 _BACKGROUND_SECONDS = 0.25
 # The name of a request that could not be described.
 _UNKNOWN = "(unknown)"
@@ -49,7 +50,7 @@ class Report(Record):
     def _follow(self, span: sdk.RequestSpan) -> None:
         """Give what ran on after the last byte a span of its own."""
         now = (self._failed_with is not None and self._raised_at) or time.time()
-        if self._passed_at and now - self._passed_at >= _BACKGROUND_SECONDS:
+        if self._passed_at and (now - self._passed_at >= _BACKGROUND_SECONDS or span.has_more()):
             since, until = (datetime.fromtimestamp(moment, UTC) for moment in (self._ended_at, now))
             if self._sentry is not None:
                 self._sentry.run(span.follow, since, until, failed=self._failed_with is not None)

@@ -238,12 +238,8 @@ async def test_what_the_background_work_does_is_in_its_span(sentry: Sentry, fetc
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"fine"})
-        if lifecycle == "static":
-            with sentry_sdk.start_span(op="db", name="SELECT 1"):
-                await anyio.sleep(0.26)
-        else:
-            with sentry_sdk.traces.start_span(name="SELECT 1", attributes={"sentry.op": "db"}):
-                await anyio.sleep(0.26)
+        with start("SELECT 1"):
+            await anyio.sleep(0.26)
 
     await fetch(RotaSentryMiddleware(app), "/items/3")
     spans = {span["name"]: span for span in server.all_spans}
@@ -257,6 +253,45 @@ async def test_what_the_background_work_does_is_in_its_span(sentry: Sentry, fetc
         (child,) = [span for batch in server.items("span") for span in batch["items"] if span["name"] == "SELECT 1"]
         assert (child["trace_id"], child["is_segment"]) == (background["trace_id"], False)
         assert child["parent_span_id"] == id_of(spans["/items/3"])
+
+
+async def test_spans_of_short_background_work_are_not_lost(sentry: Sentry, fetch: Get, lifecycle: str) -> None:
+    """Though what takes no time, and has no spans, has none of its own."""
+    server = sentry()
+
+    async def work() -> None:
+        with start("save"):
+            pass
+
+    async def view(request: Request) -> Response:
+        return JSONResponse({}, background=BackgroundTask(work))
+
+    await fetch(RotaSentryMiddleware(Starlette(routes=[Route("/", view)])), "/")
+    if lifecycle == "static":
+        request, background = sorted(server.all_spans, key=when)
+        assert (background["name"], background["op"]) == ("/ (background)", "task.background")
+        assert (background["trace_id"], background["parent_span_id"]) == (request["trace_id"], id_of(request))
+        assert when(request)[1] <= when(background)[0]
+        assert [span["description"] for span in background["payload"]["spans"]] == ["save"]
+        assert request["payload"]["spans"] == []
+    else:
+        (request,) = server.all_spans
+        (save,) = [span for batch in server.items("span") for span in batch["items"] if span["name"] == "save"]
+        assert (save["trace_id"], save["parent_span_id"]) == (request["trace_id"], id_of(request))
+
+
+@pytest.mark.parametrize("op", ["event.django", "middleware.starlette.receive"])
+async def test_what_a_framework_does_at_the_end_is_no_background_work(sentry: Sentry, fetch: Get, op: str) -> None:
+    """Django's receivers of `request_finished`, a middleware that listens for the client's leaving."""
+    server = sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await JSONResponse({})(scope, receive, send)
+        with start("close_old_connections", op):
+            pass
+
+    await fetch(RotaSentryMiddleware(app), "/")
+    assert [span["op"] for span in server.all_spans] == ["http.server"]
 
 
 @pytest.mark.parametrize("looked_before", [True, False])
@@ -308,10 +343,11 @@ async def saved(socket: WebSocket) -> None:
     await runs_on()
 
 
-def start(name: str) -> Any:
+def start(name: str, op: str = "db") -> Any:
     options = sentry_sdk.get_client().options
-    is_static = HAS_TRANSACTIONS and options.get("trace_lifecycle") != "stream"
-    return sentry_sdk.start_span(name=name) if is_static else sentry_sdk.traces.start_span(name=name)
+    if HAS_TRANSACTIONS and options.get("trace_lifecycle") != "stream":
+        return sentry_sdk.start_span(op=op, name=name)
+    return sentry_sdk.traces.start_span(name=name, attributes={"sentry.op": op})
 
 
 @pytest.mark.parametrize("what", ["failed", "left"])

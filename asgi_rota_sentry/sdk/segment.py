@@ -140,6 +140,10 @@ class SegmentSpan:
             background.status = "error" if failed else "ok"
         background.end(until)
 
+    def has_more(self) -> bool:
+        """None would be lost: streamed spans are sent by themselves."""
+        return False
+
     def let_go(self) -> None:
         """Streamed spans are sent by themselves."""
 

@@ -56,6 +56,9 @@ class RequestSpan(Protocol):
     def follow(self, since: datetime, until: datetime, *, failed: bool) -> None:
         """Send a span of the same trace, below this one that has ended, for what ran on in the background."""
 
+    def has_more(self) -> bool:
+        """Whether the application's own work has begun spans after the end, which would be lost with this one."""
+
     def let_go(self) -> None:
         """Forget what ran on: it was only the end of the request."""
 

@@ -13,6 +13,10 @@ from asgi_rota_sentry.sdk import chance, children, profiles
 from asgi_rota_sentry.sdk.client import BACKGROUND_OP, ORIGIN
 from asgi_rota_sentry.sdk.scope import RequestScope
 
+# The operations of what a framework does at the end of each request: Django tells its receivers, and middlewares listen
+# for the client's leaving.
+_PLUMBING = ("event.", "middleware.")
+
 
 class TransactionSpan:
     """A transaction of sentry-sdk 2.x."""
@@ -103,6 +107,13 @@ class TransactionSpan:
                 span.parent_span_id = background.span_id
         background.set_status("internal_error" if failed else "ok")
         TransactionSpan(background).end(until)
+
+    def has_more(self) -> bool:
+        """Whether spans of work began after the end, and not only those that a framework has around its own doings."""
+        recorder = self._transaction._span_recorder
+        if recorder is None or self._is_adopted:
+            return False
+        return any(span.timestamp is not None and not (span.op or "").startswith(_PLUMBING) for span in recorder.spans)
 
     def let_go(self) -> None:
         """Forget the spans that began after the end, which know the transaction in turn."""
