@@ -89,6 +89,8 @@ class Answering(Report):
             self._ended_at = self._ended_at or time.time()
             if self._status < 500 and not self._may_hide_a_failure(message):
                 self._end_span()
+            else:
+                self._pass_on()
             self._passed_at = self._passed_at or time.time()
         except Exception:
             faults.report("ending a span")
@@ -116,6 +118,7 @@ class Answering(Report):
         if self._status == 101 and self._close_code is None:
             self._close_code = code
             self._ended_at = self._passed_at = time.time()
+            self._pass_on()
 
     def page(self, status: int, headers: Headers, *, closes: bool = False) -> Answer:
         """The page in place of a bare answer; where the server closes after it, the client is told, as by its own."""

@@ -37,15 +37,26 @@ class Report(Record):
                 # What must not leave may not be taken out of its name yet.
                 span.rename(_UNKNOWN, "custom")
             self._ended_span = span
-        # Where the clock was put back meanwhile, the SDK counts on from the beginning: Sentry takes no end before that.
-        is_timed = self._ended_at > self._arrived_at
         try:
             if span.sampled and self._sentry is not None:
-                self._sentry.run(span.end, datetime.fromtimestamp(self._ended_at, UTC) if is_timed else None)
+                self._sentry.run(span.end, self._end_of_span())
             else:
                 span.end()
         finally:
             self._last_knowledge = None
+
+    def _end_of_span(self) -> datetime | None:
+        """When the span ends; None where the clock was put back meanwhile: the SDK counts on from the beginning then.
+
+        Sentry takes no end before that.
+        """
+        return datetime.fromtimestamp(self._ended_at, UTC) if self._ended_at > self._arrived_at else None
+
+    def _pass_on(self) -> None:
+        """The answer is out, though the span has not ended: what begins from here on is work in the background."""
+        span, at = self._span, self._end_of_span()
+        if span is not None and span.sampled and at is not None:
+            span.pass_on(at)
 
     def _follow(self, span: sdk.RequestSpan) -> None:
         """Give what ran on after the last byte a span of its own."""

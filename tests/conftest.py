@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -102,6 +103,22 @@ def _segment(span: dict[str, Any]) -> dict[str, Any]:
         "user": {"id": attributes.get("user.id")},
         "payload": span,
     }
+
+
+def when(span: dict[str, Any]) -> tuple[float, float]:
+    """Beginning and end, in seconds since the epoch."""
+    payload = span["payload"]
+    moments = payload["start_timestamp"], payload.get("end_timestamp") or payload.get("timestamp")
+    begun, ended = (
+        datetime.fromisoformat(moment).timestamp() if isinstance(moment, str) else moment for moment in moments
+    )
+    return float(begun), float(ended)
+
+
+def ran_on_for_long(span: dict[str, Any]) -> bool:
+    """Whether the span is of what ran on for a quarter of a second, which on a slow machine may be anything."""
+    begun, ended = when(span)
+    return span["op"] == "task.background" and ended - begun >= 0.25
 
 
 LIFECYCLES = ["static", "stream"] if HAS_TRANSACTIONS else ["stream"]

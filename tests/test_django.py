@@ -16,7 +16,7 @@ import sentry_sdk
 
 from asgi_rota_sentry import RotaSentryMiddleware
 from asgi_rota_sentry.sdk.client import HAS_TRANSACTIONS
-from tests.conftest import Get, MemoryTransport
+from tests.conftest import Get, MemoryTransport, ran_on_for_long
 from tests.django_site import CUSTOM, noted_queries, session_of, site, token_of
 from tests.told import told
 from tests.wire import Wire, http
@@ -198,6 +198,13 @@ def test_where_the_sdk_is_not_initialised_nothing_is_said_of_the_wrapper(
     """It may well be there; as in a site's own tests, which start no SDK."""
     assert get(fetch, RotaSentryMiddleware(site()), "/loaded/fine/").status_code == 200
     assert "RotaSentryMiddleware" not in caplog.text
+
+
+def test_what_django_does_at_the_end_of_a_request_is_no_background_work(sentry: Sentry, fetch: Get) -> None:
+    """It closes old connections and caches when the answer is out, of which the SDK makes spans."""
+    server = sentry()
+    get(fetch, RotaSentryMiddleware(site()), "/loaded/fine/")
+    assert [span["op"] for span in server.all_spans if not ran_on_for_long(span)] == ["http.server"]
 
 
 def sync_only(get_response: Any) -> Any:

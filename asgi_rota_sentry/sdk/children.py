@@ -1,4 +1,4 @@
-"""The child spans of a request, for its breakdown.
+"""The child spans of a request, for its breakdown, and those that begin when its answer is out.
 
 A transaction of 2.x keeps its children until it ends. Streamed spans are sent one by one, so that each is noted when it
 ends, for the segment that it belongs to. The SDK has no public place for that; without it there is no breakdown.
@@ -9,6 +9,7 @@ from typing import Any
 from weakref import ref
 
 from asgi_rota_sentry import breakdown, faults
+from asgi_rota_sentry.sdk.background import Background
 
 _SEAM = "_capture_span"
 # As many as a transaction of the SDK's keeps.
@@ -18,9 +19,11 @@ _MOST = 1_000
 class Children:
     """What has ended inside of one segment; the first thousand, the others are counted."""
 
-    __slots__ = ("__weakref__", "around", "spans", "unseen")
+    __slots__ = ("__weakref__", "around", "background", "spans", "unseen")
 
     def __init__(self) -> None:
+        #: What has the spans that begin from some moment on.
+        self.background: Background | None = None
         self.spans: list[breakdown.Child] = []
         self.unseen = 0
         #: By its ID each span that was on the scope when one inside of it ended, as long as it is open itself.
@@ -32,6 +35,8 @@ class Children:
         Where spans overlap, as those of two tasks do, one that has ended may be on the scope later; it no longer knows
         what is around it.
         """
+        if self.background is not None and self.background.takes(span):
+            return
         self.around.pop(span.span_id, None)
         left = span._scope._span if span._scope is not None else None
         if left is not None and left is not span._segment and len(self.around) < _MOST:

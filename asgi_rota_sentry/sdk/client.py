@@ -23,10 +23,6 @@ _PROFILING = ("profiles_sample_rate", "profiles_sampler", "profile_session_sampl
 _TRACED_METHODS = frozenset({"CONNECT", "DELETE", "GET", "PATCH", "POST", "PUT", "TRACE"})
 _GIVEN_METHODS = ("django", "fastapi", "starlette")
 
-ORIGIN = "auto.http.asgi_rota_sentry"
-#: The operation of the span for what runs on after the last byte of an answer.
-BACKGROUND_OP = "task.background"
-
 #: The key in an event's hint under which our hook finds what takes out the names that must not leave.
 WITHHOLD = "asgi_rota_sentry.withhold"
 #: And the one under which it finds whom to tell that the user's hook has dropped the event.

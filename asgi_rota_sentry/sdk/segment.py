@@ -11,7 +11,9 @@ from sentry_sdk.scope import Scope
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.breakdown import REST
 from asgi_rota_sentry.sdk import chance, children, chosen
-from asgi_rota_sentry.sdk.client import BACKGROUND_OP, ORIGIN, Client
+from asgi_rota_sentry.sdk.background import Background
+from asgi_rota_sentry.sdk.client import Client
+from asgi_rota_sentry.sdk.origin import ORIGIN
 from asgi_rota_sentry.sdk.scope import RequestScope
 
 # As the SDK spells a scope's user on spans and logs.
@@ -103,12 +105,19 @@ class SegmentSpan:
 
     def end(self, at: datetime | None = None) -> None:
         """End and send the segment, which tells where its time went."""
-        ended, self._children = self._children, None
-        if ended is not None:
+        if self._children is not None:
+            self._break_down(self._children, at)
+        if at is None or self._is_adopted:
             children.close(self._segment)
-            self._break_down(ended, at)
+        else:
+            self.pass_on(at)
         if not self._is_adopted:
             self._finish(at)
+
+    def pass_on(self, at: datetime) -> None:
+        """Have the spans that begin from here on be those of a span for the background."""
+        if self._children is not None and not self._is_adopted and self._children.background is None:
+            self._children.background = Background(self._segment, at)
 
     def _finish(self, at: datetime | None) -> None:
         scope = getattr(self._segment, "_scope", None)
@@ -124,25 +133,14 @@ class SegmentSpan:
 
     def follow(self, since: datetime, until: datetime, *, failed: bool) -> None:
         """Send a segment of its own for what ran on in the background."""
-        if self._is_adopted:
-            return
-        attributes: dict[str, Any] = {
-            "sentry.segment.name.source": "custom",
-            "sentry.op": BACKGROUND_OP,
-            "sentry.origin": ORIGIN,
-        }
-        name = f"{self._segment.name} (background)"
-        background = traces.start_span(name=name, attributes=attributes, parent_span=None, active=False)
-        # Private, as there is no other way to tell of what has been: without it the link and the beginning are lost.
-        if background.sampled and hasattr(background, "_start_timestamp"):
-            background._start_timestamp = since
-            background._parent_span_id = self._segment.span_id
-            background.status = "error" if failed else "ok"
-        background.end(until)
+        if not self._is_adopted:
+            known = self._children.background if self._children is not None else None
+            (known or Background(self._segment, since)).end(until, failed=failed)
 
     def has_more(self) -> bool:
-        """None would be lost: streamed spans are sent by themselves."""
-        return False
+        """Whether spans hang under the one for the background, which must be sent, then."""
+        background = self._children.background if self._children is not None else None
+        return background is not None and background.has_begun
 
     def let_go(self) -> None:
         """Streamed spans are sent by themselves."""

@@ -53,6 +53,9 @@ class RequestSpan(Protocol):
     def end(self, at: datetime | None = None) -> None:
         """End and send the span, unless a layer around us began it."""
 
+    def pass_on(self, at: datetime) -> None:
+        """What begins from here on is work in the background, and not of this span, though it may not have ended."""
+
     def follow(self, since: datetime, until: datetime, *, failed: bool) -> None:
         """Send a span of the same trace, below this one that has ended, for what ran on in the background."""
 

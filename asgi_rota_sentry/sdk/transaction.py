@@ -10,12 +10,9 @@ from sentry_sdk.tracing import Transaction
 from asgi_rota_sentry import faults
 from asgi_rota_sentry.breakdown import REST
 from asgi_rota_sentry.sdk import chance, children, profiles
-from asgi_rota_sentry.sdk.client import BACKGROUND_OP, ORIGIN
+from asgi_rota_sentry.sdk.background import BACKGROUND_OP, is_plumbing
+from asgi_rota_sentry.sdk.origin import ORIGIN
 from asgi_rota_sentry.sdk.scope import RequestScope
-
-# The operations of what a framework does at the end of each request: Django tells its receivers, and middlewares listen
-# for the client's leaving.
-_PLUMBING = ("event.", "middleware.")
 
 
 class TransactionSpan:
@@ -81,6 +78,9 @@ class TransactionSpan:
                 self._transaction.init_span_recorder(self._max_spans)
                 self._transaction._span_recorder.spans.extend(later)
 
+    def pass_on(self, at: datetime) -> None:
+        """What began when is told apart at the end."""
+
     def follow(self, since: datetime, until: datetime, *, failed: bool) -> None:
         """Send a transaction of its own for what ran on in the background, with the spans that began since."""
         done = self._transaction
@@ -113,7 +113,7 @@ class TransactionSpan:
         recorder = self._transaction._span_recorder
         if recorder is None or self._is_adopted:
             return False
-        return any(span.timestamp is not None and not (span.op or "").startswith(_PLUMBING) for span in recorder.spans)
+        return any(span.timestamp is not None and not is_plumbing(span.op or "") for span in recorder.spans)
 
     def let_go(self) -> None:
         """Forget the spans that began after the end, which know the transaction in turn."""

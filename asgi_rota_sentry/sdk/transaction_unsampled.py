@@ -9,8 +9,9 @@ from sentry_sdk.scope import Scope
 from sentry_sdk.tracing import Transaction
 
 from asgi_rota_sentry.sdk import chance
-from asgi_rota_sentry.sdk.client import ORIGIN, Client
+from asgi_rota_sentry.sdk.client import Client
 from asgi_rota_sentry.sdk.late import LateScope, make_now, making
+from asgi_rota_sentry.sdk.origin import ORIGIN
 from asgi_rota_sentry.sdk.scope import RequestScope
 from asgi_rota_sentry.sdk.unsampled import UnsampledSpan
 

@@ -1,0 +1,3 @@
+"""What the spans of this middleware tell of where they come from."""
+
+ORIGIN = "auto.http.asgi_rota_sentry"
