@@ -76,7 +76,7 @@ async def test_what_a_hook_changes_is_the_next_segments_own(sentry: Sentry) -> N
 
 
 async def test_a_segment_stays_on_its_scope_until_the_request_is_left(sentry: Sentry) -> None:
-    """What is begun after the last byte hangs under it; nothing of it is there any more when the request is over."""
+    """What begins after the last byte hangs under its background; nothing of it is there when the request is over."""
     server = sentry()
     scopes: list[Any] = []
 
@@ -93,7 +93,10 @@ async def test_a_segment_stays_on_its_scope_until_the_request_is_left(sentry: Se
         await call(RotaSentryMiddleware(runs_on))
     assert [(scope._span, scope._server_segment_span) for scope in scopes] == [(None, None)] * 2
     spans = spans_of(server)
+    below = {span["payload"]["span_id"]: span["parent_span_id"] for span in server.all_spans}
     for ended, inside, around, afterwards in (spans[:4], spans[4:]):
         assert [span["is_segment"] for span in (ended, inside, around, afterwards)] == [True, False, False, False]
-        assert around["parent_span_id"] == afterwards["parent_span_id"] == ended["span_id"]
-        assert inside["parent_span_id"] == around["span_id"]
+        assert around["parent_span_id"] == around["attributes"]["sentry.segment.id"] == ended["span_id"]
+        for span in (inside, afterwards):
+            assert span["parent_span_id"] == span["attributes"]["sentry.segment.id"]
+            assert below[span["parent_span_id"]] == ended["span_id"]

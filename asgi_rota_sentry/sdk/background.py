@@ -50,10 +50,20 @@ class Background:
         own = self._begin()
         if not own.sampled:
             return False
-        if span._parent_span_id == self._segment.span_id:
+        if self._began_before(span._parent_span_id, span._scope):
             span._parent_span_id = own.span_id
         span.set_attributes({"sentry.segment.id": own.span_id, "sentry.segment.name": own.name})
         return True
+
+    def _began_before(self, span_id: str, scope: Any) -> bool:
+        """Whether the span of this ID is the request's, or one inside of it that is around what runs on.
+
+        What is around a span is on its scope again once it has ended.
+        """
+        if span_id == self._segment.span_id:
+            return True
+        around = scope._span if scope is not None else None
+        return around is not None and around.span_id == span_id and around.start_timestamp < self._since
 
     def end(self, until: datetime, *, failed: bool) -> None:
         """Send it."""

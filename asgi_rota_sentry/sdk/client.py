@@ -11,7 +11,7 @@ from sentry_sdk.consts import DEFAULT_OPTIONS
 from sentry_sdk.tracing_utils import has_tracing_enabled
 
 from asgi_rota_sentry import faults, forks
-from asgi_rota_sentry.sdk import batched, children, metrics, ready, settled
+from asgi_rota_sentry.sdk import apart, batched, children, metrics, ready, settled
 from asgi_rota_sentry.sdk.breadcrumbs import Breadcrumb, in_order
 from asgi_rota_sentry.sdk.collection import Collection
 from asgi_rota_sentry.sdk.contexts import ARE_KNOWN, CURRENT, ISOLATION
@@ -103,6 +103,7 @@ class Client:
         if self.streaming:
             children.watch(raw)
         settled.pass_over(raw)
+        apart.install(raw)
         self.has_metrics = metrics.has_metrics(raw)
         self.sampler = callable(options.get("traces_sampler"))
         experiments = options.get("_experiments") or {}
