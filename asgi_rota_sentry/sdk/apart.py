@@ -9,10 +9,9 @@ import contextvars
 from typing import Any
 
 
-def install(raw: Any) -> None:
-    """Have what sends for this client begun in a context of its own; where it has no such part nothing is done."""
-    transport = getattr(raw, "transport", None)
-    worker: Any = getattr(getattr(transport, "_inner", transport), "_worker", None)
+def install(transport: Any) -> None:
+    """Have what sends for this transport begun in a context of its own; where it has no such part nothing is done."""
+    worker: Any = getattr(transport, "_worker", None)
     start = getattr(worker, "start", None)
     if start is None or getattr(start, "is_apart", False):
         return

@@ -1,7 +1,7 @@
-"""The span of what runs on when the answer of a request is out, where spans are streamed.
+"""What runs on when the answer of a request is out: which spans are of it, and, where they are streamed, its own.
 
-It is begun only when there is something to hang under it, or at its very end: mostly nothing runs on. That the SDK lets
-nobody move a span from one to another is why its private parts are written to.
+That one is begun only when there is something to hang under it, or at its very end: mostly nothing runs on. That the
+SDK lets nobody move a span from one to another is why its private parts are written to.
 """
 
 from datetime import datetime

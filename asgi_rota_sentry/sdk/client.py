@@ -103,7 +103,7 @@ class Client:
         if self.streaming:
             children.watch(raw)
         settled.pass_over(raw)
-        apart.install(raw)
+        apart.install(self.transport)
         self.has_metrics = metrics.has_metrics(raw)
         self.sampler = callable(options.get("traces_sampler"))
         experiments = options.get("_experiments") or {}

@@ -134,13 +134,16 @@ class SegmentSpan:
     def follow(self, since: datetime, until: datetime, *, failed: bool) -> None:
         """Send a segment of its own for what ran on in the background."""
         if not self._is_adopted:
-            known = self._children.background if self._children is not None else None
-            (known or Background(self._segment, since)).end(until, failed=failed)
+            (self._background or Background(self._segment, since)).end(until, failed=failed)
 
     def has_more(self) -> bool:
         """Whether spans hang under the one for the background, which must be sent, then."""
-        background = self._children.background if self._children is not None else None
-        return background is not None and background.has_begun
+        return self._background is not None and self._background.has_begun
+
+    @property
+    def _background(self) -> Background | None:
+        """What has the spans that began when the answer was out, where those are noted."""
+        return None if self._children is None else self._children.background
 
     def let_go(self) -> None:
         """Streamed spans are sent by themselves."""
