@@ -101,6 +101,7 @@ class Journey(Answering):
         is_tracing = client.tracing or (headers and client.streaming)
         if is_tracing and (scope.get("method") in client.traced_methods or self._is_traced(client)):
             self._span = sdk.start_span(client, sentry, scope, headers=headers, name=self._first_name)
+            self.reply.follows_end = True
         elif headers and not sentry.is_adopted:
             sdk.continue_trace(client, sentry, headers)
         if scope["type"] == "websocket":

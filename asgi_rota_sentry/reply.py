@@ -53,8 +53,8 @@ class Reply:
     It `ends` when the last message is about to be sent, and has `ended` when it was.
 
     `take` is where the application's `receive` takes its messages from: the server's own `receive`, until it is set.
-    `pages` is None where no page is ever served (a websocket). The listener hears of the response's start and end once
-    it is followed.
+    `pages` is None where no page is ever served (a websocket). The listener hears of the response's start once it is
+    followed, and of its end if it also `follows_end`, or the client has left.
     """
 
     __slots__ = (
@@ -66,6 +66,7 @@ class Reply:
         "client_left",
         "ended",
         "ends",
+        "follows_end",
         "held",
         "is_followed",
         "socket_left",
@@ -74,7 +75,7 @@ class Reply:
     )
 
     def __init__(self, receive: Receive, send: Send, pages: ErrorPages | None, listener: Listener) -> None:
-        self.started = self.ends = self.ended = self.is_followed = self._trailers = False
+        self.started = self.ends = self.ended = self.is_followed = self.follows_end = self._trailers = False
         #: Whether a message could not be sent; and whether the server said that nobody waits for the answer any more,
         #: or that the websocket is closed.
         self.client_gone = self.client_left = self.socket_left = False
@@ -132,7 +133,7 @@ class Reply:
             raise
         if is_last:
             self.ended = True
-            if self.is_followed:
+            if self.is_followed and (self.follows_end or self.client_left):
                 self._listener.on_end(message)
 
     def _is_last(self, message: Message, kind: Any) -> bool:

@@ -123,7 +123,7 @@ def owner(scope: Scope) -> str | None:
         ):
             found: Any = user.id
             if type(found) is str and (found := found.strip()):
-                return found[:LONGEST]
+                return found if len(found) <= LONGEST else found[:LONGEST]
             if type(found) is int:
                 return str(found)[:LONGEST]
     except Exception:  # noqa: S110 - a property that fails, or no ID: the closer look tells

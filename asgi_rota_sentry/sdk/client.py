@@ -14,7 +14,7 @@ from asgi_rota_sentry import faults, forks
 from asgi_rota_sentry.sdk import apart, batched, children, metrics, ready, settled
 from asgi_rota_sentry.sdk.breadcrumbs import Breadcrumb, in_order
 from asgi_rota_sentry.sdk.collection import Collection
-from asgi_rota_sentry.sdk.contexts import ARE_KNOWN, CURRENT, ISOLATION
+from asgi_rota_sentry.sdk.contexts import ARE_KNOWN, get_current, get_isolation
 from asgi_rota_sentry.sdk.session import SessionCounts
 
 _PROFILING = ("profiles_sample_rate", "profiles_sampler", "profile_session_sample_rate")
@@ -207,9 +207,9 @@ def current_client() -> Client | None:
     """
     last, client = _last
     if ARE_KNOWN:
-        scope = CURRENT.get()
+        scope = get_current()
         if scope is None or type(scope.client) is NonRecordingClient:
-            scope = ISOLATION.get()
+            scope = get_isolation()
             if scope is None or type(scope.client) is NonRecordingClient:
                 # As nearly always: it is the whole process's.
                 scope = _scope._global_scope

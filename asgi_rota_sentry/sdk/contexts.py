@@ -18,6 +18,8 @@ _ABSENT: ContextVar[Any] = ContextVar("asgi_rota_sentry_absent", default=False)
 CURRENT: ContextVar[Any] = getattr(_scope, "_current_scope", _ABSENT)
 ISOLATION: ContextVar[Any] = getattr(_scope, "_isolation_scope", _ABSENT)
 ARE_KNOWN = _ABSENT not in (CURRENT, ISOLATION) and hasattr(_scope, "_global_scope")
+#: What this context holds of them. Bound once: to look a method up on an imported name makes it each time.
+get_current, get_isolation = CURRENT.get, ISOLATION.get
 
 #: The IDs of the trace and of the span that another tracer has begun, if one does so in place of the SDK
 #: (`OTLPIntegration`); else None.
@@ -32,7 +34,7 @@ def switch(
 ) -> _Result:
     """Change to these two scopes (None for having none, as before the first) and to another layer.
 
-    The layer is opened by `layer.set`, given who opens it, and left by `layer.reset`, given the token that came of it.
+    The layer is opened by `open_layer`, given who opens it, and left by `close_layer`, given the token that came of it.
     """
     is_to_rest = MAY_COLLECT and gc.isenabled()
     if is_to_rest:
@@ -54,7 +56,7 @@ def change(current: Scope, isolation: Scope) -> None:
 
 def scopes() -> tuple[Scope, Scope] | None:
     """The current and the isolation scope of this context; None where it has neither yet, else the other is made."""
-    current, isolation = CURRENT.get(), ISOLATION.get()
+    current, isolation = get_current(), get_isolation()
     if current is None and isolation is None:
         return None
     return current or Scope.get_current_scope(), isolation or Scope.get_isolation_scope()

@@ -9,15 +9,23 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from operator import attrgetter
 from threading import RLock
-from typing import Any
+from typing import Any, Protocol
 
 from sentry_sdk.scope import Scope
 
 from asgi_rota_sentry import faults, forks
 from asgi_rota_sentry.sdk.named import OWN, NamedScope
 
-#: Makes the copy that a late scope stands for.
-Make = Callable[[], Scope]
+
+class Maker(Protocol):
+    """Whose two scopes are late: makes the copies that they stand for."""
+
+    #: Whether something was noted for one of them.
+    has_noted: bool
+
+    def make(self, *, is_current: bool) -> Scope:
+        """The copy that its current scope stands for, or its isolation scope."""
+
 
 # What the integrations ask the current scope of every request for: None where no span was begun, or a stand-in.
 _SPANS = ("_span", "_server_segment_span")
@@ -45,20 +53,26 @@ def _renew_lock() -> None:
 forks.in_child(_renew_lock)
 
 
-class _MadeScope(NamedScope):
+class _RequestsScope(NamedScope):
+    """The layout of both, in one place: Python would compare the names at each change from the one to the other."""
+
+    __slots__ = ("_is_current", "_maker", "_noted", "_stand_in")
+
+
+class _MadeScope(_RequestsScope):
     """What a late scope becomes: an ordinary one."""
 
-    __slots__ = ("_make", "_noted", "_stand_in")
+    __slots__ = ()
     __init__ = object.__init__  # made late, so nothing is written into it before
 
 
-class LateScope(NamedScope):
+class LateScope(_RequestsScope):
     """Stands for a copy that is made by the first read or write of anything but what is noted here.
 
     Threads may look at the same time: the copy is made once, and all of them see it whole.
     """
 
-    __slots__ = ("_make", "_noted", "_stand_in")
+    __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:
         if name not in _SPANS or not _hold_stand_in(self):
@@ -102,12 +116,12 @@ class LateScope(NamedScope):
 _read: Any = attrgetter(*_SLOTS) if IS_POSSIBLE else None
 _writers: list[Any] = [Scope.__dict__[name].__set__ for name in _SLOTS] if IS_POSSIBLE else []
 _set_spans: list[Any] = [Scope.__dict__[name].__set__ for name in _SPANS] if IS_POSSIBLE else []
-_set_noted: Any = LateScope.__dict__["_noted"].__set__
-_set_stand_in: Any = LateScope.__dict__["_stand_in"].__set__
+_set_noted: Any = _RequestsScope.__dict__["_noted"].__set__
+_set_stand_in: Any = _RequestsScope.__dict__["_stand_in"].__set__
 
 
-def late(make_current: Make, make_isolation: Make, client: Any, *, has_span: bool) -> tuple[Scope, Scope]:
-    """A current and an isolation scope with nothing in them yet but the client that is in force.
+def late(maker: Maker, client: Any, *, has_span: bool) -> tuple[Scope, Scope]:
+    """A current and an isolation scope of this maker's, with nothing in them yet but the client that is in force.
 
     The client is what the SDK reads, and looks for in scope after scope, before it knows whether it has work to do; one
     that is bound in the midst of the request counts once a scope is made. The span is another such thing, unless the
@@ -116,7 +130,8 @@ def late(make_current: Make, make_isolation: Make, client: Any, *, has_span: boo
     # Late only at last: until then their slots are written as those of any object.
     current: Any = _MadeScope()
     isolation: Any = _MadeScope()
-    current._make, isolation._make = make_current, make_isolation
+    current._maker = isolation._maker = maker
+    current._is_current, isolation._is_current = True, False
     current.client = isolation.client = client
     current._noted = isolation._noted = ()
     current._stand_in = isolation._stand_in = None
@@ -179,7 +194,7 @@ def _hold_stand_in(scope: Scope) -> bool:
 
 def _made(scope: LateScope) -> Scope:
     try:
-        made: Scope = scope._make()
+        made: Scope = scope._maker.make(is_current=scope._is_current)
         for do, args in scope._noted:
             do(made, *args)
     except Exception:
@@ -193,5 +208,6 @@ def _note(scope: Scope, do: Callable[..., Any], *args: Any) -> None:
     with _lock:
         if type(scope) is LateScope and len(scope._noted) < _MOST_NOTED:
             _set_noted(scope, (*scope._noted, (do, args)))
+            scope._maker.has_noted = True
             return
     do(scope, *args)

@@ -18,6 +18,9 @@ _Result = TypeVar("_Result")
 #: two transactions a request.
 layer: ContextVar[Any] = getattr(_asgi, "_asgi_middleware_applied", ContextVar("asgi_rota_sentry_layer"))
 
+#: Open a layer, given who does; and leave it, given the token that came of it.
+open_layer, close_layer = layer.set, layer.reset
+
 #: Whether Python's collector may run within `ContextVar.set`, as it does before 3.12. If what it collects sets one of
 #: the same context (the SDK does, with each exception), what is read next may have been freed, and the process dies.
 MAY_COLLECT = sys.version_info < (3, 12)

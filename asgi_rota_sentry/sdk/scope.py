@@ -14,7 +14,7 @@ from asgi_rota_sentry.sdk.capture import remember_exception
 from asgi_rota_sentry.sdk.client import DROPPED, WITHHOLD, Client
 from asgi_rota_sentry.sdk.errors import Event, RequestErrors, log_counted
 from asgi_rota_sentry.sdk.late import LateScope, transaction_name
-from asgi_rota_sentry.sdk.layer import layer
+from asgi_rota_sentry.sdk.layer import close_layer, layer, open_layer
 from asgi_rota_sentry.sdk.named import source_of
 from asgi_rota_sentry.sdk.scopes import Scopes
 
@@ -70,12 +70,12 @@ class RequestScope(Scopes):
         if self.is_adopted or (around == (self.current, self.scope) and layer.get(None) is self._teller):
             do(*args, **kwargs)
             return
-        token = contexts.switch(self.current, self.scope, layer.set, self._teller)
+        token = contexts.switch(self.current, self.scope, open_layer, self._teller)
         try:
             do(*args, **kwargs)
         finally:
             current, isolation = around or (None, None)
-            contexts.switch(current, isolation, layer.reset, token)
+            contexts.switch(current, isolation, close_layer, token)
 
     def skips(self, exc: BaseException, *, handled: bool = False) -> bool:
         """Whether no event is to be built of this exception: it was seen, or is to be dropped, or is only counted.
@@ -125,7 +125,7 @@ class RequestScope(Scopes):
     def transaction(self) -> tuple[Any, str]:
         """The name that the SDK's integrations or the application gave the request by now, and its source."""
         current: Any = self.current
-        if type(current) is LateScope and not current._noted:  # as nearly always where nothing was routed
+        if type(current) is LateScope and not self.has_noted:  # as nearly always where nothing was routed
             return "", "url"
         return transaction_name(current)
 

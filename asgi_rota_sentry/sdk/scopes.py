@@ -18,7 +18,7 @@ from asgi_rota_sentry.sdk.late import (
     take_out_spans,
     was_late,
 )
-from asgi_rota_sentry.sdk.layer import layer, undisturbed
+from asgi_rota_sentry.sdk.layer import close_layer, open_layer, undisturbed
 from asgi_rota_sentry.sdk.named import named
 from asgi_rota_sentry.sdk.session import RequestSession, SessionCounts, note_error
 
@@ -47,6 +47,7 @@ class Scopes:
         "client",
         "current",
         "errors",
+        "has_noted",
         "is_adopted",
         "outer",
         "scope",
@@ -83,8 +84,9 @@ class Scopes:
         """
         self.outer = self._begin_span = self._session = self._trace = self._draw = None
         self.is_adopted = around is True
+        self.has_noted = False
         if around is True:
-            self._token = undisturbed(layer.set, who)
+            self._token = undisturbed(open_layer, who)
             self.scope = Scope.get_isolation_scope()
             self.current = Scope.get_current_scope()
             self._is_open = True
@@ -99,16 +101,18 @@ class Scopes:
             client.eager_requests = max(0, client.eager_requests - 1)
             self.current, self.scope = self._make_current(), self._make_isolation()
         else:
-            self.current, self.scope = late(
-                self._make_current, self._make_isolation, client.raw, has_span=client.tracing
-            )
-        self._token = contexts.switch(self.current, self.scope, layer.set, who)
+            self.current, self.scope = late(self, client.raw, has_span=client.tracing)
+        self._token = contexts.switch(self.current, self.scope, open_layer, who)
 
     def make_now(self) -> None:
         """Copy the scopes now, for they are going to be looked at; to be called before the application is."""
         if type(self.current) is LateScope:
             self.current, self.scope = self._make_current(), self._make_isolation()
             contexts.change(self.current, self.scope)
+
+    def make(self, *, is_current: bool) -> Scope:
+        """The copy that a late scope of the request stands for."""
+        return self._make_current() if is_current else self._make_isolation()
 
     def _make_current(self) -> Scope:
         # What `fork` does, without its detour through the copy module.
@@ -222,9 +226,9 @@ class Scopes:
             del self.current, self.scope
             if outer is not None and is_here:
                 current, isolation = (None, None) if outer is _PRISTINE else outer
-                contexts.switch(current, isolation, layer.reset, self._token)
+                contexts.switch(current, isolation, close_layer, self._token)
             elif is_here:
-                undisturbed(layer.reset, self._token)
+                undisturbed(close_layer, self._token)
 
     def _let_go(self, current: Scope) -> None:
         """Remember that somebody has looked, and let go of what would be a cycle."""

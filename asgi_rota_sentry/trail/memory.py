@@ -65,7 +65,7 @@ class MemoryStore(Locked):
                     story.visits.clear()
                 story.owner = owner
             # What `bounded` finds of nearly all, without the call: every request pays for it.
-            is_short = method in METHODS and type(path) is str and 0 < len(path) <= LONGEST
+            is_short = method in METHODS and type(path) is str and len(path) <= LONGEST
             story.visits.append(visit if is_short and not root_path and not actions else bounded(visit))
             stories.move_to_end(key)
         self._forget_oldest()
