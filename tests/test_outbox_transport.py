@@ -157,7 +157,7 @@ def test_a_dsn_that_is_given_as_an_option_is_as_good_as_one_in_the_settings(path
     option, setting = dsns if state == QUEUED else reversed(dsns)
     init(Settings(dsn=setting or None, outbox_path=str(path)), dsn=option, default_integrations=False)
     event_id = crash()
-    sentry_sdk.flush(0.1)
+    wait_until(lambda: Outbox(path, create=False).find(event_id))
     kept = Outbox(path, create=False).find(event_id)
     sentry_sdk.get_client().close(timeout=0)
     assert [entry.state for entry in kept] == [state]
