@@ -156,6 +156,18 @@ def visits() -> Drive:
     return lambda number: trail.note(key, (None, 0.0, "GET", f"/{number}", "", 200, None))
 
 
+def long_visits(method: str, path: str, root_path: str, more: str) -> Drive:
+    trail = Trail(["session"], visitors=10, length=20, seconds=60.0)
+    key = trail.key(b"session=1")
+
+    def drive(number: int) -> None:
+        told = [part.replace("long", f"{number}{more * 10}") for part in (method, path, root_path)]  # 20 are kept
+        trail.note(key, (None, 0.0, *told, 200, None))
+        trail.earlier(key)  # before which it is filed
+
+    return drive
+
+
 def session_cookies() -> Drive:
     trail = Trail(["session"], visitors=10, length=20, seconds=60.0)
     return lambda number: trail.key(b"session=%d" % number)
@@ -242,7 +254,19 @@ def test_no_number_of_them_fills_the_memory(kind: Callable[[], Drive], caplog: p
     assert kept <= most
 
 
-@pytest.mark.parametrize("kind", [header_names, wishes, span_names, scrubbed], ids=lambda kind: kind.__name__)
+LONG: dict[str, Callable[[str], Drive]] = {
+    "header names": header_names,
+    "wishes": wishes,
+    "span names": span_names,
+    "scrubbed": scrubbed,
+    "methods of visits": partial(long_visits, "long", "/a", ""),
+    "paths of visits": partial(long_visits, "GET", "/long", ""),
+    "mounts of visits": partial(long_visits, "GET", "/long/a", "/long"),
+    "other mounts of visits": partial(long_visits, "GET", "/a", "/long"),
+}
+
+
+@pytest.mark.parametrize("kind", LONG.values(), ids=LONG)
 def test_no_length_of_them_fills_the_memory(kind: Callable[..., Drive]) -> None:
     """What is very long is not kept, or cut."""
     request._KNOWN_HEADERS.clear()

@@ -64,9 +64,11 @@ class MemoryStore(Locked):
                 if story.owner is not None:
                     story.visits.clear()
                 story.owner = owner
-            # What `bounded` finds of nearly all, without the call: every request pays for it.
-            is_short = method in METHODS and type(path) is str and len(path) <= LONGEST
-            story.visits.append(visit if is_short and not root_path and not actions else bounded(visit))
+            # Nearly all are short, which is found without a call: every request pays for it. `kept` sees to the rest.
+            is_short = method in METHODS and type(path) is str and len(path) <= LONGEST and not actions
+            if root_path and is_short:
+                is_short = type(root_path) is str and path.startswith(root_path)
+            story.visits.append(visit if is_short else bounded(visit))
             stories.move_to_end(key)
         self._forget_oldest()
 
