@@ -193,9 +193,12 @@ async def test_a_stream_that_fails_behind_a_base_http_middleware_fails_the_reque
     assert len(server.events) == 1
 
 
-async def test_who_leaves_a_stream_behind_a_base_http_middleware_has_cancelled_the_request(sentry: Sentry) -> None:
-    """Which ends the answer that the stream has given up."""
-    server = sentry()
+@pytest.mark.parametrize("rate", [1.0, None])
+async def test_who_leaves_a_stream_behind_a_base_http_middleware_has_cancelled_the_request(
+    sentry: Sentry, rate: float | None
+) -> None:
+    """Which ends the answer that the stream has given up; with tracing off, too, it is counted."""
+    server = sentry(options={"traces_sample_rate": rate})
     before = counters.counts().get("requests.cancelled", 0)
 
     async def endless() -> AsyncIterator[str]:
@@ -211,9 +214,7 @@ async def test_who_leaves_a_stream_behind_a_base_http_middleware_has_cancelled_t
     scope = http(asgi={"version": "3.0", "spec_version": "2.3"})  # as uvicorn's, where a stream listens for the client
     wire = await Wire([{"type": "http.request"}, {"type": "http.disconnect"}]).run(app, scope)
     assert wire.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
-    (span,) = server.all_spans
-    assert is_cancelled(span)
-    assert not span["failed"]
+    assert [(is_cancelled(span), span["failed"]) for span in server.all_spans] == [(True, False)] * (rate is not None)
     assert server.events == []
     assert counters.counts()["requests.cancelled"] == before + 1
 

@@ -198,6 +198,21 @@ async def test_what_is_kept_has_the_path_as_the_client_sent_it(
     assert crumb["data"] == {"method": "GET", "url": told, "status_code": 200}
 
 
+@pytest.mark.anyio
+async def test_a_path_that_the_application_cuts_off_is_kept_whole(sentry: Sentry) -> None:
+    """As Litestar's mounts do, in the very scope, and without a word of it in `root_path`."""
+    sentry()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["path"] = "/7/"
+        await PlainTextResponse("ok")(scope, receive, send)
+
+    wrapped = RotaSentryMiddleware(app)
+    await Wire().run(wrapped, http(path="/shifts/7/", headers=[(b"cookie", b"session=a")]))
+    (crumb,) = wrapped.trail.earlier(wrapped.trail.key(b"session=a"))
+    assert crumb["message"] == "GET /shifts/7/ (200 OK)"
+
+
 @pytest.mark.parametrize("given", [{"visitors": 0}, {"length": 0}])
 def test_a_trail_may_be_switched_off(given: dict[str, int]) -> None:
     """Then nobody has a key."""
