@@ -79,12 +79,12 @@ def feedback(message: str, event_id: str = "") -> None:
     transport.capture_envelope(envelope)
 
 
-def wait_until(condition: Callable[[], Any], timeout: float = 30.0) -> None:
+def wait_until(condition: Callable[[], Any], timeout: float = 30.0) -> Any:
     def is_so() -> Any:
         with contextlib.suppress(OutboxMissingError):  # not written yet
             return condition()
 
-    waiting.wait_until(is_so, timeout)
+    return waiting.wait_until(is_so, timeout)
 
 
 def running_threads() -> list[str]:
@@ -157,8 +157,7 @@ def test_a_dsn_that_is_given_as_an_option_is_as_good_as_one_in_the_settings(path
     option, setting = dsns if state == QUEUED else reversed(dsns)
     init(Settings(dsn=setting or None, outbox_path=str(path)), dsn=option, default_integrations=False)
     event_id = crash()
-    wait_until(lambda: Outbox(path, create=False).find(event_id))
-    kept = Outbox(path, create=False).find(event_id)
+    kept = wait_until(lambda: Outbox(path, create=False).find(event_id))
     sentry_sdk.get_client().close(timeout=0)
     assert [entry.state for entry in kept] == [state]
 
@@ -398,6 +397,9 @@ def test_what_is_dropped_is_reported(start: Start, server: Ingest, warnings: Cal
         late.wait_for(lambda it: kept <= set(it.event_ids()))
         sentry_sdk.flush()
         reports = [each for report in late.items("client_report") for each in report["discarded_events"]]
+    assert len(kept) == 10
+    assert sorted(late.event_ids()) == sorted(set(late.event_ids()))
+    assert len(late.event_ids()) in (10, 11)
     assert sum(each["quantity"] for each in reports if each["reason"] == "cache_overflow") == 20
     assert {each["category"] for each in reports if each["reason"] == "cache_overflow"} == {"error"}
     (line,) = warnings()

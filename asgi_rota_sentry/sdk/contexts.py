@@ -14,19 +14,19 @@ _Given = TypeVar("_Given")
 _Result = TypeVar("_Result")
 
 _ABSENT: ContextVar[Any] = ContextVar("asgi_rota_sentry_absent", default=False)
-#: Where the SDK holds them. Private; where they are missing the SDK is asked, and makes the scopes itself.
-CURRENT: ContextVar[Any] = getattr(_scope, "_current_scope", _ABSENT)
-ISOLATION: ContextVar[Any] = getattr(_scope, "_isolation_scope", _ABSENT)
-ARE_KNOWN = _ABSENT not in (CURRENT, ISOLATION) and hasattr(_scope, "_global_scope")
+# Where the SDK holds them. Private; where they are missing the SDK is asked, and makes the scopes itself.
+_CURRENT: ContextVar[Any] = getattr(_scope, "_current_scope", _ABSENT)
+_ISOLATION: ContextVar[Any] = getattr(_scope, "_isolation_scope", _ABSENT)
+ARE_KNOWN = _ABSENT not in (_CURRENT, _ISOLATION) and hasattr(_scope, "_global_scope")
 #: What this context holds of them. Bound once: to look a method up on an imported name makes it each time.
-get_current, get_isolation = CURRENT.get, ISOLATION.get
+get_current, get_isolation = _CURRENT.get, _ISOLATION.get
 
 #: The IDs of the trace and of the span that another tracer has begun, if one does so in place of the SDK
 #: (`OTLPIntegration`); else None.
 external_trace: Callable[[], tuple[str, str] | None] = getattr(_scope, "get_external_propagation_context", lambda: None)
 
-_set_current: Callable[[Any], Any] = CURRENT.set if ARE_KNOWN else Scope.set_current_scope
-_set_isolation: Callable[[Any], Any] = ISOLATION.set if ARE_KNOWN else Scope.set_isolation_scope
+_set_current: Callable[[Any], Any] = _CURRENT.set if ARE_KNOWN else Scope.set_current_scope
+_set_isolation: Callable[[Any], Any] = _ISOLATION.set if ARE_KNOWN else Scope.set_isolation_scope
 
 
 def switch(

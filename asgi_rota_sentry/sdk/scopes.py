@@ -59,6 +59,8 @@ class Scopes:
     errors: RequestErrors | None
     scope: Scope
     current: Scope
+    #: Whether something was noted for one of the two while it was late.
+    has_noted: bool
     #: The scopes that the request was begun in, current and isolation; None until it is, and where it is adopted.
     outer: tuple[Scope, Scope] | None
     #: Whether they are those of the SDK's own ASGI middleware.
